@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Epochs: proposed with a bond, open to challenge, then final. One open epoch at a time.
+interface IAttributionLedger {
+    /// @param rewardRoot Root over (chainId, distributor, account, cumulative). @param attributionRoot Root over attribution entries.
+    /// @param receiptsAccumulator keccak256 chain over the receipts roots settled in (fromBlock, toBlock], in order.
+    /// @param rootTotal Sum of all cumulative amounts. @param methodHash Engine version. @param daRef keccak256(daCommitment).
+    struct EpochHeader {
+        bytes32 rewardRoot;
+        bytes32 attributionRoot;
+        bytes32 receiptsAccumulator;
+        uint128 rootTotal;
+        uint64 fromBlock;
+        uint64 toBlock;
+        bytes32 methodHash;
+        bytes32 contentHash;
+        bytes32 daRef;
+    }
+
+    /// @dev status: 0 None, 1 Proposed, 2 Disputed, 3 Rejected, 4 Finalized.
+    event EpochProposed(uint64 indexed epoch, address indexed poster, bytes32 rewardRoot, bytes32 attributionRoot, bytes32 receiptsAccumulator, bytes32 prevRewardRoot, uint128 rootTotal, uint64 fromBlock, uint64 toBlock, bytes32 methodHash, bytes32 contentHash, bytes32 daRef, bytes daCommitment, uint64 challengeEnd);
+    event EpochDisputed(uint64 indexed epoch, address indexed disputer, uint8 indexed reason, bytes32 evidenceHash, bytes evidence);
+    event EpochResolved(uint64 indexed epoch, bool upheld, address winner, uint128 paid, uint128 burned);
+    event EpochFinalized(uint64 indexed epoch, bytes32 rewardRoot, uint128 rootTotal);
+    event BondCredited(address indexed to, uint128 amount, uint128 newCredit);
+    event BondWithdrawn(address indexed to, uint128 amount);
+
+    error NotPoster(address caller);
+    error NotArbiter(address caller);
+    error ZeroRoot();
+    error EpochOpen(uint64 epoch);
+    error UnexpectedEpoch(uint64 given, uint64 expected);
+    error BlockRangeMismatch(uint64 given, uint64 expected);
+    error RootTotalBelowPrevious(uint128 given, uint128 previous);
+    error RootTotalAboveFunds(uint128 given, uint128 funded);
+    error DaRefMismatch(bytes32 given, bytes32 expected);
+    error DaCommitmentTooLarge(uint256 given, uint256 max);
+    error EvidenceTooLarge(uint256 given, uint256 max);
+    error NotProposed(uint64 epoch, uint8 status);
+    error NotDisputed(uint64 epoch, uint8 status);
+    error WindowOpen(uint64 challengeEnd);
+    error WindowClosed(uint64 challengeEnd);
+    error NothingToWithdraw();
+
+    /// @notice Propose epoch `epoch` = epochCount()+1 (a rejected number is proposed again). The poster's bond is pulled.
+    /// header.fromBlock must equal the last finalised epoch's toBlock (0 at first); header.toBlock < block.number.
+    function propose(uint64 epoch, EpochHeader calldata header, bytes calldata daCommitment) external;
+    /// @notice Dispute within the window with an equal bond.
+    function dispute(uint64 epoch, uint8 reason, bytes calldata evidence) external;
+    /// @notice Arbiter only: upheld means the dispute is right. Half of the loser's bond to the winner, half burned.
+    function resolveDispute(uint64 epoch, bool upheld) external;
+    /// @notice After `arbitrationTimeoutSeconds` without a ruling the dispute stands (safety first), anyone may call.
+    function rejectUnresolved(uint64 epoch) external;
+    /// @notice Anyone, after the window: activates the root in the distributor and frees the bond.
+    function finalize(uint64 epoch) external;
+    function withdrawBond() external;
+
+    /// @return count Number of finalised epochs.
+    function epochCount() external view returns (uint64 count);
+    function statusOf(uint64 epoch) external view returns (uint8 status, uint64 challengeEnd, address poster);
+    function headerHashOf(uint64 epoch) external view returns (bytes32);
+    function bondCredit(address account) external view returns (uint128);
+    function challengeWindowSeconds() external view returns (uint64);
+    function bondAmount() external view returns (uint128);
+}

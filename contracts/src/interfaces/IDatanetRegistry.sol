@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Datanets: domain repositories of contributed records, voted on by staked validators.
+interface IDatanetRegistry {
+    /// @param ownerBps, validatorBps Shares of what a chunk earns that go to the Datanet's owner and to the
+    /// validators who voted for the batch; the contributor has the rest. Their sum is at most 5,000.
+    struct DatanetParams {
+        uint128 minContributorStake;
+        uint128 minValidatorStake;
+        uint64 votingPeriodSeconds;
+        uint16 quorumBps;
+        uint16 slashBps;
+        uint16 ownerBps;
+        uint16 validatorBps;
+    }
+
+    /// @dev Wire values of `state` and of `outcome`.
+    /// 0 None, 1 Pending, 2 Accepted, 3 Rejected (quorum against), 4 Lapsed (no quorum), 5 Retracted.
+    struct Batch {
+        uint64 datanetId;
+        address contributor;
+        uint64 voteEnd;
+        uint8 state;
+        uint16 quorumBps;
+        uint16 slashBps;
+        uint128 snapshotVotable;
+        uint128 forW;
+        uint128 againstW;
+        bytes32 dataRoot;
+    }
+
+    event DatanetCreated(uint64 indexed datanetId, address indexed owner, bytes32 metadataHash, string metadataURI, DatanetParams params);
+    event ContributionSubmitted(uint64 indexed datanetId, uint64 indexed batchId, address indexed contributor, bytes32 dataRoot, uint32 items, bytes32 contentHash, bytes32 licenseHash, bytes daCommitment, uint64 voteEnd, uint128 snapshotVotable);
+    event ValidationVote(uint64 indexed datanetId, uint64 indexed batchId, address indexed validator, bool support, uint16 quality, uint128 weight, uint128 forW, uint128 againstW);
+    event ContributionResolved(uint64 indexed datanetId, uint64 indexed batchId, uint8 outcome, uint128 forW, uint128 againstW);
+    event ContributionRetracted(uint64 indexed datanetId, uint64 indexed batchId, bytes32 reason);
+
+    error UnknownDatanet(uint64 datanetId);
+    error UnknownBatch(uint64 batchId);
+    error InvalidParams();
+    error StakeTooSmall(uint128 given, uint128 min);
+    error ZeroRoot();
+    error EmptyBatch();
+    error DaCommitmentTooLarge(uint256 given, uint256 max);
+    error VotingClosed(uint64 voteEnd);
+    error VotingOpen(uint64 voteEnd);
+    error AlreadyVoted(address validator);
+    error AlreadyResolved(uint8 state);
+    error QualityOutOfRange(uint16 given, uint16 max);
+    error NotContributor(address caller);
+    error ContributorCannotVote(address caller);
+
+    function createDatanet(bytes32 metadataHash, string calldata metadataURI, DatanetParams calldata params) external returns (uint64 datanetId);
+    /// @notice Submit a batch of records as the root of a Merkle tree over its chunks.
+    /// @param daCommitment Certificate of the blob that holds the records, at most 16,384 bytes.
+    function submitContribution(uint64 datanetId, bytes32 dataRoot, uint32 items, bytes32 contentHash, bytes32 licenseHash, bytes calldata daCommitment) external returns (uint64 batchId);
+    /// @param quality 0 to 10,000.
+    function vote(uint64 batchId, bool support, uint16 quality) external;
+    /// @notice Anyone may resolve after `voteEnd`, or earlier once the votes for or against pass half of the snapshot.
+    function resolve(uint64 batchId) external;
+    function retract(uint64 batchId, bytes32 reason) external;
+
+    function datanetCount() external view returns (uint64);
+    function batchCount() external view returns (uint64);
+    function batchOf(uint64 batchId) external view returns (Batch memory);
+    function ownerOf(uint64 datanetId) external view returns (address);
+    function paramsOf(uint64 datanetId) external view returns (DatanetParams memory);
+    function scopeOf(uint64 datanetId) external pure returns (bytes32);
+}

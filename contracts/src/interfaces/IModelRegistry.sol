@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Models, their lineage, the Datanets they retrieve from and the nodes that serve them.
+interface IModelRegistry {
+    /// @param ownerBps Part of the model's share the owner keeps; the rest passes to the parents by weight. 10,000 without parents.
+    /// @param provenanceMode 0 public (texts of calls are published), 1 sealed.
+    struct ModelParams {
+        bytes32 artifactHash;
+        bytes32 configHash;
+        bytes32 trainingDataRoot;
+        bytes32 tokenizerHash;
+        uint16 ownerBps;
+        uint8 provenanceMode;
+        uint128 pricePerCall;
+        string uri;
+    }
+
+    struct Parent {
+        bytes32 modelId;
+        uint16 weightBps;
+    }
+
+    /// @dev kind: 0 base, 1 full fine-tune, 2 LoRA, 3 quantisation, 4 merge.
+    event ModelRegistered(bytes32 indexed modelId, address indexed owner, uint8 indexed kind, ModelParams params);
+    event LineageEdge(bytes32 indexed childId, bytes32 indexed parentId, uint16 weightBps, uint8 depth);
+    event DatanetUsed(bytes32 indexed modelId, uint64 indexed datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash);
+    event ServingNodeRegistered(address indexed node, address indexed operator, bytes32 attestationHash, string endpoint);
+
+    error ModelExists(bytes32 modelId);
+    error UnknownModel(bytes32 modelId);
+    error UnknownKind(uint8 kind);
+    error TooManyParents(uint256 given, uint256 max);
+    error LineageTooDeep(uint8 given, uint8 max);
+    error WeightsMustSumTo10000(uint256 given);
+    error DuplicateParent(bytes32 parentId);
+    error InvalidBps(uint16 given);
+    error NotModelOwner(address caller);
+    error NodeExists(address node);
+
+    /// @return modelId keccak256(abi.encode(owner, artifactHash, name))
+    function registerModel(string calldata name, uint8 kind, ModelParams calldata params, Parent[] calldata parents) external returns (bytes32 modelId);
+    /// @notice Declare a Datanet the model retrieves from (snapshotRoot and manifest zero) or was trained on.
+    function useDatanet(bytes32 modelId, uint64 datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash) external;
+    /// @notice The node is the caller; its key signs receipts.
+    function registerServingNode(address operator, bytes32 attestationHash, string calldata endpoint) external;
+
+    function ownerOf(bytes32 modelId) external view returns (address);
+    function priceOf(bytes32 modelId) external view returns (uint128);
+    function depthOf(bytes32 modelId) external view returns (uint8);
+    function isNode(address node) external view returns (bool);
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Cumulative Merkle rewards. totalClaimed ≤ rootTotal ≤ totalFunded, enforced here. No sweep, no pause.
+/// @notice Leaf = keccak256(bytes.concat(keccak256(abi.encode(block.chainid, address(this), account, cumulative)))),
+/// proofs of sorted pairs (OpenZeppelin StandardMerkleTree of ["uint256","address","address","uint256"]).
+interface IRewardDistributor {
+    struct ClaimItem {
+        address account;
+        uint128 cumulative;
+        bytes32[] proof;
+    }
+
+    event Funded(address indexed from, uint128 amount, uint128 totalFunded);
+    event RootActivated(uint64 indexed epoch, bytes32 root, uint128 rootTotal);
+    event Claimed(address indexed account, uint64 indexed epoch, address recipient, uint128 amount, uint128 cumulative, uint128 totalClaimed);
+    event ClaimerSet(address indexed account, address indexed claimer);
+
+    error NotLedger(address caller);
+    error ZeroRoot();
+    error ZeroAmount();
+    error RootTotalAboveFunds(uint128 given, uint128 funded);
+    error RootTotalBelowPrevious(uint128 given, uint128 previous);
+    error InvalidProof(address account, uint128 cumulative);
+    error NothingToClaim(address account, uint128 cumulative);
+    error ClaimAboveRootTotal(uint128 given, uint128 rootTotal);
+    error NotClaimer(address caller);
+
+    function fund(uint128 amount) external;
+    function activateRoot(uint64 epoch, bytes32 root, uint128 rootTotal) external;
+    /// @notice Pays `account`; anyone may call, so a bot can push.
+    function claim(address account, uint128 cumulative, bytes32[] calldata proof) external;
+    /// @notice Pays `recipient`; only the account or its claimer.
+    function claimTo(address account, address recipient, uint128 cumulative, bytes32[] calldata proof) external;
+    /// @notice Pays each account its own; items with nothing new are skipped.
+    function claimMany(ClaimItem[] calldata items) external;
+    function setClaimer(address claimer) external;
+
+    function root() external view returns (bytes32);
+    function epoch() external view returns (uint64);
+    function rootTotal() external view returns (uint128);
+    function totalFunded() external view returns (uint128);
+    function totalClaimed() external view returns (uint128);
+    function claimed(address account) external view returns (uint128);
+    function claimerFor(address account) external view returns (address);
+    function leafOf(address account, uint128 cumulative) external view returns (bytes32);
+}

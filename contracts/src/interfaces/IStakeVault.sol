@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Stakes by scope. A scope is a Datanet: keccak256(abi.encode("datanet", datanetId)).
+/// @notice Only the registry named at construction may lock or slash. Every event carries the post-state.
+interface IStakeVault {
+    event Staked(bytes32 indexed scope, address indexed account, uint128 amount, uint128 newStake, uint128 newVotable);
+    event UnstakeRequested(bytes32 indexed scope, address indexed account, uint128 amount, uint64 unlockAt, uint128 newVotable);
+    event Unstaked(bytes32 indexed scope, address indexed account, uint128 amount, uint128 newStake);
+    event StakeLocked(bytes32 indexed scope, address indexed account, bytes32 indexed lockId, uint32 locks);
+    event StakeReleased(bytes32 indexed scope, address indexed account, bytes32 indexed lockId, uint32 locks);
+    event Slashed(bytes32 indexed scope, address indexed account, bytes32 indexed reason, uint128 amount, uint128 newStake, address beneficiary, bytes32 evidenceHash);
+
+    error ZeroAmount();
+    error NotRegistry(address caller);
+    error StakeIsLocked(uint32 locks);
+    error StakeInCooldown(uint64 unlockAt);
+    error NoUnstakeRequested();
+    error UnstakeAlreadyRequested(uint64 unlockAt);
+    error SlashTooLarge(uint128 given, uint128 max);
+
+    function stake(bytes32 scope, uint128 amount) external;
+    /// @notice Stake for another account; the caller pays.
+    function stakeFor(bytes32 scope, address account, uint128 amount) external;
+    /// @notice The whole stake starts its cooldown and loses its voting weight at once.
+    function requestUnstake(bytes32 scope) external;
+    function unstake(bytes32 scope) external;
+    function lock(bytes32 scope, address account, bytes32 lockId) external;
+    function release(bytes32 scope, address account, bytes32 lockId) external;
+    function slash(bytes32 scope, address account, uint16 bps, bytes32 reason, bytes32 evidenceHash) external returns (uint128 amount);
+
+    function stakeOf(bytes32 scope, address account) external view returns (uint128 amount, uint64 unlockAt, uint32 locks);
+    /// @notice Stake of `account` that counts in votes: zero once an unstake is requested.
+    function votableOf(bytes32 scope, address account) external view returns (uint128);
+    function votable(bytes32 scope) external view returns (uint128);
+    function totalStaked() external view returns (uint256);
+    function totalSlashed() external view returns (uint256);
+}
