@@ -1,0 +1,191 @@
+CREATE SCHEMA "serving";
+--> statement-breakpoint
+CREATE SCHEMA "engine";
+--> statement-breakpoint
+CREATE SCHEMA "settlement";
+--> statement-breakpoint
+CREATE TABLE "serving"."answer" (
+	"receipt_digest" text PRIMARY KEY NOT NULL,
+	"sequence" bigint GENERATED ALWAYS AS IDENTITY (sequence name "serving"."answer_sequence_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"channel_id" text NOT NULL,
+	"model_id" text NOT NULL,
+	"cumulative_charged_wei" numeric(78,0) NOT NULL,
+	"fee_wei" numeric(78,0) NOT NULL,
+	"receipt" jsonb NOT NULL,
+	"signature" text NOT NULL,
+	"disclosure" text NOT NULL,
+	"response" jsonb NOT NULL,
+	"batch_key" text,
+	CONSTRAINT "answer_sequence_unique" UNIQUE("sequence")
+);
+--> statement-breakpoint
+CREATE TABLE "serving"."batch_run" (
+	"receipts_root" text PRIMARY KEY NOT NULL,
+	"state" text NOT NULL,
+	"sequence" integer NOT NULL,
+	"payload" text NOT NULL,
+	"content_hash" text NOT NULL,
+	"submission" jsonb NOT NULL,
+	"da_commitment" text,
+	"tx_hash" text,
+	"updated_at" timestamp with time zone DEFAULT now() NOT NULL,
+	CONSTRAINT "batch_run_sequence_unique" UNIQUE("sequence")
+);
+--> statement-breakpoint
+CREATE TABLE "serving"."channel_state" (
+	"channel_id" text PRIMARY KEY NOT NULL,
+	"charged_wei" numeric(78,0) NOT NULL,
+	"voucher_max_wei" numeric(78,0) NOT NULL,
+	"voucher_signature" text NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."candidate" (
+	"receipt_digest" text NOT NULL,
+	"rank" integer NOT NULL,
+	"chunk_id" text NOT NULL,
+	"score_micro" bigint NOT NULL,
+	"in_context" boolean NOT NULL,
+	CONSTRAINT "candidate_receipt_digest_rank_pk" PRIMARY KEY("receipt_digest","rank")
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."chunk" (
+	"id" text PRIMARY KEY NOT NULL,
+	"contribution_id" bigint NOT NULL,
+	"datanet_id" bigint NOT NULL,
+	"index" integer NOT NULL,
+	"contributor" text NOT NULL,
+	"source" text NOT NULL,
+	"text" text NOT NULL,
+	"text_hash" text NOT NULL,
+	"leaf" text NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."cursor" (
+	"name" text PRIMARY KEY NOT NULL,
+	"chain_id" bigint NOT NULL,
+	"last_event_id" text NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."influence" (
+	"receipt_digest" text NOT NULL,
+	"method_hash" text NOT NULL,
+	"chunk_id" text NOT NULL,
+	"score_wad" numeric(78,0) NOT NULL,
+	CONSTRAINT "influence_receipt_digest_method_hash_chunk_id_pk" PRIMARY KEY("receipt_digest","method_hash","chunk_id")
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."payload" (
+	"content_hash" text PRIMARY KEY NOT NULL,
+	"kind" integer NOT NULL,
+	"blob_key" text NOT NULL,
+	"bytes" "bytea" NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."receipt" (
+	"digest" text PRIMARY KEY NOT NULL,
+	"batch_id" bigint NOT NULL,
+	"index" integer NOT NULL,
+	"request_id" text NOT NULL,
+	"payer" text NOT NULL,
+	"node" text NOT NULL,
+	"model_id" text NOT NULL,
+	"fee_wei" numeric(78,0) NOT NULL,
+	"pool_wei" numeric(78,0) NOT NULL,
+	"channel_id" text NOT NULL,
+	"cumulative_charged_wei" numeric(78,0) NOT NULL,
+	"prompt_tokens" integer NOT NULL,
+	"completion_tokens" integer NOT NULL,
+	"served_at" bigint NOT NULL,
+	"input_commit" text NOT NULL,
+	"output_commit" text NOT NULL,
+	"retrieval_commit" text NOT NULL,
+	"params_hash" text NOT NULL,
+	"profile_hash" text NOT NULL,
+	"provenance_mode" integer NOT NULL,
+	"signature" text NOT NULL,
+	"disclosure" text NOT NULL,
+	"question" text,
+	"answer" text
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."refusal" (
+	"event_id" text PRIMARY KEY NOT NULL,
+	"subject" text NOT NULL,
+	"code" text NOT NULL,
+	"reason" text NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."score" (
+	"receipt_digest" text NOT NULL,
+	"method_hash" text NOT NULL,
+	"method" text NOT NULL,
+	"value_empty_wad" numeric(78,0) NOT NULL,
+	"value_full_wad" numeric(78,0) NOT NULL,
+	"data_share_wad" numeric(78,0) NOT NULL,
+	CONSTRAINT "score_receipt_digest_method_hash_pk" PRIMARY KEY("receipt_digest","method_hash")
+);
+--> statement-breakpoint
+CREATE TABLE "settlement"."carried" (
+	"epoch_id" bigint NOT NULL,
+	"model_id" text NOT NULL,
+	"amount_wei" numeric(78,0) NOT NULL,
+	CONSTRAINT "carried_epoch_id_model_id_pk" PRIMARY KEY("epoch_id","model_id")
+);
+--> statement-breakpoint
+CREATE TABLE "settlement"."entry" (
+	"epoch_id" bigint NOT NULL,
+	"receipt_digest" text NOT NULL,
+	"index" integer NOT NULL,
+	"role" integer NOT NULL,
+	"subject" text NOT NULL,
+	"contribution_id" bigint NOT NULL,
+	"account" text NOT NULL,
+	"score_wad" numeric(78,0) NOT NULL,
+	"amount_wei" numeric(78,0) NOT NULL,
+	"reason" integer NOT NULL,
+	"leaf" text NOT NULL,
+	CONSTRAINT "entry_epoch_id_receipt_digest_index_pk" PRIMARY KEY("epoch_id","receipt_digest","index")
+);
+--> statement-breakpoint
+CREATE TABLE "settlement"."epoch_run" (
+	"epoch_id" bigint PRIMARY KEY NOT NULL,
+	"state" text NOT NULL,
+	"method_hash" text NOT NULL,
+	"from_block" bigint NOT NULL,
+	"to_block" bigint NOT NULL,
+	"receipts_accumulator" text NOT NULL,
+	"reward_root" text NOT NULL,
+	"attribution_root" text NOT NULL,
+	"root_total_wei" numeric(78,0) NOT NULL,
+	"fees_wei" numeric(78,0) NOT NULL,
+	"splits_wei" numeric(78,0) NOT NULL,
+	"carried_wei" numeric(78,0) NOT NULL,
+	"payload" text NOT NULL,
+	"content_hash" text NOT NULL,
+	"da_commitment" text,
+	"da_ref" text,
+	"propose_tx" text,
+	"finalize_tx" text,
+	"updated_at" timestamp with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "settlement"."reward" (
+	"epoch_id" bigint NOT NULL,
+	"account" text NOT NULL,
+	"cumulative_wei" numeric(78,0) NOT NULL,
+	"leaf" text NOT NULL,
+	CONSTRAINT "reward_epoch_id_account_pk" PRIMARY KEY("epoch_id","account")
+);
+--> statement-breakpoint
+CREATE INDEX "answer_batch_key_index" ON "serving"."answer" USING btree ("batch_key");--> statement-breakpoint
+CREATE INDEX "candidate_chunk_id_index" ON "engine"."candidate" USING btree ("chunk_id");--> statement-breakpoint
+CREATE INDEX "chunk_datanet_id_index" ON "engine"."chunk" USING btree ("datanet_id");--> statement-breakpoint
+CREATE INDEX "chunk_contribution_id_index" ON "engine"."chunk" USING btree ("contribution_id");--> statement-breakpoint
+CREATE INDEX "influence_chunk_id_index" ON "engine"."influence" USING btree ("chunk_id");--> statement-breakpoint
+CREATE INDEX "receipt_batch_id_index" ON "engine"."receipt" USING btree ("batch_id");--> statement-breakpoint
+CREATE INDEX "receipt_model_id_index" ON "engine"."receipt" USING btree ("model_id");--> statement-breakpoint
+CREATE INDEX "receipt_payer_index" ON "engine"."receipt" USING btree ("payer");--> statement-breakpoint
+CREATE INDEX "entry_account_index" ON "settlement"."entry" USING btree ("account");--> statement-breakpoint
+CREATE INDEX "entry_subject_index" ON "settlement"."entry" USING btree ("subject");--> statement-breakpoint
+CREATE INDEX "entry_receipt_digest_index" ON "settlement"."entry" USING btree ("receipt_digest");--> statement-breakpoint
+CREATE INDEX "reward_account_index" ON "settlement"."reward" USING btree ("account");

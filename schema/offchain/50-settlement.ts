@@ -1,0 +1,79 @@
+import { bigint, index, integer, pgSchema, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
+import { hex, wei } from "./columns.ts";
+
+/** Rows of settlement: what each epoch allocated, its trees, its way to the chain. */
+export const settlementSchema = pgSchema("settlement");
+
+/**
+ * One row per epoch. computed → dispersed → proposed → final; the writer is settlement alone. In a rebuild the
+ * epoch already stands on chain: the row goes from computed to final after roots and content hash compare equal.
+ */
+export const epochRun = settlementSchema.table("epoch_run", {
+  epochId: bigint("epoch_id", { mode: "bigint" }).primaryKey(),
+  state: text("state", { enum: ["computed", "dispersed", "proposed", "final"] }).notNull(),
+  methodHash: hex("method_hash").notNull(),
+  fromBlock: bigint("from_block", { mode: "bigint" }).notNull(),
+  toBlock: bigint("to_block", { mode: "bigint" }).notNull(),
+  receiptsAccumulator: hex("receipts_accumulator").notNull(),
+  rewardRoot: hex("reward_root").notNull(),
+  attributionRoot: hex("attribution_root").notNull(),
+  rootTotalWei: wei("root_total_wei").notNull(),
+  /** Fees, splits and carried amounts cumulative to this epoch: fees = splits + rootTotal + carried. */
+  feesWei: wei("fees_wei").notNull(),
+  splitsWei: wei("splits_wei").notNull(),
+  carriedWei: wei("carried_wei").notNull(),
+  payload: hex("payload").notNull(),
+  contentHash: hex("content_hash").notNull(),
+  daCommitment: hex("da_commitment"),
+  daRef: hex("da_ref"),
+  proposeTx: hex("propose_tx"),
+  finalizeTx: hex("finalize_tx"),
+  updatedAt: timestamp("updated_at", { withTimezone: true }).notNull().defaultNow(),
+});
+
+/** One attribution entry: who gets what of one receipt, for what, and why. */
+export const entry = settlementSchema.table(
+  "entry",
+  {
+    epochId: bigint("epoch_id", { mode: "bigint" }).notNull(),
+    receiptDigest: hex("receipt_digest").notNull(),
+    index: integer("index").notNull(),
+    role: integer("role").notNull(),
+    subject: hex("subject").notNull(),
+    contributionId: bigint("contribution_id", { mode: "bigint" }).notNull(),
+    account: hex("account").notNull(),
+    scoreWad: wei("score_wad").notNull(),
+    amountWei: wei("amount_wei").notNull(),
+    reason: integer("reason").notNull(),
+    leaf: hex("leaf").notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.epochId, t.receiptDigest, t.index] }),
+    index().on(t.account),
+    index().on(t.subject),
+    index().on(t.receiptDigest),
+  ],
+);
+
+/** Cumulative reward of an account at an epoch, with its leaf; proofs are recomputed from the leaves. */
+export const reward = settlementSchema.table(
+  "reward",
+  {
+    epochId: bigint("epoch_id", { mode: "bigint" }).notNull(),
+    account: hex("account").notNull(),
+    cumulativeWei: wei("cumulative_wei").notNull(),
+    leaf: hex("leaf").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.epochId, t.account] }), index().on(t.account)],
+);
+
+/** Amount carried per model after an epoch. */
+export const carried = settlementSchema.table(
+  "carried",
+  {
+    epochId: bigint("epoch_id", { mode: "bigint" }).notNull(),
+    modelId: hex("model_id").notNull(),
+    amountWei: wei("amount_wei").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.epochId, t.modelId] })],
+);

@@ -1,0 +1,59 @@
+import { index, onchainTable, primaryKey } from "ponder";
+
+/** One row per `ModelRegistered`. */
+export const model = onchainTable("model", (t) => ({
+  id: t.hex().primaryKey(),
+  owner: t.hex().notNull(),
+  kind: t.integer().notNull(),
+  artifactHash: t.hex().notNull(),
+  configHash: t.hex().notNull(),
+  trainingDataRoot: t.hex().notNull(),
+  tokenizerHash: t.hex().notNull(),
+  ownerBps: t.integer().notNull(),
+  provenanceMode: t.integer().notNull(),
+  pricePerCall: t.bigint().notNull(),
+  uri: t.text().notNull(),
+  depth: t.integer().notNull(),
+  blockNumber: t.bigint().notNull(),
+  txHash: t.hex().notNull(),
+  eventId: t.text().notNull(),
+}));
+
+/** One row per `LineageEdge`. */
+export const lineageEdge = onchainTable(
+  "lineage_edge",
+  (t) => ({
+    childId: t.hex().notNull(),
+    parentId: t.hex().notNull(),
+    weightBps: t.integer().notNull(),
+    depth: t.integer().notNull(),
+    eventId: t.text().notNull(),
+  }),
+  (table) => ({ pk: primaryKey({ columns: [table.childId, table.parentId] }) }),
+);
+
+/** One row per model and Datanet named by `DatanetUsed`. */
+export const modelDatanet = onchainTable(
+  "model_datanet",
+  (t) => ({
+    modelId: t.hex().notNull(),
+    datanetId: t.bigint().notNull(),
+    snapshotRoot: t.hex().notNull(),
+    trainingManifestHash: t.hex().notNull(),
+    blockNumber: t.bigint().notNull(),
+    eventId: t.text().notNull(),
+  }),
+  (table) => ({
+    pk: primaryKey({ columns: [table.modelId, table.datanetId] }),
+    byDatanet: index().on(table.datanetId),
+  }),
+);
+
+/** One row per `ServingNodeRegistered`. */
+export const servingNode = onchainTable("serving_node", (t) => ({
+  node: t.hex().primaryKey(),
+  operator: t.hex().notNull(),
+  attestationHash: t.hex().notNull(),
+  endpoint: t.text().notNull(),
+  eventId: t.text().notNull(),
+}));
