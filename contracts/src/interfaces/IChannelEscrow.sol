@@ -59,6 +59,8 @@ interface IChannelEscrow {
     function finalizeWithdraw(bytes32 channelId) external;
 
     function channelOf(bytes32 channelId) external view returns (Channel memory);
+    /// @notice Key that may have the receiver claim this channel: the node, where the receiver is the SettlementHub.
+    function receiverAuthorizerOf(bytes32 channelId) external view returns (address);
     function configOf(bytes32 channelId) external view returns (ChannelConfig memory);
     function voucherDigest(bytes32 channelId, uint128 maxClaimableAmount) external view returns (bytes32);
     function channelIdOf(ChannelConfig calldata config) external pure returns (bytes32);

@@ -30,6 +30,7 @@ interface IModelRegistry {
     error ModelExists(bytes32 modelId);
     error UnknownModel(bytes32 modelId);
     error UnknownKind(uint8 kind);
+    error UnknownProvenanceMode(uint8 mode);
     error TooManyParents(uint256 given, uint256 max);
     error LineageTooDeep(uint8 given, uint8 max);
     error WeightsMustSumTo10000(uint256 given);

@@ -39,6 +39,8 @@ interface ISettlementHub {
     event NodePaid(address indexed node, address to, uint128 amount, uint128 newCredit);
 
     error NotNode(address caller);
+    /// @dev Without it a node could settle vouchers that were given to another node.
+    error NotChannelNode(bytes32 channelId, address caller);
     error ZeroRoot();
     error BatchExists(bytes32 receiptsRoot);
     error EmptyBatch();

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
+import {IStakeVault} from "./interfaces/IStakeVault.sol";
+
+/// @title Datanets and the votes on what is contributed to them. Immutable, holds no money.
+/// @notice State of a batch: Pending ──resolve──▶ Accepted | Rejected | Lapsed; Pending or Accepted ──retract──▶ Retracted.
+/// A vote weighs what the validator had staked before the batch was submitted, and still has: nobody stakes into a
+/// running vote. Only a quorum against slashes, and only the contributor; a vote for the losing side costs nothing.
+contract DatanetRegistry is IDatanetRegistry {
+    uint16 private constant BPS = 10_000;
+    /// @notice Most that owner and validators may take together of what a chunk earns.
+    uint16 public constant OWNER_AND_VALIDATOR_BPS_MAX = 5_000;
+    /// @notice Must not exceed the vault's SLASH_BPS_MAX.
+    uint16 public constant SLASH_BPS_MAX = 5_000;
+    uint64 public constant VOTING_PERIOD_SECONDS_MAX = 30 days;
+    uint16 public constant QUALITY_MAX = 10_000;
+    /// @notice Largest daCommitment, in bytes.
+    uint256 public constant DA_COMMITMENT_BYTES_MAX = 16_384;
+    /// @notice Reason in the vault's Slashed event.
+    bytes32 public constant SLASH_REASON = "contribution-rejected";
+
+    uint8 private constant PENDING = 1;
+    uint8 private constant ACCEPTED = 2;
+    uint8 private constant REJECTED = 3;
+    uint8 private constant LAPSED = 4;
+    uint8 private constant RETRACTED = 5;
+
+    IStakeVault public immutable vault;
+
+    /// @inheritdoc IDatanetRegistry
+    uint64 public datanetCount;
+    /// @inheritdoc IDatanetRegistry
+    uint64 public batchCount;
+    /// @inheritdoc IDatanetRegistry
+    mapping(uint64 datanetId => address) public ownerOf;
+    mapping(uint64 datanetId => DatanetParams) private _params;
+    mapping(uint64 batchId => Batch) private _batches;
+    mapping(uint64 batchId => mapping(address validator => bool)) public hasVoted;
+
+    constructor(IStakeVault vault_) {
+        vault = vault_;
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function createDatanet(bytes32 metadataHash, string calldata metadataURI, DatanetParams calldata params)
+        external
+        returns (uint64 datanetId)
+    {
+        bool isValid = params.minValidatorStake > 0 && params.votingPeriodSeconds > 0
+            && params.votingPeriodSeconds <= VOTING_PERIOD_SECONDS_MAX && params.quorumBps <= BPS
+            && params.slashBps <= SLASH_BPS_MAX
+            && uint256(params.ownerBps) + params.validatorBps <= OWNER_AND_VALIDATOR_BPS_MAX;
+        require(isValid, InvalidParams());
+        datanetId = ++datanetCount;
+        ownerOf[datanetId] = msg.sender;
+        _params[datanetId] = params;
+        emit DatanetCreated(datanetId, msg.sender, metadataHash, metadataURI, params);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    /// @dev The contributor's stake stays locked until the batch is resolved or retracted.
+    function submitContribution(
+        uint64 datanetId,
+        bytes32 dataRoot,
+        uint32 items,
+        bytes32 contentHash,
+        bytes32 licenseHash,
+        bytes calldata daCommitment
+    ) external returns (uint64 batchId) {
+        require(ownerOf[datanetId] != address(0), UnknownDatanet(datanetId));
+        require(dataRoot != bytes32(0), ZeroRoot());
+        require(items > 0, EmptyBatch());
+        require(
+            daCommitment.length <= DA_COMMITMENT_BYTES_MAX,
+            DaCommitmentTooLarge(daCommitment.length, DA_COMMITMENT_BYTES_MAX)
+        );
+        Batch memory batch = _newBatch(datanetId, dataRoot);
+        batchId = ++batchCount;
+        _batches[batchId] = batch;
+        emit ContributionSubmitted(
+            datanetId,
+            batchId,
+            msg.sender,
+            dataRoot,
+            items,
+            contentHash,
+            licenseHash,
+            daCommitment,
+            batch.voteEnd,
+            batch.snapshotVotable
+        );
+        vault.lock(scopeOf(datanetId), msg.sender, lockIdOf(batchId));
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function vote(uint64 batchId, bool support, uint16 quality) external {
+        Batch storage batch = _pendingBatch(batchId);
+        require(block.timestamp < batch.voteEnd, VotingClosed(batch.voteEnd));
+        require(quality <= QUALITY_MAX, QualityOutOfRange(quality, QUALITY_MAX));
+        require(msg.sender != batch.contributor, ContributorCannotVote(msg.sender));
+        require(!hasVoted[batchId][msg.sender], AlreadyVoted(msg.sender));
+        uint128 weight = _weightOf(batch, msg.sender);
+        uint128 minStake = _params[batch.datanetId].minValidatorStake;
+        require(weight >= minStake, StakeTooSmall(weight, minStake));
+        hasVoted[batchId][msg.sender] = true;
+        if (support) batch.forW += weight;
+        else batch.againstW += weight;
+        emit ValidationVote(
+            batch.datanetId, batchId, msg.sender, support, quality, weight, batch.forW, batch.againstW
+        );
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    /// @dev A tie lapses: it neither accepts the data nor proves a fault.
+    function resolve(uint64 batchId) external {
+        Batch storage batch = _pendingBatch(batchId);
+        (uint128 forW, uint128 againstW) = (batch.forW, batch.againstW);
+        bool hasQuorum = _hasQuorum(batch);
+        bool isDecided = hasQuorum && 2 * uint256(forW > againstW ? forW : againstW) > batch.snapshotVotable;
+        require(isDecided || block.timestamp >= batch.voteEnd, VotingOpen(batch.voteEnd));
+        uint8 outcome = LAPSED;
+        if (hasQuorum && forW > againstW) outcome = ACCEPTED;
+        if (hasQuorum && forW < againstW) outcome = REJECTED;
+        batch.state = outcome;
+        emit ContributionResolved(batch.datanetId, batchId, outcome, forW, againstW);
+        bytes32 scope = scopeOf(batch.datanetId);
+        if (outcome == REJECTED) vault.slash(scope, batch.contributor, batch.slashBps, SLASH_REASON, batch.dataRoot);
+        vault.release(scope, batch.contributor, lockIdOf(batchId));
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    /// @dev Not once someone has voted against it: retracting would dodge the slash.
+    function retract(uint64 batchId, bytes32 reason) external {
+        Batch storage batch = _batches[batchId];
+        uint8 state = batch.state;
+        require(state != 0, UnknownBatch(batchId));
+        require(batch.contributor == msg.sender, NotContributor(msg.sender));
+        require(state == PENDING || state == ACCEPTED, AlreadyResolved(state));
+        require(state == ACCEPTED || batch.againstW == 0, VotingOpen(batch.voteEnd));
+        batch.state = RETRACTED;
+        emit ContributionRetracted(batch.datanetId, batchId, reason);
+        if (state == PENDING) vault.release(scopeOf(batch.datanetId), msg.sender, lockIdOf(batchId));
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function batchOf(uint64 batchId) external view returns (Batch memory) {
+        return _batches[batchId];
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function paramsOf(uint64 datanetId) external view returns (DatanetParams memory) {
+        return _params[datanetId];
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function scopeOf(uint64 datanetId) public pure returns (bytes32) {
+        return keccak256(abi.encode("datanet", datanetId));
+    }
+
+    /// @notice lockId in the vault's StakeLocked and StakeReleased events.
+    function lockIdOf(uint64 batchId) public pure returns (bytes32) {
+        return keccak256(abi.encode("batch", batchId));
+    }
+
+    function _newBatch(uint64 datanetId, bytes32 dataRoot) private view returns (Batch memory) {
+        DatanetParams storage params = _params[datanetId];
+        bytes32 scope = scopeOf(datanetId);
+        uint128 staked = vault.votableOf(scope, msg.sender);
+        require(staked >= params.minContributorStake, StakeTooSmall(staked, params.minContributorStake));
+        uint48 before = uint48(block.timestamp) - 1;
+        uint128 votable = vault.votableAt(scope, before) - vault.votableOfAt(scope, msg.sender, before);
+        return Batch({
+            datanetId: datanetId,
+            contributor: msg.sender,
+            voteEnd: uint64(block.timestamp) + params.votingPeriodSeconds,
+            state: PENDING,
+            quorumBps: params.quorumBps,
+            slashBps: params.slashBps,
+            snapshotVotable: votable,
+            forW: 0,
+            againstW: 0,
+            dataRoot: dataRoot
+        });
+    }
+
+    function _pendingBatch(uint64 batchId) private view returns (Batch storage batch) {
+        batch = _batches[batchId];
+        require(batch.state != 0, UnknownBatch(batchId));
+        require(batch.state == PENDING, AlreadyResolved(batch.state));
+    }
+
+    /// @return Smaller of what was staked the second before the submission and what is staked now.
+    function _weightOf(Batch storage batch, address validator) private view returns (uint128) {
+        uint64 datanetId = batch.datanetId;
+        bytes32 scope = scopeOf(datanetId);
+        uint64 submittedAt = batch.voteEnd - _params[datanetId].votingPeriodSeconds;
+        uint128 then_ = vault.votableOfAt(scope, validator, uint48(submittedAt) - 1);
+        uint128 now_ = vault.votableOf(scope, validator);
+        return then_ < now_ ? then_ : now_;
+    }
+
+    /// @dev Zero votes are never a quorum, also where the snapshot or quorumBps is zero.
+    function _hasQuorum(Batch storage batch) private view returns (bool) {
+        uint256 cast = uint256(batch.forW) + batch.againstW;
+        return cast > 0 && cast * BPS >= uint256(batch.snapshotVotable) * batch.quorumBps;
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {IChannelEscrow} from "./interfaces/IChannelEscrow.sol";
+import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
+import {ISettlementHub} from "./interfaces/ISettlementHub.sol";
+
+/// @title The receiver of every channel: turns a batch of receipts into three shares of money.
+/// @notice The payers' vouchers cap what can be taken. How the total spreads over models is the node's statement;
+/// the receipts behind receiptsRoot prove or refute it. This contract holds nothing but the nodes' credits.
+contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+
+    /// @notice Largest daCommitment, in bytes.
+    uint256 public constant DA_COMMITMENT_BYTES_MAX = 16_384;
+
+    bytes32 private constant RECEIPT_TYPEHASH = keccak256(
+        "InferenceReceipt(bytes32 requestId,address payer,address node,bytes32 modelId,bytes32 adapterSet,bytes32 inputCommit,bytes32 outputCommit,bytes32 retrievalCommit,bytes32 paramsHash,bytes32 profileHash,uint8 provenanceMode,uint32 promptTokens,uint32 completionTokens,uint128 fee,bytes32 channelId,uint128 cumulativeCharged,uint64 servedAt)"
+    );
+
+    IERC20 public immutable token;
+    IChannelEscrow public immutable escrow;
+    IModelRegistry public immutable modelRegistry;
+    IRewardDistributor public immutable distributor;
+    /// @inheritdoc ISettlementHub
+    address public immutable treasury;
+    /// @inheritdoc ISettlementHub
+    uint16 public immutable nodeBps;
+    /// @inheritdoc ISettlementHub
+    uint16 public immutable treasuryBps;
+
+    /// @inheritdoc ISettlementHub
+    uint64 public batchCount;
+    /// @inheritdoc ISettlementHub
+    mapping(bytes32 receiptsRoot => uint64 batchId) public batchIdOf;
+    /// @inheritdoc ISettlementHub
+    mapping(address node => uint128) public nodeCredit;
+
+    error SharesAboveWhole(uint256 givenBps);
+
+    constructor(
+        IERC20 token_,
+        IChannelEscrow escrow_,
+        IModelRegistry modelRegistry_,
+        IRewardDistributor distributor_,
+        address treasury_,
+        uint16 nodeBps_,
+        uint16 treasuryBps_
+    ) EIP712("OpenInference", "1") {
+        require(uint256(nodeBps_) + treasuryBps_ <= 10_000, SharesAboveWhole(uint256(nodeBps_) + treasuryBps_));
+        token = token_;
+        escrow = escrow_;
+        modelRegistry = modelRegistry_;
+        distributor = distributor_;
+        treasury = treasury_;
+        nodeBps = nodeBps_;
+        treasuryBps = treasuryBps_;
+        // The distributor is immutable and pulls from its caller only, so only fund() below can use this.
+        token_.forceApprove(address(distributor_), type(uint256).max);
+    }
+
+    /// @inheritdoc ISettlementHub
+    function submitBatch(
+        IChannelEscrow.VoucherClaim[] calldata claims,
+        ModelTotal[] calldata totals,
+        bytes32 receiptsRoot,
+        bytes32 contentHash,
+        bytes calldata daCommitment
+    ) external nonReentrant returns (uint64 batchId) {
+        require(modelRegistry.isNode(msg.sender), NotNode(msg.sender));
+        require(receiptsRoot != bytes32(0), ZeroRoot());
+        require(batchIdOf[receiptsRoot] == 0, BatchExists(receiptsRoot));
+        require(claims.length > 0 && totals.length > 0, EmptyBatch());
+        require(
+            daCommitment.length <= DA_COMMITMENT_BYTES_MAX,
+            DaCommitmentTooLarge(daCommitment.length, DA_COMMITMENT_BYTES_MAX)
+        );
+        for (uint256 i = 0; i < claims.length; i++) {
+            bytes32 channelId = claims[i].channelId;
+            require(escrow.receiverAuthorizerOf(channelId) == msg.sender, NotChannelNode(channelId, msg.sender));
+        }
+        batchId = ++batchCount;
+        batchIdOf[receiptsRoot] = batchId;
+
+        (uint256 declared, uint32 calls) = _recordUsage(batchId, totals);
+        uint128 total = escrow.claim(claims);
+        require(total == declared, TotalsMismatch(total, declared));
+        _split(Settled(receiptsRoot, batchId, calls, total, contentHash), daCommitment);
+    }
+
+    /// @inheritdoc ISettlementHub
+    /// @dev Anyone may call; the node is paid.
+    function payNode(address node) external nonReentrant {
+        uint128 amount = nodeCredit[node];
+        require(amount > 0, NothingToPay());
+        nodeCredit[node] = 0;
+        emit NodePaid(node, node, amount, 0);
+        token.safeTransfer(node, amount);
+    }
+
+    /// @inheritdoc ISettlementHub
+    function receiptDigest(InferenceReceipt calldata receipt) external view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(RECEIPT_TYPEHASH, receipt)));
+    }
+
+    struct Settled {
+        bytes32 receiptsRoot;
+        uint64 batchId;
+        uint32 calls;
+        uint128 total;
+        bytes32 contentHash;
+    }
+
+    function _recordUsage(uint64 batchId, ModelTotal[] calldata totals) private returns (uint256 declared, uint32 calls) {
+        for (uint256 i = 0; i < totals.length; i++) {
+            ModelTotal calldata usage = totals[i];
+            require(modelRegistry.ownerOf(usage.modelId) != address(0), UnknownModel(usage.modelId));
+            for (uint256 j = 0; j < i; j++) {
+                require(totals[j].modelId != usage.modelId, DuplicateModel(usage.modelId));
+            }
+            declared += usage.amount;
+            calls += usage.calls;
+            emit ModelUsage(batchId, usage.modelId, usage.amount, usage.calls);
+        }
+    }
+
+    /// @dev The two rounded shares first, the pool has the rest: no wei is lost and none is made.
+    function _split(Settled memory batch, bytes calldata daCommitment) private {
+        uint128 nodeShare = uint128((uint256(batch.total) * nodeBps) / 10_000);
+        uint128 treasuryShare = uint128((uint256(batch.total) * treasuryBps) / 10_000);
+        uint128 poolShare = batch.total - nodeShare - treasuryShare;
+        uint128 newCredit = nodeCredit[msg.sender] + nodeShare;
+        nodeCredit[msg.sender] = newCredit;
+        emit NodeCredited(msg.sender, nodeShare, newCredit);
+        emit BatchSettled(
+            batch.receiptsRoot,
+            msg.sender,
+            batch.batchId,
+            batch.calls,
+            batch.total,
+            nodeShare,
+            poolShare,
+            treasuryShare,
+            batch.contentHash,
+            daCommitment
+        );
+        if (treasuryShare > 0) token.safeTransfer(treasury, treasuryShare);
+        if (poolShare > 0) distributor.fund(poolShare);
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {IStakeVault} from "./interfaces/IStakeVault.sol";
+
+/// @title Custody of all stakes. Immutable: no owner, no upgrade, no sweep.
+/// @notice Stake: staked → (requestUnstake) exiting → (cooldown over and no lock) withdrawn whole.
+contract StakeVault is IStakeVault, ReentrancyGuardTransient {
+    using SafeERC20 for IERC20;
+    using Checkpoints for Checkpoints.Trace208;
+
+    /// @notice Most that one slash may take, in basis points of the stake.
+    uint16 public constant SLASH_BPS_MAX = 5_000;
+
+    IERC20 public immutable token;
+    /// @notice Only this address may lock, release and slash.
+    address public immutable registry;
+    /// @notice Receives what is slashed.
+    address public immutable treasury;
+    uint64 public immutable unstakeCooldownSeconds;
+
+    /// @param unlockAt 0 while staked; once exiting, the second from which the stake may leave.
+    /// @param locks Open matters that may still slash this stake.
+    struct Stake {
+        uint128 amount;
+        uint64 unlockAt;
+        uint32 locks;
+    }
+
+    mapping(bytes32 scope => mapping(address account => Stake)) private _stakes;
+    mapping(bytes32 scope => mapping(address account => Checkpoints.Trace208)) private _votableOf;
+    mapping(bytes32 scope => Checkpoints.Trace208) private _votable;
+
+    /// @inheritdoc IStakeVault
+    uint256 public totalStaked;
+    /// @inheritdoc IStakeVault
+    uint256 public totalSlashed;
+
+    modifier onlyRegistry() {
+        require(msg.sender == registry, NotRegistry(msg.sender));
+        _;
+    }
+
+    /// @param unstakeCooldownSeconds_ At least the longest time in which a fault can still be proven.
+    constructor(IERC20 token_, address registry_, address treasury_, uint64 unstakeCooldownSeconds_) {
+        token = token_;
+        registry = registry_;
+        treasury = treasury_;
+        unstakeCooldownSeconds = unstakeCooldownSeconds_;
+    }
+
+    /// @inheritdoc IStakeVault
+    function stake(bytes32 scope, uint128 amount) external {
+        _stake(scope, msg.sender, amount);
+    }
+
+    /// @inheritdoc IStakeVault
+    function stakeFor(bytes32 scope, address account, uint128 amount) external {
+        _stake(scope, account, amount);
+    }
+
+    /// @inheritdoc IStakeVault
+    function requestUnstake(bytes32 scope) external {
+        Stake storage held = _stakes[scope][msg.sender];
+        uint128 amount = held.amount;
+        require(amount > 0, ZeroAmount());
+        require(held.unlockAt == 0, UnstakeAlreadyRequested(held.unlockAt));
+        uint64 unlockAt = uint64(block.timestamp) + unstakeCooldownSeconds;
+        held.unlockAt = unlockAt;
+        uint128 newVotable = _setVotable(scope, msg.sender, amount, 0);
+        emit UnstakeRequested(scope, msg.sender, amount, unlockAt, newVotable);
+    }
+
+    /// @inheritdoc IStakeVault
+    function unstake(bytes32 scope) external nonReentrant {
+        Stake storage held = _stakes[scope][msg.sender];
+        require(held.unlockAt != 0, NoUnstakeRequested());
+        require(block.timestamp >= held.unlockAt, StakeInCooldown(held.unlockAt));
+        require(held.locks == 0, StakeIsLocked(held.locks));
+        uint128 amount = held.amount;
+        held.amount = 0;
+        held.unlockAt = 0;
+        totalStaked -= amount;
+        emit Unstaked(scope, msg.sender, amount, 0);
+        token.safeTransfer(msg.sender, amount);
+    }
+
+    /// @inheritdoc IStakeVault
+    function lock(bytes32 scope, address account, bytes32 lockId) external onlyRegistry {
+        uint32 locks = ++_stakes[scope][account].locks;
+        emit StakeLocked(scope, account, lockId, locks);
+    }
+
+    /// @inheritdoc IStakeVault
+    function release(bytes32 scope, address account, bytes32 lockId) external onlyRegistry {
+        uint32 locks = --_stakes[scope][account].locks;
+        emit StakeReleased(scope, account, lockId, locks);
+    }
+
+    /// @inheritdoc IStakeVault
+    /// @dev An exiting stake can be slashed too: it has no votes left, but it has not left.
+    function slash(bytes32 scope, address account, uint16 bps, bytes32 reason, bytes32 evidenceHash)
+        external
+        onlyRegistry
+        nonReentrant
+        returns (uint128 amount)
+    {
+        require(bps <= SLASH_BPS_MAX, SlashTooLarge(bps, SLASH_BPS_MAX));
+        Stake storage held = _stakes[scope][account];
+        uint128 stakeBefore = held.amount;
+        amount = uint128((uint256(stakeBefore) * bps) / 10_000);
+        if (amount == 0) return 0;
+        uint128 newStake = stakeBefore - amount;
+        held.amount = newStake;
+        if (held.unlockAt == 0) _setVotable(scope, account, stakeBefore, newStake);
+        totalStaked -= amount;
+        totalSlashed += amount;
+        emit Slashed(scope, account, reason, amount, newStake, treasury, evidenceHash);
+        token.safeTransfer(treasury, amount);
+    }
+
+    /// @inheritdoc IStakeVault
+    function stakeOf(bytes32 scope, address account) external view returns (uint128, uint64, uint32) {
+        Stake storage held = _stakes[scope][account];
+        return (held.amount, held.unlockAt, held.locks);
+    }
+
+    /// @inheritdoc IStakeVault
+    function votableOf(bytes32 scope, address account) external view returns (uint128) {
+        Stake storage held = _stakes[scope][account];
+        return held.unlockAt == 0 ? held.amount : 0;
+    }
+
+    /// @inheritdoc IStakeVault
+    function votable(bytes32 scope) external view returns (uint128) {
+        return uint128(_votable[scope].latest());
+    }
+
+    /// @inheritdoc IStakeVault
+    function votableOfAt(bytes32 scope, address account, uint48 timestamp) external view returns (uint128) {
+        require(timestamp < block.timestamp, NotInThePast(timestamp));
+        return uint128(_votableOf[scope][account].upperLookupRecent(timestamp));
+    }
+
+    /// @inheritdoc IStakeVault
+    function votableAt(bytes32 scope, uint48 timestamp) external view returns (uint128) {
+        require(timestamp < block.timestamp, NotInThePast(timestamp));
+        return uint128(_votable[scope].upperLookupRecent(timestamp));
+    }
+
+    function _stake(bytes32 scope, address account, uint128 amount) private nonReentrant {
+        require(amount > 0, ZeroAmount());
+        Stake storage held = _stakes[scope][account];
+        require(held.unlockAt == 0, UnstakeAlreadyRequested(held.unlockAt));
+        uint128 stakeBefore = held.amount;
+        uint128 newStake = stakeBefore + amount;
+        held.amount = newStake;
+        uint128 newVotable = _setVotable(scope, account, stakeBefore, newStake);
+        totalStaked += amount;
+        emit Staked(scope, account, amount, newStake, newVotable);
+        token.safeTransferFrom(msg.sender, address(this), amount);
+    }
+
+    /// @return newVotable Votable stake of the whole scope.
+    function _setVotable(bytes32 scope, address account, uint128 from, uint128 to) private returns (uint128 newVotable) {
+        uint48 timestamp = uint48(block.timestamp);
+        newVotable = uint128(_votable[scope].latest()) - from + to;
+        _votableOf[scope][account].push(timestamp, to);
+        _votable[scope].push(timestamp, newVotable);
+    }
+}
