@@ -1,0 +1,165 @@
+import mcl from "mcl-wasm";
+import { invariant } from "../errors.ts";
+import type { Bases, CurveBackend } from "./backend.ts";
+import { bigintFromBytes, frModulus, symbolBytes, writeBigint } from "./field.ts";
+import {
+  type G1,
+  type G2,
+  g1AffineBytes,
+  g1Infinity,
+  g1ToAffineBytes,
+  g2AffineBytes,
+  g2Infinity,
+  g2ToAffineBytes,
+  isInfinityG1,
+  isInfinityG2,
+} from "./points.ts";
+
+type MclG1 = InstanceType<typeof mcl.G1>;
+type MclG2 = InstanceType<typeof mcl.G2>;
+type MclFr = InstanceType<typeof mcl.Fr>;
+type MclFp = InstanceType<typeof mcl.Fp>;
+
+/** Points a single `mulVec` may take: it copies its input to the WebAssembly stack, which overflows above. */
+const msmPointsMax = 2048;
+
+let loading: Promise<CurveBackend> | null = null;
+
+/** The WebAssembly backend; loaded once per thread, about 50 ms. */
+export function loadMcl(): Promise<CurveBackend> {
+  loading ??= mcl.init(mcl.BN_SNARK1).then(() => backend());
+  return loading;
+}
+
+function backend(): CurveBackend {
+  return {
+    name: "mcl",
+    basesG1: (affine) => basesOf(affine, g1AffineBytes, readG1, fromG1, g1Infinity),
+    basesG2: (affine) => basesOf(affine, g2AffineBytes, readG2, fromG2, g2Infinity),
+    addG1: (a, b) => fromG1(mcl.add(toG1(a), toG1(b))),
+    addG2: (a, b) => fromG2(mcl.add(toG2(a), toG2(b))),
+    mulG1: (point, scalar) => fromG1(mcl.mul(toG1(point), toFr(scalar))),
+    mulG2: (point, scalar) => fromG2(mcl.mul(toG2(point), toFr(scalar))),
+    isInSubgroupG2: (point) => isInfinityG2(point) || toG2(point).isValidOrder(),
+    isPairingProductOne(pairs) {
+      const loops = pairs
+        .filter(({ g1, g2 }) => !isInfinityG1(g1) && !isInfinityG2(g2))
+        .map(({ g1, g2 }) => mcl.millerLoop(toG1(g1), toG2(g2)));
+      if (loops.length === 0) return true;
+      return mcl.finalExp(loops.reduce((product, loop) => mcl.mul(product, loop))).isOne();
+    },
+  };
+}
+
+function basesOf<M extends MclG1 | MclG2, P>(
+  affine: Uint8Array,
+  pointBytes: number,
+  read: (bytes: Uint8Array) => M,
+  from: (point: M) => P,
+  infinity: P,
+): Bases<P> {
+  const points: M[] = [];
+  const pointAt = (index: number) => {
+    points[index] ??= read(affine.subarray(index * pointBytes, (index + 1) * pointBytes));
+    return points[index];
+  };
+  const count = affine.length / pointBytes;
+  return {
+    count,
+    msm(scalars, offset) {
+      const total = scalars.length / symbolBytes;
+      invariant(offset + total <= count, "every scalar has a point");
+      let sum: M | null = null;
+      for (let start = 0; start < total; start += msmPointsMax) {
+        const indexes = Array.from({ length: Math.min(msmPointsMax, total - start) }, (_, index) => start + index);
+        const part = mcl.mulVec(
+          indexes.map((index) => pointAt(offset + index)),
+          indexes.map((index) => frAt(scalars, index)),
+        );
+        sum = sum === null ? part : mcl.add(sum, part);
+      }
+      return sum === null ? infinity : from(sum);
+    },
+  };
+}
+
+function frAt(scalars: Uint8Array, index: number): MclFr {
+  const scalar = new mcl.Fr();
+  scalar.deserialize(littleEndian(scalars, index * symbolBytes));
+  return scalar;
+}
+
+function toFr(value: bigint): MclFr {
+  const bytes = new Uint8Array(symbolBytes);
+  writeBigint(bytes, 0, ((value % frModulus) + frModulus) % frModulus);
+  return frAt(bytes, 0);
+}
+
+function fpAt(bytes: Uint8Array, offset: number): MclFp {
+  const value = new mcl.Fp();
+  value.deserialize(littleEndian(bytes, offset));
+  return value;
+}
+
+function fp2At(bytes: Uint8Array, offset: number): InstanceType<typeof mcl.Fp2> {
+  const value = new mcl.Fp2();
+  value.set_a(fpAt(bytes, offset + 32));
+  value.set_b(fpAt(bytes, offset));
+  return value;
+}
+
+/** mcl reads and writes field elements least significant byte first. */
+function littleEndian(bytes: Uint8Array, offset: number): Uint8Array {
+  return bytes.slice(offset, offset + symbolBytes).reverse();
+}
+
+function readG1(bytes: Uint8Array): MclG1 {
+  const point = new mcl.G1();
+  const x = fpAt(bytes, 0);
+  const y = fpAt(bytes, 32);
+  if (x.isZero() && y.isZero()) return point;
+  const one = new mcl.Fp();
+  one.setInt(1);
+  point.setX(x);
+  point.setY(y);
+  point.setZ(one);
+  return point;
+}
+
+function readG2(bytes: Uint8Array): MclG2 {
+  const point = new mcl.G2();
+  const x = fp2At(bytes, 0);
+  const y = fp2At(bytes, 64);
+  if (x.isZero() && y.isZero()) return point;
+  const one = new mcl.Fp2();
+  one.setInt(1, 0);
+  point.setX(x);
+  point.setY(y);
+  point.setZ(one);
+  return point;
+}
+
+function toG1(point: G1): MclG1 {
+  return readG1(g1ToAffineBytes(point));
+}
+
+function toG2(point: G2): MclG2 {
+  return readG2(g2ToAffineBytes(point));
+}
+
+function fromFp(value: MclFp): bigint {
+  return bigintFromBytes(value.serialize().reverse());
+}
+
+function fromG1(point: MclG1): G1 {
+  if (point.isZero()) return g1Infinity;
+  const affine = mcl.normalize(point);
+  return { x: fromFp(affine.getX()), y: fromFp(affine.getY()) };
+}
+
+function fromG2(point: MclG2): G2 {
+  if (point.isZero()) return g2Infinity;
+  const affine = mcl.normalize(point);
+  const [x, y] = [affine.getX(), affine.getY()];
+  return { x: { c0: fromFp(x.get_a()), c1: fromFp(x.get_b()) }, y: { c0: fromFp(y.get_a()), c1: fromFp(y.get_b()) } };
+}

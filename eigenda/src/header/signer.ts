@@ -1,0 +1,78 @@
+import { createHash } from "node:crypto";
+import { secp256k1 } from "@noble/curves/secp256k1.js";
+import { type Address, concat, getAddress, type Hex, hexToBytes, keccak256, numberToHex, stringToHex } from "viem";
+import { privateKeyToAddress, publicKeyToAddress } from "viem/accounts";
+import type { Decoded } from "../errors.ts";
+
+export const signatureBytes = 65;
+
+/** Domain of the payment-state request hash, as its length-prefixed account: 20 address bytes. */
+const addressBytes = 20;
+
+/** Signs raw digests with one account's key, as go-ethereum does: r ‖ s ‖ v with v 0 or 1, without the EIP-191 prefix. */
+export type Signer = { address: Address; sign(digest: Hex): Uint8Array };
+
+export function signerFromKey(privateKey: Hex): Signer {
+  const key = hexToBytes(privateKey);
+  return {
+    address: privateKeyToAddress(privateKey),
+    sign(digest) {
+      const recovered = secp256k1.sign(hexToBytes(digest), key, { prehash: false, format: "recovered" });
+      // noble puts the recovery bit first; the wire has it last.
+      return Uint8Array.from([...recovered.subarray(1), recovered[0]!]);
+    },
+  };
+}
+
+/** The account that signed a raw digest. */
+export function recoverSigner(digest: Hex, signature: Uint8Array): Decoded<Address> {
+  const v = signature[signatureBytes - 1];
+  if (signature.length !== signatureBytes) return { ok: false, reason: `A signature has 65 bytes, not ${signature.length}.` };
+  if (v !== 0 && v !== 1) return { ok: false, reason: `A signature's last byte is 0 or 1, not ${v}.` };
+  try {
+    const recovered = Uint8Array.from([v, ...signature.subarray(0, signatureBytes - 1)]);
+    const compressed = secp256k1.recoverPublicKey(recovered, hexToBytes(digest), { prehash: false });
+    const uncompressed = secp256k1.Point.fromBytes(compressed).toHex(false);
+    return { ok: true, value: publicKeyToAddress(`0x${uncompressed}`) };
+  } catch (error) {
+    // noble throws for r and s out of range and for points off the curve: all mean that nobody signed this.
+    return { ok: false, reason: `The signature is malformed: ${error instanceof Error ? error.message : error}.` };
+  }
+}
+
+/**
+ * keccak256("disperser.DisperseBlobRequest" ‖ chainId as 32 bytes ‖ uint32be disperserId ‖ blobKey).
+ * Binds a dispersal to one disperser on one chain, so that it cannot be replayed elsewhere. Source: api/hashing/disperser_hashing.go.
+ */
+export function anchorHash(chainId: bigint, disperserId: number, blobKey: Hex): Hex {
+  const domain = stringToHex("disperser.DisperseBlobRequest");
+  return keccak256(concat([domain, chainIdHex(chainId), numberToHex(disperserId, { size: 4 }), blobKey]));
+}
+
+export function chainIdHex(chainId: bigint): Hex {
+  return numberToHex(chainId, { size: 32 });
+}
+
+/**
+ * sha256(keccak256(uint32be 20 ‖ address ‖ uint64be timestampNs)): the digest signed to read an account's payment state.
+ * Source: api/hashing/payment_state_hashing.go, core/auth/v2/signer.go.
+ */
+export function paymentStateHash(account: Address, timestampNs: bigint): Hex {
+  const request = keccak256(
+    concat([numberToHex(addressBytes, { size: 4 }), getAddress(account), numberToHex(timestampNs, { size: 8 })]),
+  );
+  return `0x${createHash("sha256").update(hexToBytes(request)).digest("hex")}`;
+}
+
+/**
+ * A clock in Unix nanoseconds that never gives one value twice: two dispersals of one payload would otherwise share a blob key.
+ * The wall clock's resolution is a millisecond; the rest counts up.
+ */
+export function uniqueClockNs(): () => bigint {
+  let last = 0n;
+  return () => {
+    const now = BigInt(Date.now()) * 1_000_000n;
+    last = now > last ? now : last + 1n;
+    return last;
+  };
+}
