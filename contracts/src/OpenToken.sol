@@ -13,9 +13,9 @@ contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes {
     /// @notice Whole supply, minted once: 10^9 OPEN of 18 decimals.
     uint256 public constant SUPPLY = 1_000_000_000 ether;
 
-    /// @param treasury Receives the whole supply.
-    constructor(address treasury) ERC20("Tributary OPEN", "OPEN") ERC20Permit("Tributary OPEN") {
-        _mint(treasury, SUPPLY);
+    /// @param holder Receives the whole supply.
+    constructor(address holder) ERC20("Tributary OPEN", "OPEN") ERC20Permit("Tributary OPEN") {
+        _mint(holder, SUPPLY);
     }
 
     /// @notice Seconds since 1970: the clock of the votes (ERC-6372).
