@@ -1,0 +1,44 @@
+import { bytesToHex, type Hex, hexToBytes, parseAbiParameters } from "viem";
+import type { Decoded } from "#schema/errors";
+import { codec } from "./codec.ts";
+
+/** What opens a receipt's commitments in provenance mode `public`. Candidates in rank order, those in context first in the prompt. */
+export type Disclosure = {
+  question: string;
+  answer: string;
+  answerTokenIds: readonly number[];
+  candidates: readonly Candidate[];
+  inputSalt: Hex;
+  outputSalt: Hex;
+  params: DecodingParams;
+};
+
+/** One retrieved chunk. `scoreMicro` is the retrieval score in millionths. */
+export type Candidate = { chunkId: Hex; scoreMicro: bigint; inContext: boolean };
+
+/** How the answer was decoded. `temperatureMilli` and `topPMilli` in thousandths. */
+export type DecodingParams = {
+  maxTokens: number;
+  temperatureMilli: number;
+  topK: number;
+  topPMilli: number;
+  seed: bigint;
+};
+
+export function encode(disclosure: Disclosure): Hex {
+  return bytesToHex(body.encode(disclosure));
+}
+
+/** Shape only: the commitments are compared by commitments.ts. */
+export function decode(bytes: Hex): Decoded<Disclosure> {
+  return body.decode(hexToBytes(bytes));
+}
+
+const body = codec(
+  parseAbiParameters([
+    "Body body",
+    "struct Body { string question; string answer; uint32[] answerTokenIds; Candidate[] candidates; bytes32 inputSalt; bytes32 outputSalt; Params params; }",
+    "struct Candidate { bytes32 chunkId; int64 scoreMicro; bool inContext; }",
+    "struct Params { uint32 maxTokens; uint32 temperatureMilli; uint32 topK; uint32 topPMilli; uint64 seed; }",
+  ]),
+);
