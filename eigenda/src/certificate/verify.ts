@@ -1,0 +1,127 @@
+import { type Address, type Hex, hexToBytes } from "viem";
+import type { CurveBackend } from "../curve/backend.ts";
+import { isSameKey, isSignatureValid } from "../curve/bls.ts";
+import { loadMcl } from "../curve/mcl.ts";
+import { type G1, g1Infinity, negateG1 } from "../curve/points.ts";
+import { batchHeaderHash, blobCertificateHash, blobKey } from "../header/header.ts";
+import { recoverSigner } from "../header/signer.ts";
+import { isCommitmentConsistent } from "../kzg/commitment.ts";
+import type { SrsAnchor } from "../kzg/srs.ts";
+import { type Certificate, decodeCertificate } from "./certificate.ts";
+import { rootFromProof } from "./merkle.ts";
+
+/**
+ * What a passed check proves.
+ * - `structure`: the bytes are one canonical certificate, and `signer` asked for this blob.
+ * - `inclusion+signature`: also, the blob is in the batch, the attestation's keys signed the batch, every quorum of the blob signed,
+ *   and the commitment's length holds. The keys come from the disperser: this is self-consistency, not stake. Only the
+ *   contract's `checkDACert` proves stake.
+ */
+export type VerificationLevel = "structure" | "inclusion+signature";
+
+export type Verdict =
+  | { ok: true; level: VerificationLevel; blobKey: Hex; signer: Address; certificate: Certificate }
+  | { ok: false; reason: string };
+
+export type VerifyOptions =
+  | { level: "structure" }
+  | { level: "inclusion+signature"; srs: SrsAnchor; requiredQuorums?: readonly number[] };
+
+/** Limits of the contracts. */
+const quorumsMax = 5;
+const nonSignersMax = 415;
+
+/** Ways of distributing the non-signers over the quorums that are tried; which is true stands in the registry only. */
+const distributionsMax = 64;
+
+const requiredQuorumsDefault: readonly number[] = [0, 1];
+
+/** Verifies canonical certificate bytes. Some 30 CPU ms at the full level; never throws for what the bytes hold. */
+export async function verifyCertificate(bytes: Uint8Array, options: VerifyOptions): Promise<Verdict> {
+  const decoded = decodeCertificate(bytes);
+  if (!decoded.ok) return decoded;
+  const certificate = decoded.value;
+  const backend = await loadMcl();
+  const structural = structureFault(backend, certificate);
+  if (structural !== null) return { ok: false, reason: structural };
+  const key = blobKey(certificate.header);
+  const signer = recoverSigner(key, hexToBytes(certificate.signature));
+  if (!signer.ok) return signer;
+  if (options.level === "inclusion+signature") {
+    const required = options.requiredQuorums ?? requiredQuorumsDefault;
+    const fault =
+      quorumFault(certificate, required) ??
+      inclusionFault(certificate, key) ??
+      attestationFault(backend, certificate) ??
+      commitmentFault(backend, certificate, options.srs);
+    if (fault !== null) return { ok: false, reason: fault };
+  }
+  return { ok: true, level: options.level, blobKey: key, signer: signer.value, certificate };
+}
+
+function structureFault(backend: CurveBackend, certificate: Certificate): string | null {
+  const { lengthCommitment, lengthProof } = certificate.header.commitment;
+  const { quorumApks, signedQuorumNumbers, nonSignerPubkeys, header } = certificate;
+  if (header.quorumNumbers.length === 0) return "The blob names no quorum.";
+  if (signedQuorumNumbers.length > quorumsMax) return `More than ${quorumsMax} quorums signed.`;
+  if (quorumApks.length !== signedQuorumNumbers.length) return "There is not one aggregate key for each quorum.";
+  if (nonSignerPubkeys.length > nonSignersMax) return `There are more than ${nonSignersMax} non-signers.`;
+  const outside = [lengthCommitment, lengthProof, certificate.apkG2].some((point) => !backend.isInSubgroupG2(point));
+  return outside ? "A G2 point is outside the subgroup." : null;
+}
+
+function quorumFault(certificate: Certificate, required: readonly number[]): string | null {
+  const { quorumNumbers } = certificate.header;
+  const missing = required.find((quorum) => !quorumNumbers.includes(quorum));
+  if (missing !== undefined) return `The blob was not sent to the required quorum ${missing}.`;
+  const unsigned = quorumNumbers.find((quorum) => !certificate.signedQuorumNumbers.includes(quorum));
+  return unsigned === undefined ? null : `Quorum ${unsigned} did not sign.`;
+}
+
+function inclusionFault(certificate: Certificate, key: Hex): string | null {
+  const hash = blobCertificateHash(key, certificate.signature, certificate.relayKeys);
+  const root = rootFromProof(hash, certificate.blobIndex, certificate.inclusionProof);
+  return root === certificate.batchRoot ? null : "The inclusion proof does not lead to the batch root.";
+}
+
+function attestationFault(backend: CurveBackend, certificate: Certificate): string | null {
+  const message = hexToBytes(batchHeaderHash(certificate.batchRoot, certificate.referenceBlockNumber));
+  if (!isSignatureValid(backend, message, certificate.sigma, certificate.apkG2)) {
+    return "The aggregate signature does not sign the batch.";
+  }
+  return isSignerKeyConsistent(backend, certificate)
+    ? null
+    : "The signers' key is not the quorums' keys less the non-signers'.";
+}
+
+/**
+ * apkG1 = Σ quorum keys − Σ non-signer keys, each as often as the quorums it belongs to. That number is not in the
+ * certificate, so all distributions are tried (first: in every quorum), up to a limit.
+ */
+function isSignerKeyConsistent(backend: CurveBackend, certificate: Certificate): boolean {
+  const { quorumApks, nonSignerPubkeys, apkG2 } = certificate;
+  const total = quorumApks.reduce((sum, key) => backend.addG1(sum, key), g1Infinity);
+  const count = Math.min(quorumApks.length ** nonSignerPubkeys.length, distributionsMax);
+  for (let distribution = 0; distribution < count; distribution++) {
+    const absent = sumOfAbsent(backend, nonSignerPubkeys, quorumApks.length, distribution);
+    if (isSameKey(backend, backend.addG1(total, negateG1(absent)), apkG2)) return true;
+  }
+  return false;
+}
+
+/** Digits of `distribution` in base `quorums` tell how many quorums each non-signer is spared. */
+function sumOfAbsent(backend: CurveBackend, keys: readonly G1[], quorums: number, distribution: number): G1 {
+  let rest = distribution;
+  let sum = g1Infinity;
+  for (const key of keys) {
+    sum = backend.addG1(sum, backend.mulG1(key, BigInt(quorums - (rest % quorums))));
+    rest = Math.floor(rest / quorums);
+  }
+  return sum;
+}
+
+function commitmentFault(backend: CurveBackend, certificate: Certificate, srs: SrsAnchor): string | null {
+  return isCommitmentConsistent(backend, srs, certificate.header.commitment)
+    ? null
+    : `The commitment's length is not proven under the ${srs.name}.`;
+}
