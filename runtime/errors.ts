@@ -1,0 +1,25 @@
+/** Assert something only our own code can break. Never use it on data from outside. */
+export function invariant(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new InvariantError(message);
+}
+
+/**
+ * Root of every failure this library reports about the world: files, requests, workers.
+ * `code` is stable and meant for programs; `retryable` says whether the same call may succeed later.
+ */
+export class ModelRuntimeError extends Error {
+  readonly code: string;
+  readonly retryable: boolean;
+
+  constructor(code: string, message: string, options: { retryable?: boolean; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+/** A broken assumption of our own. */
+export class InvariantError extends Error {
+  override readonly name = "InvariantError";
+}

@@ -1,0 +1,54 @@
+import { invariant, ModelRuntimeError } from "#runtime/errors";
+import { type ElementType, external, type Graph, share, type Tensor } from "#runtime/onnx/graph";
+import * as op from "#runtime/onnx/ops";
+import type { ModelFolder } from "#runtime/weights/model-folder";
+
+/** Shapes a family expects, by published tensor name. */
+export type ExpectedTensors = ReadonlyMap<string, readonly number[]>;
+
+const weightTypes: Readonly<Record<string, ElementType>> = {
+  F32: "float32",
+  F16: "float16",
+  BF16: "bfloat16",
+};
+
+/**
+ * Check that a folder holds exactly the tensors its family expects, with their shapes and a usable dtype.
+ * @throws WeightMismatchError naming the first tensor that is missing, unclaimed or of the wrong shape or dtype.
+ */
+export function claimTensors(folder: ModelFolder, expected: ExpectedTensors): void {
+  for (const [name, shape] of expected) {
+    const entry = folder.tensors.get(name);
+    if (!entry) throw new WeightMismatchError(name, "is missing");
+    if (entry.shape.join() !== shape.join()) {
+      throw new WeightMismatchError(name, `has shape [${entry.shape}], the config needs [${shape}]`);
+    }
+    if (!Object.hasOwn(weightTypes, entry.dtype)) {
+      throw new WeightMismatchError(name, `has dtype ${entry.dtype}; F32, F16 and BF16 are supported`);
+    }
+  }
+  for (const name of folder.tensors.keys()) {
+    if (!expected.has(name)) throw new WeightMismatchError(name, "is not used by this model family");
+  }
+}
+
+/** A weight as a graph tensor in float32, read from the folder's file where it lies; narrower types are widened. */
+export function weight(graph: Graph, folder: ModelFolder, name: string): Tensor {
+  const entry = folder.tensors.get(name);
+  const type = entry && weightTypes[entry.dtype];
+  invariant(entry && type, `weight ${name} was not claimed`);
+  const range = { file: folder.weightsFile, offset: entry.offset, bytes: entry.bytes };
+  return share(graph, `weight ${name}`, () =>
+    op.cast(graph, external(graph, { name, type, shape: entry.shape }, range), "float32"),
+  );
+}
+
+/** Weights that do not match their config. `tensor` names the first at fault. */
+export class WeightMismatchError extends ModelRuntimeError {
+  readonly tensor: string;
+
+  constructor(tensor: string, reason: string) {
+    super("weight-mismatch", `Tensor ${tensor} ${reason}.`);
+    this.tensor = tensor;
+  }
+}

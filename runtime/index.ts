@@ -1,0 +1,28 @@
+/** Public face of the library. Everything else may change. */
+export { ModelRuntimeError } from "./errors.ts";
+export type { GeneratedToken, Generation } from "./inference/generate.ts";
+export type { LogProbRequest } from "./inference/log-prob.ts";
+export { ModelClosedError, QueueFullError, WorkerCrashedError } from "./inference/pool.ts";
+export type { ExecutionProfile } from "./inference/profile.ts";
+export {
+  ContextExceededError,
+  type GenerateRequest,
+  InvalidRequestError,
+  logProbRequestsMax,
+  type Model,
+  type OpenOptions,
+  openModel,
+} from "./model.ts";
+export {
+  foldSpaces,
+  type Prompt,
+  promptTokens,
+  renderAnswer,
+  renderPrompt,
+  type TextPart,
+} from "./text/prompt.ts";
+export { createTextStream, type TextStream } from "./text/text-stream.ts";
+export { readTokenizer, type Tokenizer, TokenizerError } from "./text/tokenizer.ts";
+export { ModelConfigError } from "./weights/model-config.ts";
+export { hashArtifact, ModelFolderError } from "./weights/model-folder.ts";
+export { WeightFileError } from "./weights/safetensors.ts";

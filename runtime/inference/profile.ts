@@ -1,0 +1,71 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { keccak256, stringToBytes } from "viem/utils";
+import type { ModelGraphs } from "#runtime/families/llama";
+import { timeBlockTokens } from "#runtime/time-block";
+import { sessionOptions } from "./session-options.ts";
+
+/**
+ * Everything besides the weights and the request that decides the bits of a result. Two machines with
+ * the same profile give the same log-probabilities; with different ones they agree to about 1e-5 relative.
+ */
+export interface ExecutionProfile {
+  /** keccak-256 of `canonicalJson` in UTF-8. */
+  readonly hash: `0x${string}`;
+  /** The fields below as JSON: keys sorted at every level, no spaces. */
+  readonly canonicalJson: string;
+  readonly ortVersion: string;
+  /** Architecture and the widest vector extension ONNX Runtime picks its CPU kernels by, e.g. `x64+avx2`. */
+  readonly cpuIsa: string;
+  /** SHA-256 over the lines "<sha256 hex>  <purpose>.onnx\n" of the graphs, in name order. */
+  readonly graphHash: `0x${string}`;
+  readonly sessionOptions: typeof sessionOptions;
+  /** Sequences are padded on the right to whole blocks of this many tokens. */
+  readonly timeBlockTokens: number;
+}
+
+/** Put a profile together. Pure but for its arguments. */
+export function makeProfile(parts: {
+  ortVersion: string;
+  cpuIsa: string;
+  graphs: ModelGraphs;
+}): ExecutionProfile {
+  const fields = {
+    ortVersion: parts.ortVersion,
+    cpuIsa: parts.cpuIsa,
+    graphHash: hashGraphs(parts.graphs),
+    sessionOptions,
+    timeBlockTokens,
+  };
+  const canonicalJson = JSON.stringify(sorted(fields));
+  return { hash: keccak256(stringToBytes(canonicalJson)), canonicalJson, ...fields };
+}
+
+/** Instruction set of this machine. Linux tells its flags; elsewhere only the architecture is known. */
+export async function detectCpuIsa(): Promise<string> {
+  if (process.platform !== "linux" || process.arch !== "x64") return `${process.arch}+${process.platform}`;
+  return isaFromFlags(await readFile("/proc/cpuinfo", "utf8"));
+}
+
+/** The kernel family for x64 flags, by ONNX Runtime's own tests (onnxruntime/core/mlas/lib/platform.cpp). */
+export function isaFromFlags(cpuinfo: string): string {
+  const flags = new Set(/^flags\s*:\s*(.*)$/m.exec(cpuinfo)?.[1]?.split(/\s+/));
+  const has = (...names: string[]) => names.every((name) => flags.has(name));
+  if (has("avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl")) return "x64+avx512";
+  if (has("avx2", "fma")) return "x64+avx2";
+  return has("avx") ? "x64+avx" : "x64+sse2";
+}
+
+function hashGraphs(graphs: ModelGraphs): `0x${string}` {
+  const lines = Object.entries(graphs)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([purpose, bytes]) => `${createHash("sha256").update(bytes).digest("hex")}  ${purpose}.onnx\n`);
+  return `0x${createHash("sha256").update(lines.join("")).digest("hex")}`;
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([key, item]) => [key, sorted(item)]));
+}

@@ -1,0 +1,79 @@
+import * as ort from "onnxruntime-node";
+import { invariant, ModelRuntimeError } from "#runtime/errors";
+import type { ModelGraphs } from "#runtime/families/llama";
+import type { ModelConfig } from "#runtime/weights/model-config";
+import { sessionOptions } from "./session-options.ts";
+
+/** What a worker needs to run a model: sent once, when the worker starts. */
+export interface ModelSpec {
+  /** Absolute folder the graphs' external weights are read from. */
+  readonly folder: string;
+  readonly config: ModelConfig;
+  readonly graphs: ModelGraphs;
+}
+
+/** Runs named inputs through one graph and returns named outputs. Blocks the thread while it computes. */
+export type Run = (inputs: Record<string, ort.Tensor>) => Promise<Record<string, Float32Array>>;
+
+/** A model inside a worker. A graph's session is created at its first use and kept. */
+export interface LoadedModel {
+  readonly config: ModelConfig;
+  readonly session: (graph: keyof ModelGraphs) => Promise<Run>;
+}
+
+/** Version of the ONNX Runtime binary in this thread. */
+export const ortVersion = ort.env.versions.node ?? "unknown";
+
+/** Prepare a model for this thread; nothing is loaded before the first run. */
+export function loadModel(spec: ModelSpec): LoadedModel {
+  const sessions = new Map<keyof ModelGraphs, Promise<Run>>();
+  return {
+    config: spec.config,
+    session: (graph) => {
+      const known = sessions.get(graph) ?? createSession(spec, graph);
+      sessions.set(graph, known);
+      return known;
+    },
+  };
+}
+
+/** int64 tensor. */
+export function integers(values: readonly number[], shape: readonly number[]): ort.Tensor {
+  return new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape);
+}
+
+/** float32 tensor over `values`, not copied. */
+export function floats(values: Float32Array, shape: readonly number[]): ort.Tensor {
+  return new ort.Tensor("float32", values, shape);
+}
+
+async function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
+  const extra = { session: { model_external_initializers_file_folder_path: spec.folder } };
+  const session = await ort.InferenceSession.create(spec.graphs[graph], { ...sessionOptions, extra }).catch(
+    (cause: unknown) => {
+      throw new SessionError(`cannot load the ${graph} graph`, cause);
+    },
+  );
+  return async (inputs) => {
+    const outputs = await session.run(inputs).catch((cause: unknown) => {
+      throw new SessionError(`cannot run the ${graph} graph`, cause);
+    });
+    return Object.fromEntries(
+      Object.entries(outputs).map(([name, tensor]) => {
+        invariant(tensor.data instanceof Float32Array, `output ${name} is float32`);
+        return [name, tensor.data];
+      }),
+    );
+  };
+}
+
+/** ONNX Runtime refused a graph or a run. */
+export class SessionError extends ModelRuntimeError {
+  constructor(what: string, cause: unknown) {
+    super(
+      "session-failed",
+      `ONNX Runtime ${what}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+  }
+}

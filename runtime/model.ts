@@ -1,0 +1,186 @@
+import { ModelRuntimeError } from "#runtime/errors";
+import { buildGraphs } from "#runtime/families/llama";
+import type { GeneratedToken, GenerateTask, Generation } from "#runtime/inference/generate";
+import { type LogProbRequest, planBatches } from "#runtime/inference/log-prob";
+import { createPool, type Pool, queueMaxDefault, threadsMax } from "#runtime/inference/pool";
+import { detectCpuIsa, type ExecutionProfile, makeProfile } from "#runtime/inference/profile";
+import type { ModelConfig } from "#runtime/weights/model-config";
+import { readModelFolder } from "#runtime/weights/model-folder";
+
+/** Most requests in one `logProb` call. */
+export const logProbRequestsMax = 4096;
+
+/** Largest seed of the sampler. */
+const seedMax = 2n ** 64n - 1n;
+
+export interface OpenOptions {
+  /** Worker threads, each with its own copy of the packed weights and one core's work. Default 1. */
+  readonly threads?: number;
+  /** Tasks that may wait for a worker. Default `queueMaxDefault`. */
+  readonly queueMax?: number;
+}
+
+/** What to generate. Ids must be in the vocabulary; the prompt must fit the context. */
+export interface GenerateRequest {
+  readonly promptTokenIds: readonly number[];
+  /** Most tokens to generate; cut to what the context leaves. */
+  readonly tokensMax: number;
+  /** 0 is greedy; otherwise logits are divided by it. */
+  readonly temperature: number;
+  readonly topK?: number | undefined;
+  /** In (0, 1]. */
+  readonly topP?: number | undefined;
+  /** u64 of the sampler's generator (PCG-XSH-RR 64/32). The same request and seed give the same tokens. */
+  readonly seed: bigint;
+  /** Generation ends before any of these; none by default. */
+  readonly stopTokenIds?: readonly number[] | undefined;
+  /** Ends the generation after the token at hand, with finishReason `aborted`; it does not throw. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called once per token, in order, while the rest is computed. An error it throws becomes the call's. */
+  readonly onToken?: ((token: GeneratedToken) => void) | undefined;
+}
+
+/** A model loaded in worker threads. Close it when done: its workers keep the process alive. */
+export interface Model extends AsyncDisposable {
+  /** bytes32 identity of the model's files; see `hashArtifact`. */
+  readonly artifactHash: `0x${string}`;
+  readonly vocabularySize: number;
+  /** Most tokens of prompt and answer together. */
+  readonly contextTokensMax: number;
+  generate(request: GenerateRequest): Promise<Generation>;
+  /**
+   * log p(answer | prompt) of each request in nats, summed over the answer's tokens, in request order.
+   * Bit-identical whatever else is in the call, however many threads, for one profile and artifact.
+   */
+  logProb(requests: readonly LogProbRequest[]): Promise<number[]>;
+  profile(): ExecutionProfile;
+  close(): Promise<void>;
+}
+
+/**
+ * Load a Hugging Face folder of a Llama-family model.
+ * @throws ModelFolderError, ModelConfigError, WeightFileError or WeightMismatchError for the folder;
+ * InvalidRequestError for the options; codes `session-failed` and `worker-crashed` from the workers.
+ */
+export async function openModel(folder: string, options: OpenOptions = {}): Promise<Model> {
+  const { threads = 1, queueMax = queueMaxDefault } = options;
+  check(
+    Number.isInteger(threads) && threads >= 1 && threads <= threadsMax,
+    "threads",
+    `1 to ${threadsMax}`,
+    threads,
+  );
+  check(Number.isInteger(queueMax) && queueMax >= 1, "queueMax", "a whole number from 1", queueMax);
+  const read = await readModelFolder(folder);
+  const graphs = buildGraphs(read);
+  const pool = await createPool({ folder: read.path, config: read.config, graphs }, { threads, queueMax });
+  const profile = makeProfile({ ortVersion: pool.ortVersion, cpuIsa: await detectCpuIsa(), graphs });
+  return {
+    artifactHash: read.artifactHash,
+    vocabularySize: read.config.vocabularySize,
+    contextTokensMax: read.config.contextTokensMax,
+    generate: async (request) => {
+      const task = checkGenerate(read.config, request);
+      return pool.generate(task, request.signal, request.onToken ?? ignoreToken);
+    },
+    logProb: async (requests) => logProb(pool, read.config, requests),
+    profile: () => profile,
+    close: () => pool.close(),
+    [Symbol.asyncDispose]: () => pool.close(),
+  };
+}
+
+async function logProb(
+  pool: Pool,
+  config: ModelConfig,
+  requests: readonly LogProbRequest[],
+): Promise<number[]> {
+  const { length } = requests;
+  check(
+    length >= 1 && length <= logProbRequestsMax,
+    "requests",
+    `1 to ${logProbRequestsMax} of them`,
+    length,
+  );
+  for (const request of requests) checkLogProb(config, request);
+  const batches = planBatches(requests);
+  const results = await Promise.all(batches.map((batch) => pool.logProb(batch)));
+  const logProbs = new Array<number>(requests.length);
+  batches.forEach((batch, index) => {
+    batch.requests.forEach(({ position }, row) => {
+      logProbs[position] = results[index]?.[row] ?? Number.NaN;
+    });
+  });
+  return logProbs;
+}
+
+function checkGenerate(config: ModelConfig, request: GenerateRequest): GenerateTask {
+  const { tokensMax, temperature, topK, topP, seed, stopTokenIds = [] } = request;
+  checkTokens(config, "promptTokenIds", request.promptTokenIds);
+  checkContext(config, request.promptTokenIds.length);
+  check(Number.isSafeInteger(tokensMax) && tokensMax >= 1, "tokensMax", "a whole number from 1", tokensMax);
+  check(
+    Number.isFinite(temperature) && temperature >= 0,
+    "temperature",
+    "finite and not negative",
+    temperature,
+  );
+  check(
+    topK === undefined || (Number.isSafeInteger(topK) && topK >= 1),
+    "topK",
+    "a whole number from 1",
+    topK,
+  );
+  check(topP === undefined || (topP > 0 && topP <= 1), "topP", "above 0, up to 1", topP);
+  check(seed >= 0n && seed <= seedMax, "seed", "an unsigned 64-bit integer", seed);
+  return {
+    promptTokenIds: [...request.promptTokenIds],
+    tokensMax,
+    temperature,
+    ...(topK === undefined ? {} : { topK }),
+    ...(topP === undefined ? {} : { topP }),
+    seed,
+    stopTokenIds: [...stopTokenIds],
+  };
+}
+
+function checkLogProb(config: ModelConfig, request: LogProbRequest): void {
+  checkTokens(config, "promptTokenIds", request.promptTokenIds);
+  checkTokens(config, "answerTokenIds", request.answerTokenIds);
+  checkContext(config, request.promptTokenIds.length + request.answerTokenIds.length);
+}
+
+function checkTokens(config: ModelConfig, field: string, tokenIds: readonly number[]): void {
+  check(tokenIds.length >= 1, field, "at least one token", tokenIds.length);
+  const stray = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabularySize);
+  check(stray === undefined, field, `token ids below ${config.vocabularySize}`, stray);
+}
+
+function checkContext(config: ModelConfig, tokens: number): void {
+  if (tokens > config.contextTokensMax) throw new ContextExceededError(config.contextTokensMax, tokens);
+}
+
+function check(holds: boolean, field: string, allowed: string, given: unknown): void {
+  if (!holds) throw new InvalidRequestError(field, allowed, given);
+}
+
+function ignoreToken(): undefined {
+  return undefined;
+}
+
+/** A request or option outside its range. `field` names it. */
+export class InvalidRequestError extends ModelRuntimeError {
+  readonly field: string;
+
+  constructor(field: string, allowed: string, given: unknown) {
+    super("request-invalid", `${field}: allowed is ${allowed}. Given: ${String(given)}.`);
+    this.field = field;
+  }
+}
+
+/** Prompt and answer are longer than the model's context. */
+export class ContextExceededError extends ModelRuntimeError {
+  constructor(tokensMax: number, tokens: number) {
+    super("context-exceeded", `Sequence is too long. Max: ${tokensMax} tokens. Given: ${tokens} tokens.`);
+  }
+}
