@@ -1,0 +1,65 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createPublicClient, createWalletClient, http, parseEther } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { bytecodes } from "#contracts/bytecode.generated";
+import { openTokenAbi } from "#schema/abi/open-token";
+import { type ChainOptions, chainService, request, saveChain } from "./chain.ts";
+import { developmentKey } from "./keys.ts";
+import { freePort } from "./ports.ts";
+import { Supervisor } from "./supervisor.ts";
+
+let folder: string;
+let options: ChainOptions;
+let supervisor: Supervisor;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "tributary-chain-"));
+  options = {
+    port: await freePort(),
+    statePath: join(folder, "chain.json"),
+    blockSeconds: 0.25,
+    saveMs: 1_000,
+  };
+  supervisor = new Supervisor(join(folder, "processes.json"), () => undefined);
+});
+
+afterEach(async () => {
+  await supervisor.stop();
+  rmSync(folder, { recursive: true });
+});
+
+it("comes back after kill -9 from its last saved state with blocks, logs and receipts", async () => {
+  await supervisor.start(chainService(options));
+  const url = `http://127.0.0.1:${options.port}`;
+  const account = privateKeyToAccount(developmentKey("tester"));
+  await request(url, "anvil_setBalance", [account.address, `0x${parseEther("10").toString(16)}`]);
+  const chain = createPublicClient({ transport: http(url), cacheTime: 0 });
+  const wallet = createWalletClient({ account, transport: http(url) });
+  const args = [account.address] as const;
+  const hash = await wallet.deployContract({
+    abi: openTokenAbi,
+    bytecode: bytecodes.openToken,
+    args,
+    chain: null,
+  });
+  const receipt = await chain.waitForTransactionReceipt({ hash, pollingInterval: 50 });
+  const logs = await chain.getLogs({ fromBlock: 0n });
+  expect(logs.length).toBeGreaterThan(0);
+
+  await saveChain(url, options.statePath);
+  const saved = await chain.getBlock();
+  const pid = supervisor.pidOf("chain")!;
+  process.kill(pid, "SIGKILL");
+  await expect.poll(() => supervisor.pidOf("chain"), { timeout: 20_000 }).not.toBe(pid);
+  await expect
+    .poll(() => chain.getBlockNumber().catch(() => -1n), { timeout: 20_000 })
+    .toBeGreaterThan(saved.number);
+
+  expect(await chain.getLogs({ fromBlock: 0n })).toEqual(logs);
+  expect((await chain.getTransactionReceipt({ hash })).blockHash).toBe(receipt.blockHash);
+  expect((await chain.getBlock({ blockNumber: saved.number })).hash).toBe(saved.hash);
+  expect((await chain.getBlock({ blockTag: "finalized" })).number).toBeLessThan(await chain.getBlockNumber());
+});

@@ -1,0 +1,135 @@
+import { existsSync, renameSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { PipelineError } from "#schema/errors";
+import type { Log } from "./log.ts";
+import type { Service } from "./supervisor.ts";
+
+export type ChainOptions = {
+  port: number;
+  /** File of the saved state: blocks, transactions, logs and accounts. Historical states are not kept. */
+  statePath: string;
+  blockSeconds: number;
+  /** Time between saves, in ms. What a killed chain loses; the stages handle it as a reorg. */
+  saveMs: number;
+};
+
+/** Time one JSON-RPC request may take, in ms. */
+const requestMsMax = 20_000;
+
+/**
+ * anvil in OP mode as a supervised process. anvil's own `--state-interval` overwrites its file in place, so a kill in
+ * the middle of a save would leave neither the old state nor the new; we ask for the state and rename it into place.
+ * `finalized` trails the head by two blocks.
+ */
+export function chainService(options: ChainOptions): Service {
+  const { port, statePath, blockSeconds } = options;
+  const url = `http://127.0.0.1:${port}`;
+  return {
+    name: "chain",
+    command: anvilBinary(),
+    args: () => [
+      ...[
+        "--network",
+        "optimism",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        String(port),
+        "--accounts",
+        "1",
+        "--quiet",
+      ],
+      ...["--block-time", String(blockSeconds), "--slots-in-an-epoch", "1"],
+      ...(existsSync(statePath) ? ["--load-state", statePath] : []),
+    ],
+    env: {},
+    beforeStop: () => saveChain(url, statePath),
+    isReady: () => isChain(url),
+  };
+}
+
+/** Saves the chain's state every `saveMs` until disposed; a chain that is down is tried again at the next turn. */
+export function saveRegularly({ port, statePath, saveMs }: ChainOptions, log: Log): Disposable {
+  const url = `http://127.0.0.1:${port}`;
+  let isSaving = false;
+  const timer = setInterval(async () => {
+    if (isSaving) return;
+    isSaving = true;
+    try {
+      await saveChain(url, statePath);
+    } catch (error) {
+      log("chain", `state not saved: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      isSaving = false;
+    }
+  }, saveMs);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** Saves the state of a running anvil, at once or not at all. @throws ChainRequestError if it does not answer. */
+export async function saveChain(url: string, statePath: string): Promise<void> {
+  const state = await request<string>(url, "anvil_dumpState", []);
+  writeFileSync(`${statePath}.new`, gunzipSync(Buffer.from(state.slice(2), "hex")));
+  renameSync(`${statePath}.new`, statePath);
+}
+
+/** One JSON-RPC call. @throws ChainRequestError if there is no answer or it is an error. */
+export async function request<T>(url: string, method: string, params: readonly unknown[]): Promise<T> {
+  let body: { result?: T; error?: { message: string } };
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+      signal: AbortSignal.timeout(requestMsMax),
+    });
+    body = (await response.json()) as typeof body;
+  } catch (cause) {
+    throw new ChainRequestError(url, method, "no answer", cause);
+  }
+  if (body.error) throw new ChainRequestError(url, method, body.error.message);
+  return body.result as T;
+}
+
+/** @returns Whether an Ethereum node answers at this address. */
+export async function isChain(url: string): Promise<boolean> {
+  try {
+    return /^0x[0-9a-f]+$/.test(await request<string>(url, "eth_chainId", []));
+  } catch (error) {
+    if (error instanceof ChainRequestError) return false;
+    throw error;
+  }
+}
+
+/** The binary itself, not its npm wrapper, so that the pid we record is the chain's. */
+function anvilBinary(): string {
+  const arch = process.arch === "x64" ? "amd64" : process.arch;
+  const platform = process.platform === "win32" ? "win32" : process.platform;
+  const packageName = `@foundry-rs/anvil-${platform}-${arch}`;
+  const from = createRequire(import.meta.url);
+  try {
+    return join(dirname(from.resolve(`${packageName}/package.json`)), "bin", "anvil");
+  } catch (cause) {
+    throw new ChainUnavailableError(packageName, cause);
+  }
+}
+
+export class ChainRequestError extends PipelineError {
+  override readonly name = "ChainRequestError";
+  constructor(url: string, method: string, reason: string, cause?: unknown) {
+    super(`${method} at ${url}: ${reason}.`, { code: "chain_request", retryable: true, cause });
+  }
+}
+
+export class ChainUnavailableError extends PipelineError {
+  override readonly name = "ChainUnavailableError";
+  constructor(packageName: string, cause: unknown) {
+    super(`${packageName} is not installed. Run \`npm ci\`, or set RPC_URL to a node of yours.`, {
+      code: "chain_unavailable",
+      retryable: false,
+      cause,
+    });
+  }
+}
