@@ -19,6 +19,8 @@ export const epoch = onchainTable("epoch", (t) => ({
   /** 1 Proposed, 2 Disputed, 3 Rejected, 4 Finalized. */
   status: t.integer().notNull(),
   proposedBlock: t.bigint().notNull(),
+  /** Length of the challenge window, from the proposal's time to its `challengeEnd`. */
+  challengeWindowSeconds: t.bigint().notNull(),
   proposedTx: t.hex().notNull(),
   finalizedBlock: t.bigint(),
   finalizedTx: t.hex(),

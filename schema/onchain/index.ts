@@ -1,4 +1,7 @@
-/** Tables that Ponder owns: rebuilt from the chain, never migrated. In the order of the chain of work. */
+/**
+ * Tables that Ponder owns: rebuilt from the chain, never migrated. In the order of the chain of work.
+ * Solidity's uint32 is `int8` here: anyone can post one that `integer` does not hold. Readers import `#schema/bind`.
+ */
 export * from "./10-events.ts";
 export * from "./20-datanets.ts";
 export * from "./30-models.ts";

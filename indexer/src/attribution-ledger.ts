@@ -1,0 +1,63 @@
+import { bondCredit, epoch } from "ponder:schema";
+import type { Args } from "./handler.ts";
+
+const proposed = 1;
+const disputed = 2;
+const rejected = 3;
+const finalized = 4;
+
+/** A rejected number is proposed again: the new proposal takes the row. */
+export async function applyEpochProposed({ event, context }: Args<"AttributionLedger:EpochProposed">) {
+  const { epoch: id, ...header } = event.args;
+  const proposal = {
+    ...header,
+    status: proposed,
+    proposedBlock: event.block.number,
+    challengeWindowSeconds: header.challengeEnd - event.block.timestamp,
+    proposedTx: event.transaction.hash,
+    finalizedBlock: null,
+    finalizedTx: null,
+    eventId: event.id,
+  };
+  await context.db
+    .insert(epoch)
+    .values({ id, ...proposal })
+    .onConflictDoUpdate(proposal);
+}
+
+export async function applyEpochDisputed({ event, context }: Args<"AttributionLedger:EpochDisputed">) {
+  await context.db.update(epoch, { id: event.args.epoch }).set({ status: disputed });
+}
+
+/**
+ * A dispute found wrong opens a whole new window. The event does not carry its end; its length is that of the first
+ * window.
+ */
+export async function applyEpochResolved({ event, context }: Args<"AttributionLedger:EpochResolved">) {
+  const { epoch: id, upheld } = event.args;
+  if (upheld) {
+    await context.db.update(epoch, { id }).set({ status: rejected });
+    return;
+  }
+  await context.db.update(epoch, { id }).set((row) => ({
+    status: proposed,
+    challengeEnd: event.block.timestamp + row.challengeWindowSeconds,
+  }));
+}
+
+export async function applyEpochFinalized({ event, context }: Args<"AttributionLedger:EpochFinalized">) {
+  await context.db.update(epoch, { id: event.args.epoch }).set({
+    status: finalized,
+    finalizedBlock: event.block.number,
+    finalizedTx: event.transaction.hash,
+  });
+}
+
+export async function applyBondCredited({ event, context }: Args<"AttributionLedger:BondCredited">) {
+  const { to: account, newCredit: credit } = event.args;
+  await context.db.insert(bondCredit).values({ account, credit }).onConflictDoUpdate({ credit });
+}
+
+export async function applyBondWithdrawn({ event, context }: Args<"AttributionLedger:BondWithdrawn">) {
+  await context.db.update(bondCredit, { account: event.args.to }).set({ credit: 0n });
+}
