@@ -1,0 +1,111 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { copyFixture, editConfig, fixture, randomModel } from "#runtime/fixtures/folders";
+import { decode, generate, prefill } from "#runtime/inference/generate";
+import { logProbBatch, planBatches } from "#runtime/inference/log-prob";
+import { type LoadedModel, loadModel } from "#runtime/inference/session";
+import { readModelFolder } from "#runtime/weights/model-folder";
+import { buildGraphs } from "./llama.ts";
+
+interface GoldenCase {
+  folder: "tied" | "grouped";
+  configOverrides: Record<string, unknown>;
+  promptTokenIds: number[];
+  answerTokenIds: number[];
+  lastLogits: number[];
+  answerLogProbs: number[];
+  greedyTokenIds: number[];
+}
+const cases: GoldenCase[] = JSON.parse(
+  await readFile(join(import.meta.dirname, "../fixtures/golden.json"), "utf8"),
+);
+
+/** Largest relative error allowed against float32 PyTorch, in the L2 norm of the logits. */
+const relativeErrorMax = 1e-5;
+
+async function load(folder: string): Promise<LoadedModel> {
+  const read = await readModelFolder(folder);
+  return loadModel({ folder: read.path, config: read.config, graphs: buildGraphs(read) });
+}
+
+async function loadCase({ folder, configOverrides }: GoldenCase): Promise<LoadedModel> {
+  if (Object.keys(configOverrides).length === 0) return load(fixture(folder));
+  const copy = await copyFixture(folder);
+  await editConfig(copy, configOverrides);
+  return load(copy);
+}
+
+function relativeError(given: ArrayLike<number>, expected: ArrayLike<number>): number {
+  expect(given.length).toBe(expected.length);
+  let difference = 0;
+  let norm = 0;
+  for (let index = 0; index < expected.length; index++) {
+    difference += ((given[index] ?? Number.NaN) - (expected[index] ?? 0)) ** 2;
+    norm += (expected[index] ?? 0) ** 2;
+  }
+  return Math.sqrt(difference / norm);
+}
+
+const titles = cases.map((golden, index) => ({
+  golden,
+  title: `${index}: ${golden.folder}, ${golden.promptTokenIds.length} + ${golden.answerTokenIds.length} tokens${
+    "rope_scaling" in golden.configOverrides ? ", llama3 rope" : ""
+  }`,
+}));
+
+describe.each(titles)("against PyTorch, case $title", ({ golden }) => {
+  it("gives the logits after the prompt", async () => {
+    const { logits } = await prefill(await loadCase(golden), golden.promptTokenIds);
+    expect(relativeError(logits, golden.lastLogits)).toBeLessThan(relativeErrorMax);
+  });
+
+  it("gives the answer's log-probability", async () => {
+    const [batch] = planBatches([golden]);
+    const [sum = Number.NaN] = await logProbBatch(await loadCase(golden), batch!);
+    const expected = golden.answerLogProbs.reduce((total, logProb) => total + logProb, 0);
+    expect(Math.abs(sum / expected - 1)).toBeLessThan(relativeErrorMax);
+  });
+
+  it("generates the same greedy tokens", async () => {
+    const model = await loadCase(golden);
+    const task = {
+      promptTokenIds: golden.promptTokenIds,
+      tokensMax: 24,
+      temperature: 0,
+      seed: 0n,
+      stopTokenIds: [],
+    };
+    const { tokenIds } = await generate(
+      model,
+      task,
+      () => undefined,
+      () => false,
+    );
+    expect(tokenIds).toEqual(golden.greedyTokenIds);
+  });
+});
+
+describe("the decode graph", () => {
+  it("gives the logits a prefill of the longer prompt gives, across a growing cache", async () => {
+    const model = await load(await randomModel());
+    const tokenIds = Array.from({ length: 140 }, (_, index) => (index * 37) % 1031);
+    const { cache } = await prefill(model, tokenIds.slice(0, 60));
+    for (let length = 60; length < tokenIds.length; length++) {
+      const stepped = await decode(model, cache, tokenIds[length] ?? 0);
+      if (length % 16 > 0 && length !== 63 && length !== 127) continue;
+      const { logits } = await prefill(model, tokenIds.slice(0, length + 1));
+      expect(relativeError(stepped, logits), `after ${length + 1} tokens`).toBeLessThan(relativeErrorMax);
+    }
+    expect(cache.capacity).toBe(192);
+  });
+
+  it("notices a wrong position, so that agreement above means something", async () => {
+    const model = await load(fixture("tied"));
+    const { cache } = await prefill(model, [10, 20, 30]);
+    const { logits } = await prefill(model, [10, 20, 30, 40]);
+    cache.length = 4;
+    cache.bias[3] = 0;
+    expect(relativeError(await decode(model, cache, 40), logits)).toBeGreaterThan(1e-3);
+  });
+});
