@@ -58,11 +58,14 @@ export function certificateHash(certificate: Uint8Array): Hex {
  * Says nothing about signatures or inclusion: see verify.ts.
  */
 export function decodeCertificate(bytes: Uint8Array): Decoded<Certificate> {
-  if (bytes.length > certificateBytesMax) return { ok: false, reason: `The certificate is too large: ${bytes.length} bytes.` };
-  if (bytes[0] !== versionByteV4) return { ok: false, reason: `The certificate's version byte is unknown: ${bytes[0]}.` };
+  if (bytes.length > certificateBytesMax)
+    return { ok: false, reason: `The certificate is too large: ${bytes.length} bytes.` };
+  if (bytes[0] !== versionByteV4)
+    return { ok: false, reason: `The certificate's version byte is unknown: ${bytes[0]}.` };
   try {
     const certificate = fromTuple(fromRlp(bytes.subarray(1), "hex") as RlpNode);
-    if (bytesToHex(encodeCertificate(certificate)) !== bytesToHex(bytes)) throw new MalformedCertificateError("it is not in canonical form");
+    if (bytesToHex(encodeCertificate(certificate)) !== bytesToHex(bytes))
+      throw new MalformedCertificateError("it is not in canonical form");
     return { ok: true, value: certificate };
   } catch (error) {
     // Both mean that the bytes are no certificate; anything else is our bug.
@@ -75,7 +78,12 @@ function toTuple(certificate: Certificate): RlpNode[] {
   const { header, stakeIndices } = certificate;
   const { commitment, lengthCommitment, lengthProof, length } = header.commitment;
   const commitmentNode = [g1Node(commitment), g2Node(lengthCommitment), g2Node(lengthProof), integer(length)];
-  const headerNode = [integer(header.version), quorumBytes(header.quorumNumbers), commitmentNode, header.paymentHeaderHash];
+  const headerNode = [
+    integer(header.version),
+    quorumBytes(header.quorumNumbers),
+    commitmentNode,
+    header.paymentHeaderHash,
+  ];
   return [
     [certificate.batchRoot, integer(certificate.referenceBlockNumber)],
     [
@@ -103,7 +111,10 @@ function fromTuple(node: RlpNode): Certificate {
   const [batchRoot, referenceBlock] = fields(batch!, 2);
   const [blobCertificate, blobIndex, inclusionProof] = fields(inclusion!, 3);
   const [header, signature, relayKeys] = fields(blobCertificate!, 3);
-  const [bitmaps, nonSigners, apks, apkG2, sigma, apkIndices, stakeTotals, stakeRows] = fields(attestation!, 8);
+  const [bitmaps, nonSigners, apks, apkG2, sigma, apkIndices, stakeTotals, stakeRows] = fields(
+    attestation!,
+    8,
+  );
   return {
     batchRoot: word(batchRoot!),
     referenceBlockNumber: readInteger(referenceBlock!, uint32Max),
@@ -171,7 +182,8 @@ function list(node: RlpNode): RlpNode[] {
 
 function fields(node: RlpNode, count: number): RlpNode[] {
   const nodes = list(node);
-  if (nodes.length !== count) throw new MalformedCertificateError(`a tuple has ${nodes.length} fields, not ${count}`);
+  if (nodes.length !== count)
+    throw new MalformedCertificateError(`a tuple has ${nodes.length} fields, not ${count}`);
   return nodes;
 }
 
@@ -204,7 +216,8 @@ function readUint32(node: RlpNode): number {
 
 function readQuorums(node: RlpNode): number[] {
   const quorums = [...hexToBytes(text(node))];
-  if (new Set(quorums).size !== quorums.length) throw new MalformedCertificateError("a quorum is named twice");
+  if (new Set(quorums).size !== quorums.length)
+    throw new MalformedCertificateError("a quorum is named twice");
   return quorums;
 }
 

@@ -1,6 +1,6 @@
 import { concat, type Hex, keccak256, slice } from "viem";
-import { invariant } from "../errors.ts";
 import { nextPowerOfTwo } from "../curve/field.ts";
+import { invariant } from "../errors.ts";
 
 const hashBytes = 32;
 
@@ -19,7 +19,11 @@ export function buildBatch(certificateHashes: readonly Hex[]): { root: Hex; proo
   const levels: Hex[][] = [padLeaves(certificateHashes.map((hash) => keccak256(hash)))];
   while (levels.at(-1)!.length > 1) {
     const below = levels.at(-1)!;
-    levels.push(Array.from({ length: below.length / 2 }, (_, index) => parent(below[2 * index]!, below[2 * index + 1]!)));
+    levels.push(
+      Array.from({ length: below.length / 2 }, (_, index) =>
+        parent(below[2 * index]!, below[2 * index + 1]!),
+      ),
+    );
   }
   const proofs = certificateHashes.map((_, leaf) =>
     concat(levels.slice(0, -1).map((level, depth) => level[(leaf >> depth) ^ 1]!)),

@@ -29,7 +29,8 @@ export function certificateFromReply(
   const { signedBatch, blobInclusionInfo } = reply;
   const blobCertificate = blobInclusionInfo?.blobCertificate;
   const batch = signedBatch?.header;
-  if (batch === undefined || blobCertificate?.blobHeader === undefined) return refuse("it lacks the batch or the inclusion");
+  if (batch === undefined || blobCertificate?.blobHeader === undefined)
+    return refuse("it lacks the batch or the inclusion");
   if (batch.batchRoot.length !== 32) return refuse("its batch root is not 32 bytes");
   if (batch.referenceBlockNumber > uint32Max) return refuse("its reference block is above 2^32");
   const header = headerFromMessage(backend, blobCertificate.blobHeader);
@@ -78,7 +79,10 @@ function readAttestation(attestation: Attestation | undefined): Decoded<ReadAtte
     percent: quorumSignedPercentages[index]!,
   }));
   quorums.sort((a, b) => a.number - b.number);
-  return { ok: true, value: { quorums, nonSignerPubkeys: nonSigners.value, apkG2: apkG2.value, sigma: sigma.value } };
+  return {
+    ok: true,
+    value: { quorums, nonSignerPubkeys: nonSigners.value, apkG2: apkG2.value, sigma: sigma.value },
+  };
 }
 
 function readAll(compressed: readonly Uint8Array[]): Decoded<G1[]> {

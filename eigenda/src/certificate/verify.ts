@@ -64,9 +64,12 @@ function structureFault(backend: CurveBackend, certificate: Certificate): string
   const { quorumApks, signedQuorumNumbers, nonSignerPubkeys, header } = certificate;
   if (header.quorumNumbers.length === 0) return "The blob names no quorum.";
   if (signedQuorumNumbers.length > quorumsMax) return `More than ${quorumsMax} quorums signed.`;
-  if (quorumApks.length !== signedQuorumNumbers.length) return "There is not one aggregate key for each quorum.";
+  if (quorumApks.length !== signedQuorumNumbers.length)
+    return "There is not one aggregate key for each quorum.";
   if (nonSignerPubkeys.length > nonSignersMax) return `There are more than ${nonSignersMax} non-signers.`;
-  const outside = [lengthCommitment, lengthProof, certificate.apkG2].some((point) => !backend.isInSubgroupG2(point));
+  const outside = [lengthCommitment, lengthProof, certificate.apkG2].some(
+    (point) => !backend.isInSubgroupG2(point),
+  );
   return outside ? "A G2 point is outside the subgroup." : null;
 }
 

@@ -1,5 +1,5 @@
-import type { Decoded } from "../errors.ts";
 import { fft, ifft, isPowerOfTwo, readSymbols, symbolBytes, writeSymbols } from "../curve/field.ts";
+import type { Decoded } from "../errors.ts";
 import { invariant } from "../errors.ts";
 import { decodePayload, encodePayload } from "./payload.ts";
 
@@ -14,7 +14,10 @@ export type PolynomialForm = "eval" | "coeff";
  * Payload to blob: the polynomial's coefficients, 32 big-endian bytes each, as sent and committed to.
  * @throws EigenDaError invalid if the payload needs more than `symbolsMax` symbols.
  */
-export function encodeBlob(payload: Uint8Array, options: { form: PolynomialForm; symbolsMax: number }): Uint8Array {
+export function encodeBlob(
+  payload: Uint8Array,
+  options: { form: PolynomialForm; symbolsMax: number },
+): Uint8Array {
   const encoded = encodePayload(payload, options.symbolsMax);
   if (options.form === "coeff") return encoded;
   const symbols = readSymbols(encoded);

@@ -1,5 +1,5 @@
-import { type Decoded, EigenDaError } from "../errors.ts";
 import { nextPowerOfTwo, symbolBytes } from "../curve/field.ts";
+import { type Decoded, EigenDaError } from "../errors.ts";
 
 /** Payload bytes carried by one symbol: the first byte stays zero, so that every symbol is below the group order. */
 const chunkBytes = 31;
@@ -24,7 +24,10 @@ export function encodePayload(payload: Uint8Array, symbolsMax: number): Uint8Arr
   const symbols = nextPowerOfTwo(1 + bodySymbols);
   if (symbols > symbolsMax) {
     const max = payloadBytesMax(symbolsMax);
-    throw new EigenDaError("invalid", `The payload is too large. Max: ${max} bytes. Given: ${payload.length} bytes.`);
+    throw new EigenDaError(
+      "invalid",
+      `The payload is too large. Max: ${max} bytes. Given: ${payload.length} bytes.`,
+    );
   }
   const encoded = new Uint8Array(symbols * symbolBytes);
   new DataView(encoded.buffer).setUint32(lengthOffset, payload.length);
@@ -43,7 +46,8 @@ export function decodePayload(encoded: Uint8Array): Decoded<Uint8Array> {
   }
   if (encoded[0] !== 0) return refuse("the first byte of its header is not zero");
   if (encoded[1] !== headerVersion) return refuse(`its version is unknown: ${encoded[1]}`);
-  if (!isZero(encoded.subarray(headerUsedBytes, symbolBytes))) return refuse("its header has non-zero padding");
+  if (!isZero(encoded.subarray(headerUsedBytes, symbolBytes)))
+    return refuse("its header has non-zero padding");
   const length = new DataView(encoded.buffer, encoded.byteOffset).getUint32(lengthOffset);
   if (length > payloadBytesMax(symbols)) return refuse(`it claims more bytes than it holds: ${length}`);
   const body = new Uint8Array(payloadBytesMax(symbols));

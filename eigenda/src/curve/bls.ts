@@ -1,6 +1,6 @@
 import { invariant } from "../errors.ts";
-import { bigintFromBytes, fpModulus } from "./field.ts";
 import type { CurveBackend } from "./backend.ts";
+import { bigintFromBytes, fpModulus } from "./field.ts";
 import { type G1, type G2, g1Generator, g2Generator, negateG1, rightSideG1, squareRoot } from "./points.ts";
 
 /** Every other x has a point, so a message that needs more tries than this does not exist (chance 2^-256). */

@@ -14,12 +14,18 @@ const rootOfUnity = 191032190679217139442913928276920700361456519573292863153056
 
 /** Big-endian bytes as an unsigned integer. Not reduced. */
 export function bigintFromBytes(bytes: Uint8Array): bigint {
-  return bytes.length === 0 ? 0n : BigInt(`0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}`);
+  return bytes.length === 0
+    ? 0n
+    : BigInt(`0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}`);
 }
 
 /** Unsigned integer as 32 big-endian bytes, written at `offset`. `value` must be below 2^256. */
 export function writeBigint(target: Uint8Array, offset: number, value: bigint): void {
-  Buffer.from(target.buffer, target.byteOffset, target.length).write(value.toString(16).padStart(64, "0"), offset, "hex");
+  Buffer.from(target.buffer, target.byteOffset, target.length).write(
+    value.toString(16).padStart(64, "0"),
+    offset,
+    "hex",
+  );
 }
 
 /** The symbols of a blob, or the index of the first one that is not below the group order. */

@@ -71,7 +71,10 @@ function basesOf<M extends MclG1 | MclG2, P>(
       invariant(offset + total <= count, "every scalar has a point");
       let sum: M | null = null;
       for (let start = 0; start < total; start += msmPointsMax) {
-        const indexes = Array.from({ length: Math.min(msmPointsMax, total - start) }, (_, index) => start + index);
+        const indexes = Array.from(
+          { length: Math.min(msmPointsMax, total - start) },
+          (_, index) => start + index,
+        );
         const part = mcl.mulVec(
           indexes.map((index) => pointAt(offset + index)),
           indexes.map((index) => frAt(scalars, index)),
@@ -110,7 +113,7 @@ function fp2At(bytes: Uint8Array, offset: number): InstanceType<typeof mcl.Fp2> 
 
 /** mcl reads and writes field elements least significant byte first. */
 function littleEndian(bytes: Uint8Array, offset: number): Uint8Array {
-  return bytes.slice(offset, offset + symbolBytes).reverse();
+  return Uint8Array.from(bytes.subarray(offset, offset + symbolBytes)).reverse();
 }
 
 function readG1(bytes: Uint8Array): MclG1 {
@@ -161,5 +164,8 @@ function fromG2(point: MclG2): G2 {
   if (point.isZero()) return g2Infinity;
   const affine = mcl.normalize(point);
   const [x, y] = [affine.getX(), affine.getY()];
-  return { x: { c0: fromFp(x.get_a()), c1: fromFp(x.get_b()) }, y: { c0: fromFp(y.get_a()), c1: fromFp(y.get_b()) } };
+  return {
+    x: { c0: fromFp(x.get_a()), c1: fromFp(x.get_b()) },
+    y: { c0: fromFp(y.get_a()), c1: fromFp(y.get_b()) },
+  };
 }

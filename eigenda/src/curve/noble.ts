@@ -1,9 +1,18 @@
 import { pippenger } from "@noble/curves/abstract/curve.js";
 import { bn254 } from "@noble/curves/bn254.js";
+import { invariant } from "../errors.ts";
 import type { Bases, CurveBackend } from "./backend.ts";
 import { bigintFromBytes, frModulus, readSymbols } from "./field.ts";
-import { type G1, type G2, g1AffineBytes, g1Infinity, g2AffineBytes, g2Infinity, isInfinityG1, isInfinityG2 } from "./points.ts";
-import { invariant } from "../errors.ts";
+import {
+  type G1,
+  type G2,
+  g1AffineBytes,
+  g1Infinity,
+  g2AffineBytes,
+  g2Infinity,
+  isInfinityG1,
+  isInfinityG2,
+} from "./points.ts";
 
 const PointG1 = bn254.G1.Point;
 const PointG2 = bn254.G2.Point;
@@ -13,13 +22,30 @@ type PointOfG2 = InstanceType<typeof PointG2>;
 /** Pure JavaScript backend on @noble/curves: about five times slower than mcl. */
 export const nobleBackend: CurveBackend = {
   name: "noble",
-  basesG1: (affine) => basesOf(affine, g1AffineBytes, readG1, (points, scalars) => fromG1(pippenger(PointG1, points, scalars)), g1Infinity),
-  basesG2: (affine) => basesOf(affine, g2AffineBytes, readG2, (points, scalars) => fromG2(pippenger(PointG2, points, scalars)), g2Infinity),
+  basesG1: (affine) =>
+    basesOf(
+      affine,
+      g1AffineBytes,
+      readG1,
+      (points, scalars) => fromG1(pippenger(PointG1, points, scalars)),
+      g1Infinity,
+    ),
+  basesG2: (affine) =>
+    basesOf(
+      affine,
+      g2AffineBytes,
+      readG2,
+      (points, scalars) => fromG2(pippenger(PointG2, points, scalars)),
+      g2Infinity,
+    ),
   addG1: (a, b) => fromG1(toG1(a).add(toG1(b))),
   addG2: (a, b) => fromG2(toG2(a).add(toG2(b))),
   mulG1: (point, scalar) => fromG1(toG1(point).multiplyUnsafe(reduce(scalar))),
   mulG2: (point, scalar) => fromG2(toG2(point).multiplyUnsafe(reduce(scalar))),
-  isInSubgroupG2: (point) => toG2(point).multiplyUnsafe(frModulus - 1n).equals(toG2(point).negate()),
+  isInSubgroupG2: (point) =>
+    toG2(point)
+      .multiplyUnsafe(frModulus - 1n)
+      .equals(toG2(point).negate()),
   isPairingProductOne(pairs) {
     const finite = pairs.filter(({ g1, g2 }) => !isInfinityG1(g1) && !isInfinityG2(g2));
     if (finite.length === 0) return true;
@@ -46,7 +72,10 @@ function basesOf<Point, P>(
       const symbols = readSymbols(scalars);
       invariant(symbols.ok, "scalars are below the group order");
       if (symbols.value.length === 0) return infinity;
-      return sum(symbols.value.map((_, index) => pointAt(offset + index)), symbols.value);
+      return sum(
+        symbols.value.map((_, index) => pointAt(offset + index)),
+        symbols.value,
+      );
     },
   };
 }

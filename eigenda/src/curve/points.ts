@@ -94,11 +94,17 @@ export function decompressG2(bytes: Uint8Array): Decoded<G2> {
   const head = readFlag(bytes, g2CompressedBytes);
   if (!head.ok) return head;
   if (head.value.flag === flags.infinity) return infinityOr(head.value.rest, g2Infinity);
-  const x = { c1: bigintFromBytes(head.value.rest.subarray(0, 32)), c0: bigintFromBytes(head.value.rest.subarray(32)) };
+  const x = {
+    c1: bigintFromBytes(head.value.rest.subarray(0, 32)),
+    c0: bigintFromBytes(head.value.rest.subarray(32)),
+  };
   if (x.c0 >= fpModulus || x.c1 >= fpModulus) return refuse("its x is not canonical");
   const y = squareRootFp2(rightSideG2(x));
   if (y === null) return refuse("it is not on the curve");
-  return { ok: true, value: { x, y: isLargerFp2(y) === (head.value.flag === flags.larger) ? y : Fp2Field.neg(y) } };
+  return {
+    ok: true,
+    value: { x, y: isLargerFp2(y) === (head.value.flag === flags.larger) ? y : Fp2Field.neg(y) },
+  };
 }
 
 /** x ‖ y, 32 big-endian bytes each: how point lists are held in memory and on disk. */
@@ -144,7 +150,10 @@ function squareRootFp2(value: Fp2): Fp2 | null {
   for (const signed of [norm, Fp.neg(norm)]) {
     const real = squareRoot(Fp.mul(Fp.add(value.c0, signed), half));
     if (real === null) continue;
-    const root = real === 0n ? { c0: 0n, c1: squareRoot(Fp.neg(value.c0)) ?? 0n } : { c0: real, c1: Fp.div(Fp.mul(value.c1, half), real) };
+    const root =
+      real === 0n
+        ? { c0: 0n, c1: squareRoot(Fp.neg(value.c0)) ?? 0n }
+        : { c0: real, c1: Fp.div(Fp.mul(value.c1, half), real) };
     if (Fp2Field.eql(Fp2Field.sqr(root), value)) return root;
   }
   return null;
@@ -167,13 +176,15 @@ function readFlag(bytes: Uint8Array, size: number): Decoded<{ flag: number; rest
   if (bytes.length !== size) return refuse(`its size is ${bytes.length} bytes, not ${size}`);
   const flag = bytes[0]! & flags.mask;
   if (flag === 0) return refuse("its flag says uncompressed");
-  const rest = bytes.slice();
+  const rest = Uint8Array.from(bytes);
   rest[0] = rest[0]! & ~flags.mask;
   return { ok: true, value: { flag, rest } };
 }
 
 function infinityOr<P>(rest: Uint8Array, infinity: P): Decoded<P> {
-  return rest.every((byte) => byte === 0) ? { ok: true, value: infinity } : refuse("infinity has non-zero bytes");
+  return rest.every((byte) => byte === 0)
+    ? { ok: true, value: infinity }
+    : refuse("infinity has non-zero bytes");
 }
 
 function refuse(why: string): { ok: false; reason: string } {

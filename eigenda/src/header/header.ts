@@ -19,8 +19,20 @@ export type BlobHeader = {
   paymentHeaderHash: Hex;
 };
 
-const g1Abi = { type: "tuple", components: [{ name: "x", type: "uint256" }, { name: "y", type: "uint256" }] } as const;
-const g2Abi = { type: "tuple", components: [{ name: "x", type: "uint256[2]" }, { name: "y", type: "uint256[2]" }] } as const;
+const g1Abi = {
+  type: "tuple",
+  components: [
+    { name: "x", type: "uint256" },
+    { name: "y", type: "uint256" },
+  ],
+} as const;
+const g2Abi = {
+  type: "tuple",
+  components: [
+    { name: "x", type: "uint256[2]" },
+    { name: "y", type: "uint256[2]" },
+  ],
+} as const;
 
 const commitmentAbi = {
   type: "tuple",
@@ -66,23 +78,35 @@ export function blobKey(header: BlobHeader): Hex {
       [
         header.version,
         quorumBytes(header.quorumNumbers),
-        { commitment, lengthCommitment: g2Words(lengthCommitment), lengthProof: g2Words(lengthProof), length },
+        {
+          commitment,
+          lengthCommitment: g2Words(lengthCommitment),
+          lengthProof: g2Words(lengthProof),
+          length,
+        },
       ],
     ),
   );
-  return keccak256(encodeAbiParameters([{ type: "bytes32" }, { type: "bytes32" }], [inner, header.paymentHeaderHash]));
+  return keccak256(
+    encodeAbiParameters([{ type: "bytes32" }, { type: "bytes32" }], [inner, header.paymentHeaderHash]),
+  );
 }
 
 /** keccak256(abi.encode(blobKey, signature, relayKeys)): what a batch's Merkle tree holds, hashed once more as its leaf. */
 export function blobCertificateHash(key: Hex, signature: Hex, relayKeys: readonly number[]): Hex {
   return keccak256(
-    encodeAbiParameters([{ type: "bytes32" }, { type: "bytes" }, { type: "uint32[]" }], [key, signature, relayKeys]),
+    encodeAbiParameters(
+      [{ type: "bytes32" }, { type: "bytes" }, { type: "uint32[]" }],
+      [key, signature, relayKeys],
+    ),
   );
 }
 
 /** keccak256(abi.encode(bytes32 batchRoot, uint32 referenceBlockNumber)): what validators sign. */
 export function batchHeaderHash(batchRoot: Hex, referenceBlockNumber: number): Hex {
-  return keccak256(encodeAbiParameters([{ type: "bytes32" }, { type: "uint32" }], [batchRoot, referenceBlockNumber]));
+  return keccak256(
+    encodeAbiParameters([{ type: "bytes32" }, { type: "uint32" }], [batchRoot, referenceBlockNumber]),
+  );
 }
 
 /** One byte a quorum, ascending: the order in which quorums are hashed whatever order they were sent in. */

@@ -1,6 +1,15 @@
 import { createHash } from "node:crypto";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
-import { type Address, concat, getAddress, type Hex, hexToBytes, keccak256, numberToHex, stringToHex } from "viem";
+import {
+  type Address,
+  concat,
+  getAddress,
+  type Hex,
+  hexToBytes,
+  keccak256,
+  numberToHex,
+  stringToHex,
+} from "viem";
 import { privateKeyToAddress, publicKeyToAddress } from "viem/accounts";
 import type { Decoded } from "../errors.ts";
 
@@ -27,7 +36,8 @@ export function signerFromKey(privateKey: Hex): Signer {
 /** The account that signed a raw digest. */
 export function recoverSigner(digest: Hex, signature: Uint8Array): Decoded<Address> {
   const v = signature[signatureBytes - 1];
-  if (signature.length !== signatureBytes) return { ok: false, reason: `A signature has 65 bytes, not ${signature.length}.` };
+  if (signature.length !== signatureBytes)
+    return { ok: false, reason: `A signature has 65 bytes, not ${signature.length}.` };
   if (v !== 0 && v !== 1) return { ok: false, reason: `A signature's last byte is 0 or 1, not ${v}.` };
   try {
     const recovered = Uint8Array.from([v, ...signature.subarray(0, signatureBytes - 1)]);
@@ -36,7 +46,10 @@ export function recoverSigner(digest: Hex, signature: Uint8Array): Decoded<Addre
     return { ok: true, value: publicKeyToAddress(`0x${uncompressed}`) };
   } catch (error) {
     // noble throws for r and s out of range and for points off the curve: all mean that nobody signed this.
-    return { ok: false, reason: `The signature is malformed: ${error instanceof Error ? error.message : error}.` };
+    return {
+      ok: false,
+      reason: `The signature is malformed: ${error instanceof Error ? error.message : error}.`,
+    };
   }
 }
 
@@ -59,7 +72,11 @@ export function chainIdHex(chainId: bigint): Hex {
  */
 export function paymentStateHash(account: Address, timestampNs: bigint): Hex {
   const request = keccak256(
-    concat([numberToHex(addressBytes, { size: 4 }), getAddress(account), numberToHex(timestampNs, { size: 8 })]),
+    concat([
+      numberToHex(addressBytes, { size: 4 }),
+      getAddress(account),
+      numberToHex(timestampNs, { size: 8 }),
+    ]),
   );
   return `0x${createHash("sha256").update(hexToBytes(request)).digest("hex")}`;
 }

@@ -1,11 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { type Address, getAddress, type Hex, hexToBytes, isAddress, numberToHex } from "viem";
-import { bigintFromBytes, isPowerOfTwo } from "../curve/field.ts";
 import type { CurveBackend } from "../curve/backend.ts";
+import { bigintFromBytes, isPowerOfTwo } from "../curve/field.ts";
 import { compressG1, compressG2, decompressG1, decompressG2 } from "../curve/points.ts";
 import type { Decoded } from "../errors.ts";
-import { type BlobCommitment as BlobCommitmentMessage, BlobCommitmentSchema } from "../gen/commitment_pb.ts";
 import { type BlobHeader as BlobHeaderMessage, BlobHeaderSchema } from "../gen/blob_header_pb.ts";
+import { type BlobCommitment as BlobCommitmentMessage, BlobCommitmentSchema } from "../gen/commitment_pb.ts";
 import type { BlobCommitment } from "../kzg/commitment.ts";
 import { type BlobHeader, blobKey, type PaymentHeader, paymentHash } from "./header.ts";
 
@@ -35,7 +35,8 @@ export function headerToMessage(header: RequestHeader): BlobHeaderMessage {
     paymentHeader: {
       accountId,
       timestamp: timestampNs,
-      cumulativePayment: cumulativePaymentWei === 0n ? new Uint8Array() : hexToBytes(numberToHex(cumulativePaymentWei)),
+      cumulativePayment:
+        cumulativePaymentWei === 0n ? new Uint8Array() : hexToBytes(numberToHex(cumulativePaymentWei)),
     },
   });
 }
@@ -58,7 +59,10 @@ export function headerFromMessage(backend: CurveBackend, message: BlobHeaderMess
   if (payment.cumulativePaymentWei >= 1n << 256n) return refuse("cumulative payment is above 2^256");
   if (message.version > 0xffff) return refuse("blob version is above 65535");
   const { version } = message;
-  return { ok: true, value: requestHeader({ version, quorumNumbers, commitment: commitment.value, payment }) };
+  return {
+    ok: true,
+    value: requestHeader({ version, quorumNumbers, commitment: commitment.value, payment }),
+  };
 }
 
 function commitmentToMessage(commitment: BlobCommitment): BlobCommitmentMessage {
@@ -70,7 +74,10 @@ function commitmentToMessage(commitment: BlobCommitment): BlobCommitmentMessage 
   });
 }
 
-function commitmentFromMessage(backend: CurveBackend, message: BlobCommitmentMessage): Decoded<BlobCommitment> {
+function commitmentFromMessage(
+  backend: CurveBackend,
+  message: BlobCommitmentMessage,
+): Decoded<BlobCommitment> {
   if (!isPowerOfTwo(message.length)) return refuse("invalid commitment length, must be a power of 2");
   const commitment = decompressG1(message.commitment);
   if (!commitment.ok) return refuse(`commitment: ${commitment.reason}`);
@@ -78,7 +85,8 @@ function commitmentFromMessage(backend: CurveBackend, message: BlobCommitmentMes
   if (!lengthCommitment.ok) return refuse(`length commitment: ${lengthCommitment.reason}`);
   const lengthProof = decompressG2(message.lengthProof);
   if (!lengthProof.ok) return refuse(`length proof: ${lengthProof.reason}`);
-  if (!backend.isInSubgroupG2(lengthCommitment.value)) return refuse("length commitment is outside the subgroup");
+  if (!backend.isInSubgroupG2(lengthCommitment.value))
+    return refuse("length commitment is outside the subgroup");
   if (!backend.isInSubgroupG2(lengthProof.value)) return refuse("length proof is outside the subgroup");
   return {
     ok: true,
@@ -99,4 +107,3 @@ function readAccount(text: string): Address | null {
 function refuse(reason: string): { ok: false; reason: string } {
   return { ok: false, reason };
 }
-

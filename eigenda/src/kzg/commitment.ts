@@ -39,8 +39,13 @@ export function commitG1(bases: CommitmentBases, blob: Uint8Array): G1 {
 export function commitBlob(bases: CommitmentBases, blob: Uint8Array): BlobCommitment {
   const length = blob.length / symbolBytes;
   const { g1, g2, g2Trailing } = bases;
-  if (g2 === null || g2Trailing === null) throw new EigenDaError("invalid", "This SRS has no G2 points: it can retrieve, not disperse.");
-  if (length > g1.count) throw new EigenDaError("invalid", `The blob is longer than the SRS. Max: ${g1.count} symbols. Given: ${length} symbols.`);
+  if (g2 === null || g2Trailing === null)
+    throw new EigenDaError("invalid", "This SRS has no G2 points: it can retrieve, not disperse.");
+  if (length > g1.count)
+    throw new EigenDaError(
+      "invalid",
+      `The blob is longer than the SRS. Max: ${g1.count} symbols. Given: ${length} symbols.`,
+    );
   invariant(g2.count === g1.count && g2Trailing.count === g1.count, "the SRS lists have one length");
   return {
     commitment: g1.msm(blob, 0),
@@ -55,7 +60,11 @@ export function commitBlob(bases: CommitmentBases, blob: Uint8Array): BlobCommit
  * e(C, G2) = e(G1, LC), and e([τ^(2^28 − length)]_1, LC) = e(G1, LP), which bounds the polynomial's degree below `length`.
  * Points must be in their groups. Proves nothing under a forgeable SRS.
  */
-export function isCommitmentConsistent(backend: CurveBackend, anchor: SrsAnchor, blob: BlobCommitment): boolean {
+export function isCommitmentConsistent(
+  backend: CurveBackend,
+  anchor: SrsAnchor,
+  blob: BlobCommitment,
+): boolean {
   const minusG1 = negateG1(g1Generator);
   return (
     backend.isPairingProductOne([

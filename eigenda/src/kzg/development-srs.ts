@@ -82,7 +82,11 @@ function pointBytes(symbolsMax: number): number {
 function splitPoints(bytes: Uint8Array, symbolsMax: number): { [List in keyof SrsPoints]: Uint8Array } {
   const g1End = symbolsMax * g1AffineBytes;
   const g2End = g1End + symbolsMax * g2AffineBytes;
-  return { g1: bytes.subarray(0, g1End), g2: bytes.subarray(g1End, g2End), g2Trailing: bytes.subarray(g2End) };
+  return {
+    g1: bytes.subarray(0, g1End),
+    g2: bytes.subarray(g1End, g2End),
+    g2Trailing: bytes.subarray(g2End),
+  };
 }
 
 /** The cache file is sha256(points) ‖ points. Null if it is absent or damaged. */

@@ -11,16 +11,29 @@ import type { Srs } from "./srs.ts";
  * Decompression takes about 1 ms a point on this thread.
  * @throws EigenDaError invalid if the checksum differs, the size is no multiple of 32, or a point is malformed.
  */
-export async function filePrefixSrs(options: { g1Path: string; sha256: string; symbolsMax?: number }): Promise<Srs> {
+export async function filePrefixSrs(options: {
+  g1Path: string;
+  sha256: string;
+  symbolsMax?: number;
+}): Promise<Srs> {
   const file = await readFile(options.g1Path);
   const digest = createHash("sha256").update(file).digest("hex");
   if (digest !== options.sha256) {
-    throw new EigenDaError("invalid", `${options.g1Path} has another checksum. Wanted: ${options.sha256}. Given: ${digest}.`);
+    throw new EigenDaError(
+      "invalid",
+      `${options.g1Path} has another checksum. Wanted: ${options.sha256}. Given: ${digest}.`,
+    );
   }
   if (file.length % g1CompressedBytes !== 0) {
-    throw new EigenDaError("invalid", `${options.g1Path} is no list of 32-byte points: ${file.length} bytes.`);
+    throw new EigenDaError(
+      "invalid",
+      `${options.g1Path} is no list of 32-byte points: ${file.length} bytes.`,
+    );
   }
-  const symbolsMax = Math.min(options.symbolsMax ?? Number.POSITIVE_INFINITY, file.length / g1CompressedBytes);
+  const symbolsMax = Math.min(
+    options.symbolsMax ?? Number.POSITIVE_INFINITY,
+    file.length / g1CompressedBytes,
+  );
   const g1 = new Uint8Array(symbolsMax * g1AffineBytes);
   for (let index = 0; index < symbolsMax; index++) {
     const point = decompressG1(file.subarray(index * g1CompressedBytes, (index + 1) * g1CompressedBytes));

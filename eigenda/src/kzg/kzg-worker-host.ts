@@ -40,7 +40,9 @@ export class KzgThread implements AsyncDisposable {
     const worker = new Worker(new URL("./kzg-worker.ts", import.meta.url), { workerData: this.#points });
     worker.on("message", (reply: KzgReply) => this.#settle(worker, reply));
     worker.on("error", (error) => this.#drop(worker, error));
-    worker.on("exit", (code) => this.#drop(worker, new Error(`The arithmetic thread exited with code ${code}.`)));
+    worker.on("exit", (code) =>
+      this.#drop(worker, new Error(`The arithmetic thread exited with code ${code}.`)),
+    );
     this.#worker = worker;
     return worker;
   }
@@ -50,7 +52,10 @@ export class KzgThread implements AsyncDisposable {
     this.#pending.delete(reply.id);
     if (this.#pending.size === 0) worker.unref();
     if (reply.ok) pending?.resolve(reply.answer as never);
-    else pending?.reject(reply.kind === null ? new Error(reply.message) : new EigenDaError(reply.kind, reply.message));
+    else
+      pending?.reject(
+        reply.kind === null ? new Error(reply.message) : new EigenDaError(reply.kind, reply.message),
+      );
   }
 
   #drop(worker: Worker, error: unknown): void {

@@ -11,7 +11,11 @@ export type KzgJob =
   | { kind: "derive"; symbolsMax: number }
   | { kind: "commit"; blob: Uint8Array }
   | { kind: "commitG1"; blob: Uint8Array };
-export type KzgAnswer<Job extends KzgJob> = { derive: Uint8Array; commit: BlobCommitment; commitG1: G1 }[Job["kind"]];
+export type KzgAnswer<Job extends KzgJob> = {
+  derive: Uint8Array;
+  commit: BlobCommitment;
+  commitG1: G1;
+}[Job["kind"]];
 
 export type KzgRequest = { id: number; job: KzgJob };
 export type KzgReply = { id: number } & (

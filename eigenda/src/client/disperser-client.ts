@@ -1,0 +1,319 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Address, bytesToHex, type Hex, hexToBytes, keccak256 } from "viem";
+import { certificateHash, encodeCertificate } from "../certificate/certificate.ts";
+import { certificateFromReply, type SettledBlob } from "../certificate/reply.ts";
+import { verifyCertificate } from "../certificate/verify.ts";
+import { encodeBlob, type PolynomialForm } from "../codec/blob.ts";
+import { bigintFromBytes } from "../curve/field.ts";
+import { loadMcl } from "../curve/mcl.ts";
+import { compressG1 } from "../curve/points.ts";
+import { EigenDaError } from "../errors.ts";
+import { BlobStatus, type BlobStatusReply, Disperser } from "../gen/disperser_pb.ts";
+import {
+  anchorHash,
+  chainIdHex,
+  paymentStateHash,
+  type Signer,
+  signerFromKey,
+  uniqueClockNs,
+} from "../header/signer.ts";
+import { headerToMessage, type RequestHeader, requestHeader } from "../header/wire.ts";
+import type { BlobCommitment } from "../kzg/commitment.ts";
+import { KzgThread } from "../kzg/kzg-worker-host.ts";
+import type { Srs } from "../kzg/srs.ts";
+import { RpcChannel } from "./channel.ts";
+
+export type BlobStatusName = keyof typeof BlobStatus;
+
+export type DisperserClientOptions = {
+  /** `http://127.0.0.1:port`, or `https://host` for TLS. */
+  url: string;
+  /** secp256k1 key of the paying account. */
+  accountKey: Hex;
+  /** Bound by the anchor signature. */
+  chainId: bigint;
+  srs: Srs;
+  form?: PolynomialForm;
+  quorums?: readonly number[];
+  /** Least share of each quorum's stake that must have signed, 0 to 100. */
+  thresholdPercent?: number;
+  /** Dispersals tried in all, each with a fresh timestamp and so with its own blob key. */
+  attemptsMax?: number;
+  pollMs?: number;
+  /** Time from acceptance to COMPLETE before `notReady`. */
+  completeMsMax?: number;
+  /** Time for one call. */
+  rpcMsMax?: number;
+  /** Unix nanoseconds; must not repeat a value. */
+  nowNs?: () => bigint;
+};
+
+export type DisperseOptions = {
+  signal?: AbortSignal;
+  onStatus?: (event: { status: BlobStatusName; blobKey: Hex; attempt: number }) => void;
+};
+
+export type Dispersal = {
+  /** Canonical bytes: 0x03 ‖ RLP of the V4 certificate. */
+  certificate: Uint8Array;
+  /** keccak256(certificate): what goes on chain. */
+  certificateHash: Hex;
+  blobKey: Hex;
+  /** keccak256(payload). */
+  payloadHash: Hex;
+  /** 32 bytes, compressed G1. */
+  commitment: Hex;
+  /** Symbols, a power of two. */
+  length: number;
+};
+
+export type PaymentState = {
+  /** Smallest billed size, in symbols. */
+  symbolsMin: bigint;
+  pricePerSymbolWei: bigint;
+  /** Null if the account has none. Times in Unix seconds. */
+  reservation: {
+    symbolsPerSecond: bigint;
+    startS: number;
+    endS: number;
+    quorumNumbers: readonly number[];
+  } | null;
+  cumulativePaymentWei: bigint;
+  onchainCumulativePaymentWei: bigint;
+};
+
+/** The only disperser there is today. */
+const disperserId = 0;
+const blobVersion = 0;
+
+const defaults = {
+  form: "eval" as PolynomialForm,
+  quorums: [0, 1] as readonly number[],
+  thresholdPercent: 55,
+  attemptsMax: 3,
+  pollMs: 250,
+  completeMsMax: 120_000,
+  rpcMsMax: 30_000,
+};
+
+/** Pause before the second attempt; doubles with each further one. */
+const backoffMs = 500;
+
+type Attempt = { commitment: BlobCommitment; blob: Uint8Array; number: number } & DisperseOptions;
+
+/** Disperses payloads from a reservation. Holds one connection and one arithmetic thread: close it. */
+export class DisperserClient implements AsyncDisposable {
+  readonly #options: Required<DisperserClientOptions>;
+  readonly #signer: Signer;
+  readonly #channel: RpcChannel;
+  readonly #thread: KzgThread;
+
+  /** @throws EigenDaError invalid for a malformed URL, or a forgeable SRS outside loopback. */
+  constructor(options: DisperserClientOptions) {
+    this.#options = { ...defaults, nowNs: uniqueClockNs(), ...options };
+    this.#signer = signerFromKey(options.accountKey);
+    this.#channel = new RpcChannel(options.url, options.srs);
+    this.#thread = new KzgThread(options.srs.points);
+  }
+
+  get account(): Address {
+    return this.#signer.address;
+  }
+
+  /**
+   * Disperses one payload and returns when its certificate is verified: own blob key, inclusion, aggregate signature,
+   * thresholds and commitment (level `inclusion+signature`).
+   * A retry is a new dispersal: if a reply was lost, an orphan blob with another key may be stored and expires unused.
+   * @throws EigenDaError; the signal's reason if aborted.
+   */
+  async disperse(payload: Uint8Array, options: DisperseOptions = {}): Promise<Dispersal> {
+    const { form, srs, attemptsMax } = this.#options;
+    const blob = encodeBlob(payload, { form, symbolsMax: srs.symbolsMax });
+    const commitment = await this.#thread.run({ kind: "commit", blob });
+    const payloadHash = keccak256(payload);
+    for (let number = 1; ; number++) {
+      try {
+        options.signal?.throwIfAborted();
+        return { payloadHash, ...(await this.#attempt({ blob, commitment, number, ...options })) };
+      } catch (error) {
+        if (!(error instanceof EigenDaError && error.retryable) || number >= attemptsMax) throw error;
+        await pause(backoffMs * 2 ** (number - 1), options.signal);
+      }
+    }
+  }
+
+  /** The account's reservation and payments, as the disperser sees them. */
+  async paymentState(options: { signal?: AbortSignal } = {}): Promise<PaymentState> {
+    const timestamp = this.#options.nowNs();
+    const { address } = this.#signer;
+    const signature = this.#signer.sign(paymentStateHash(address, timestamp));
+    const request = { accountId: address, timestamp, signature };
+    const reply = await this.#channel.call(
+      Disperser.method.getPaymentState,
+      request,
+      this.#callOptions(options.signal),
+    );
+    const { reservation, paymentGlobalParams } = reply;
+    return {
+      symbolsMin: paymentGlobalParams?.minNumSymbols ?? 0n,
+      pricePerSymbolWei: paymentGlobalParams?.pricePerSymbol ?? 0n,
+      reservation: reservation
+        ? {
+            symbolsPerSecond: reservation.symbolsPerSecond,
+            startS: reservation.startTimestamp,
+            endS: reservation.endTimestamp,
+            quorumNumbers: reservation.quorumNumbers,
+          }
+        : null,
+      cumulativePaymentWei: bigintFromBytes(reply.cumulativePayment),
+      onchainCumulativePaymentWei: bigintFromBytes(reply.onchainCumulativePayment),
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#channel.close();
+    await this.#thread[Symbol.asyncDispose]();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #attempt(attempt: Attempt): Promise<Omit<Dispersal, "payloadHash">> {
+    const header = await this.#send(attempt);
+    const reply = await this.#follow(header, attempt);
+    const certificate = await this.#verify(header, reply);
+    return {
+      certificate,
+      certificateHash: certificateHash(certificate),
+      blobKey: header.blobKey,
+      commitment: bytesToHex(compressG1(header.commitment.commitment)),
+      length: header.commitment.length,
+    };
+  }
+
+  /** Sends the blob under a fresh timestamp; the key that comes back must be the one computed here. */
+  async #send(attempt: Attempt): Promise<RequestHeader> {
+    const { chainId, quorums, nowNs } = this.#options;
+    const header = requestHeader({
+      version: blobVersion,
+      quorumNumbers: quorums,
+      commitment: attempt.commitment,
+      payment: { accountId: this.#signer.address, timestampNs: nowNs(), cumulativePaymentWei: 0n },
+    });
+    const request = {
+      blob: attempt.blob,
+      blobHeader: headerToMessage(header),
+      signature: this.#signer.sign(header.blobKey),
+      anchorSignature: this.#signer.sign(anchorHash(chainId, disperserId, header.blobKey)),
+      disperserId,
+      chainId: hexToBytes(chainIdHex(chainId)),
+    };
+    const reply = await this.#channel.call(
+      Disperser.method.disperseBlob,
+      request,
+      this.#callOptions(attempt.signal),
+    );
+    const answered = bytesToHex(reply.blobKey);
+    if (answered !== header.blobKey) {
+      throw new EigenDaError(
+        "mismatch",
+        `The disperser answered with another blob key. Ours: ${header.blobKey}. Given: ${answered}.`,
+      );
+    }
+    return header;
+  }
+
+  /** Polls until COMPLETE. A call that fails is repeated at the next poll: the blob is stored whatever happens to the line. */
+  async #follow(header: RequestHeader, attempt: Attempt): Promise<BlobStatusReply> {
+    const { completeMsMax, pollMs } = this.#options;
+    const deadline = performance.now() + completeMsMax;
+    let last: BlobStatus | null = null;
+    let lastFailure: EigenDaError | undefined;
+    while (performance.now() < deadline) {
+      const reply = await this.#status(header.blobKey, attempt.signal).catch((error) => {
+        if (!(error instanceof EigenDaError && error.retryable)) throw error;
+        lastFailure = error;
+        return null;
+      });
+      if (reply !== null && reply.status !== last) {
+        last = reply.status;
+        attempt.onStatus?.({
+          status: statusName(reply.status),
+          blobKey: header.blobKey,
+          attempt: attempt.number,
+        });
+      }
+      if (reply?.status === BlobStatus.COMPLETE) return reply;
+      if (reply !== null && (reply.status === BlobStatus.FAILED || reply.status === BlobStatus.UNKNOWN)) {
+        throw new EigenDaError(
+          "failover",
+          `The disperser gave up blob ${header.blobKey}: ${statusName(reply.status)}.`,
+        );
+      }
+      await pause(pollMs, attempt.signal);
+    }
+    const state = last === null ? "never seen" : statusName(last);
+    throw new EigenDaError("notReady", `Blob ${header.blobKey} was ${state} after ${completeMsMax} ms.`, {
+      cause: lastFailure,
+    });
+  }
+
+  #status(blobKey: Hex, signal: AbortSignal | undefined): Promise<BlobStatusReply> {
+    return this.#channel.call(
+      Disperser.method.getBlobStatus,
+      { blobKey: hexToBytes(blobKey) },
+      this.#callOptions(signal),
+    );
+  }
+
+  async #verify(header: RequestHeader, reply: BlobStatusReply): Promise<Uint8Array> {
+    const { srs, quorums } = this.#options;
+    const settled = certificateFromReply(await loadMcl(), reply);
+    if (!settled.ok) throw new EigenDaError("mismatch", settled.reason);
+    if (settled.value.header.blobKey !== header.blobKey) {
+      throw new EigenDaError("mismatch", `The reply is about another blob: ${settled.value.header.blobKey}.`);
+    }
+    this.#checkThresholds(settled.value);
+    const certificate = encodeCertificate(settled.value.certificate);
+    const verdict = await verifyCertificate(certificate, {
+      level: "inclusion+signature",
+      srs,
+      requiredQuorums: quorums,
+    });
+    if (!verdict.ok) throw new EigenDaError("mismatch", verdict.reason);
+    if (verdict.signer !== this.#signer.address)
+      throw new EigenDaError("mismatch", "The reply carries another account's signature.");
+    return certificate;
+  }
+
+  /** COMPLETE does not mean that enough stake signed: each quorum is checked. */
+  #checkThresholds({ signedPercent, header }: SettledBlob): void {
+    const { quorums, thresholdPercent } = this.#options;
+    for (const quorum of quorums) {
+      const percent = signedPercent.get(quorum) ?? 0;
+      if (percent >= thresholdPercent) continue;
+      const given = `Wanted: ${thresholdPercent} %. Given: ${percent} %.`;
+      throw new EigenDaError(
+        "failover",
+        `Too little of quorum ${quorum} signed blob ${header.blobKey}. ${given}`,
+      );
+    }
+  }
+
+  #callOptions(signal: AbortSignal | undefined): { msMax: number; signal: AbortSignal | undefined } {
+    return { msMax: this.#options.rpcMsMax, signal };
+  }
+}
+
+function statusName(status: number): BlobStatusName {
+  const names = Object.keys(BlobStatus) as BlobStatusName[];
+  return names.find((name) => BlobStatus[name] === status) ?? "UNKNOWN";
+}
+
+/** Waits, or throws the signal's reason. */
+async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await sleep(ms, undefined, signal ? { signal } : {}).catch((error) => {
+    throw signal?.aborted ? signal.reason : error;
+  });
+}

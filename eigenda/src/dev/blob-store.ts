@@ -1,0 +1,83 @@
+import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import type { Hex } from "viem";
+import {
+  type BlobStatusReply,
+  BlobStatusReplySchema,
+  type DisperseBlobRequest,
+  DisperseBlobRequestSchema,
+} from "../gen/disperser_pb.ts";
+
+/**
+ * Blobs on disk, one file a fact, each written whole (temporary file, fsync, rename, fsync of the folder):
+ * `accepted/<key>` is the request as it came, `settled/<key>` the final status reply. A key with the first only was
+ * accepted and not finished; it goes on after a restart.
+ */
+export class BlobStore {
+  readonly #folder: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** Opens or creates the folder, and removes what a killed process left half written. */
+  static async open(folder: string): Promise<BlobStore> {
+    for (const kind of ["accepted", "settled"]) {
+      await mkdir(join(folder, kind), { recursive: true });
+      const halves = (await readdir(join(folder, kind))).filter((name) => name.endsWith(".tmp"));
+      for (const half of halves) await rm(join(folder, kind, half));
+    }
+    return new BlobStore(folder);
+  }
+
+  acceptedKeys(): Promise<Hex[]> {
+    return this.#keys("accepted");
+  }
+
+  settledKeys(): Promise<Hex[]> {
+    return this.#keys("settled");
+  }
+
+  writeAccepted(key: Hex, request: DisperseBlobRequest): Promise<void> {
+    return this.#write("accepted", key, toBinary(DisperseBlobRequestSchema, request));
+  }
+
+  async readAccepted(key: Hex): Promise<DisperseBlobRequest> {
+    return fromBinary(DisperseBlobRequestSchema, await this.#read("accepted", key));
+  }
+
+  writeSettled(key: Hex, reply: BlobStatusReply): Promise<void> {
+    return this.#write("settled", key, toBinary(BlobStatusReplySchema, reply));
+  }
+
+  async readSettled(key: Hex): Promise<BlobStatusReply> {
+    return fromBinary(BlobStatusReplySchema, await this.#read("settled", key));
+  }
+
+  async #keys(kind: string): Promise<Hex[]> {
+    return (await readdir(join(this.#folder, kind))).sort().map((name): Hex => `0x${name}`);
+  }
+
+  #read(kind: string, key: Hex): Promise<Uint8Array> {
+    return readFile(join(this.#folder, kind, key.slice(2)));
+  }
+
+  async #write(kind: string, key: Hex, bytes: Uint8Array): Promise<void> {
+    const path = join(this.#folder, kind, key.slice(2));
+    const file = await open(`${path}.tmp`, "w");
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.tmp`, path);
+    const folder = await open(join(this.#folder, kind), "r");
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  }
+}

@@ -1,0 +1,199 @@
+import { status } from "@grpc/grpc-js";
+import { type Address, bytesToHex, getAddress, type Hex, isAddress } from "viem";
+import type { CurveBackend } from "../curve/backend.ts";
+import { loadMcl } from "../curve/mcl.ts";
+import {
+  BlobStatus,
+  type BlobStatusReply,
+  type BlobStatusRequest,
+  type DisperseBlobRequest,
+  Disperser,
+  type GetPaymentStateRequest,
+} from "../gen/disperser_pb.ts";
+import { type GetBlobRequest, Relay } from "../gen/relay_pb.ts";
+import { paymentStateHash, recoverSigner } from "../header/signer.ts";
+import { developmentSrsAnchor } from "../kzg/development-srs.ts";
+import { admit } from "./admission.ts";
+import { BlobStore } from "./blob-store.ts";
+import type { Faults } from "./faults.ts";
+import { LifeCycle } from "./life-cycle.ts";
+import { developmentOperators } from "./operators.ts";
+import { RpcRefusal, RpcServer } from "./rpc-server.ts";
+
+export type DevelopmentDisperserOptions = {
+  /** Blobs and statuses; created if absent. One process at a time. */
+  dataFolder: string;
+  /** 0 lets the system choose. */
+  port?: number;
+  /** Time between two states of a blob. */
+  stepMs?: number;
+  /** The chain that anchor signatures must name. */
+  chainId?: bigint;
+  /** Accounts with a reservation; without it everyone has one. */
+  accounts?: readonly Address[];
+  /** Whether the smallest operator, 10 % of the stake, never signs. */
+  hasNonSigner?: boolean;
+  faults?: Faults;
+  log?: (message: string) => void;
+};
+
+export type DevelopmentDisperser = AsyncDisposable & { url: string; port: number; faults: Faults };
+
+export const developmentChainId = 31337n;
+
+const stepMsDefault = 500;
+const nsPerMs = 1_000_000n;
+
+/** How old a payment-state request may be. */
+const paymentStateNsMax = 300_000n * nsPerMs;
+
+/** The open reservation that stands in for payments. */
+const reservation = {
+  symbolsPerSecond: 1_000_000n,
+  startTimestamp: 0,
+  endTimestamp: 0xffff_ffff,
+  quorumNumbers: [0, 1],
+  quorumSplits: [50, 50],
+};
+
+/** Smallest billed size in symbols, as on the networks. */
+const symbolsMin = 4096n;
+
+const notices: readonly string[] = [
+  "This is a DEVELOPMENT disperser, listening on 127.0.0.1 alone.",
+  "It keeps blobs on this disk: no erasure coding, no custody by others, no expiry.",
+  "Its operators' keys are derived from published text and no stake stands behind them: the BLS signatures are real, the security is not.",
+  `Commitments are checked under the ${developmentSrsAnchor.name}: anyone can forge them.`,
+];
+
+/** Starts the disperser and relay services on one port. Resolves when it accepts calls. */
+export async function startDevelopmentDisperser(
+  options: DevelopmentDisperserOptions,
+): Promise<DevelopmentDisperser> {
+  const log = options.log ?? (() => undefined);
+  const faults: Faults = options.faults ?? new Set();
+  const [backend, store] = await Promise.all([loadMcl(), BlobStore.open(options.dataFolder)]);
+  const operators = developmentOperators(backend);
+  const stepMs = options.stepMs ?? stepMsDefault;
+  const lifeCycle = new LifeCycle({
+    backend,
+    operators,
+    store,
+    faults,
+    stepMs,
+    hasNonSigner: options.hasNonSigner ?? false,
+    log,
+  });
+  for (const notice of notices) log(notice);
+  log(
+    options.accounts
+      ? `Reservations: ${options.accounts.join(", ")}.`
+      : "Payments: every account has an open development reservation.",
+  );
+  const { settled, resumed } = await lifeCycle.resume();
+  log(`Found ${settled} finished blobs; going on with ${resumed} that were accepted.`);
+  const service = new Service({
+    backend,
+    store,
+    lifeCycle,
+    faults,
+    chainId: options.chainId ?? developmentChainId,
+    accounts: options.accounts ?? null,
+  });
+  const server = new RpcServer(log);
+  server.add(Disperser, {
+    disperseBlob: (request) => service.disperse(request),
+    getBlobStatus: (request) => service.status(request),
+    getPaymentState: (request) => service.paymentState(request),
+  });
+  server.add(Relay, { getBlob: (request) => service.blob(request) });
+  const port = await server.listen(options.port ?? 0);
+  const close = async () => {
+    lifeCycle.close();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${port}`, port, faults, [Symbol.asyncDispose]: close };
+}
+
+type ServiceParts = {
+  backend: CurveBackend;
+  store: BlobStore;
+  lifeCycle: LifeCycle;
+  faults: Faults;
+  chainId: bigint;
+  accounts: readonly Address[] | null;
+};
+
+/** The methods, as functions from request to reply; they refuse with `RpcRefusal`. */
+class Service {
+  readonly #parts: ServiceParts;
+  /** Latest payment-state timestamp seen of each account: a request works once. */
+  readonly #paymentTimestamps = new Map<Address, bigint>();
+
+  constructor(parts: ServiceParts) {
+    this.#parts = parts;
+  }
+
+  async disperse(request: DisperseBlobRequest) {
+    const { backend, chainId, accounts, lifeCycle, store } = this.#parts;
+    const admission = admit(request, { backend, chainId, accounts, nowNs: nowNs() });
+    if (!admission.ok) throw new RpcRefusal(admission.code, admission.reason);
+    const key = admission.header.blobKey;
+    if (!lifeCycle.reserve(key)) throw new RpcRefusal(status.ALREADY_EXISTS, `blob already exists: ${key}`);
+    try {
+      await store.writeAccepted(key, request);
+    } catch (error) {
+      lifeCycle.release(key);
+      throw error;
+    }
+    lifeCycle.enqueue(key);
+    return { result: BlobStatus.QUEUED, blobKey: Buffer.from(key.slice(2), "hex") };
+  }
+
+  async status(request: BlobStatusRequest): Promise<BlobStatusReply> {
+    const reply = await this.#parts.lifeCycle.reply(readKey(request.blobKey));
+    if (reply === null) throw new RpcRefusal(status.NOT_FOUND, "no such blob found");
+    return reply;
+  }
+
+  async paymentState(request: GetPaymentStateRequest) {
+    const account = isAddress(request.accountId, { strict: false }) ? getAddress(request.accountId) : null;
+    if (account === null) throw new RpcRefusal(status.INVALID_ARGUMENT, "account ID is not an address");
+    const signer = recoverSigner(paymentStateHash(account, request.timestamp), request.signature);
+    const age = nowNs() - request.timestamp;
+    const isFresh = age <= paymentStateNsMax && age >= -paymentStateNsMax;
+    const isReplay = request.timestamp <= (this.#paymentTimestamps.get(account) ?? 0n);
+    if (!signer.ok || signer.value !== account || !isFresh || isReplay) {
+      throw new RpcRefusal(
+        status.UNAUTHENTICATED,
+        "failed to validate signature: wrong signer, stale or repeated timestamp",
+      );
+    }
+    this.#paymentTimestamps.set(account, request.timestamp);
+    const isReserved = this.#parts.accounts?.includes(account) ?? true;
+    const paymentGlobalParams = { minNumSymbols: symbolsMin, pricePerSymbol: 0n };
+    return isReserved ? { paymentGlobalParams, reservation } : { paymentGlobalParams };
+  }
+
+  async blob(request: GetBlobRequest) {
+    const { lifeCycle, store, faults } = this.#parts;
+    const key = readKey(request.blobKey);
+    const reply = await lifeCycle.reply(key);
+    if (reply?.status !== BlobStatus.COMPLETE || faults.has("not-found")) {
+      throw new RpcRefusal(status.NOT_FOUND, `blob ${key} not found`);
+    }
+    const { blob } = await store.readAccepted(key);
+    if (faults.has("corrupt")) blob[blob.length - 1] = blob[blob.length - 1]! ^ 1;
+    return { blob };
+  }
+}
+
+function readKey(bytes: Uint8Array): Hex {
+  if (bytes.length !== 32)
+    throw new RpcRefusal(status.INVALID_ARGUMENT, `invalid blob key: ${bytes.length} bytes`);
+  return bytesToHex(bytes);
+}
+
+function nowNs(): bigint {
+  return BigInt(Date.now()) * nsPerMs;
+}

@@ -1,0 +1,13 @@
+/**
+ * Faults that the development disperser can be told to show.
+ * - failed: blobs end FAILED.
+ * - slow: no blob advances.
+ * - below-threshold: blobs end COMPLETE with 40 % of the stake signed.
+ * - not-found: the relay knows no blob.
+ * - corrupt: the relay flips one bit of every blob.
+ */
+export const faultNames = ["failed", "slow", "below-threshold", "not-found", "corrupt"] as const;
+export type FaultName = (typeof faultNames)[number];
+
+/** The faults shown now; may be changed while the server runs. */
+export type Faults = Set<FaultName>;

@@ -1,0 +1,30 @@
+/** The package's public interface. The development disperser is a program, not a part of it: see dev/main.ts. */
+export {
+  type Certificate,
+  certificateHash,
+  decodeCertificate,
+  encodeCertificate,
+} from "./certificate/certificate.ts";
+export {
+  type Verdict,
+  type VerificationLevel,
+  type VerifyOptions,
+  verifyCertificate,
+} from "./certificate/verify.ts";
+export {
+  type BlobStatusName,
+  type Dispersal,
+  type DisperseOptions,
+  DisperserClient,
+  type DisperserClientOptions,
+  type PaymentState,
+} from "./client/disperser-client.ts";
+export { RelayClient, type RelayClientOptions } from "./client/relay-client.ts";
+export { decodeBlob, encodeBlob, type PolynomialForm } from "./codec/blob.ts";
+export { payloadBytesMax } from "./codec/payload.ts";
+export { type Decoded, EigenDaError, type EigenDaErrorKind } from "./errors.ts";
+export { blobKey } from "./header/header.ts";
+export { developmentSrs, developmentSrsAnchor } from "./kzg/development-srs.ts";
+export { filePrefixSrs } from "./kzg/file-srs.ts";
+export { mainnetSrsAnchor } from "./kzg/mainnet-srs.ts";
+export type { Srs, SrsAnchor } from "./kzg/srs.ts";
