@@ -1,0 +1,408 @@
+import fc from "fast-check";
+import { type Hex, keccak256, toHex } from "viem";
+import { describe, expect, it } from "vitest";
+import { reasons, roles } from "../blob/codes.ts";
+import type { Entry, ReceiptScore } from "../blob/provenance.ts";
+import { apportion, sum } from "./apportion.ts";
+import { allocateEpoch, type Standing, spreadPool } from "./epoch.ts";
+import type {
+  BatchFacts,
+  CandidateFacts,
+  ContributionFacts,
+  Facts,
+  ModelFacts,
+  ReceiptFacts,
+} from "./facts.ts";
+import { lineage } from "./lineage.ts";
+import { allocateReceipt, wad } from "./receipt.ts";
+
+const id = (seed: string | number): Hex => keccak256(toHex(String(seed)));
+const account = (n: number): Hex => `0x${n.toString(16).padStart(40, "0")}`;
+const nothing: Standing = { carried: [], rewards: [] };
+const money = (poolWei: bigint, carriedInWei = 0n) => ({ batchId: 1n, poolWei, carriedInWei });
+
+describe("apportion", () => {
+  it("gives what is left over to the largest remainders, ties to the first", () => {
+    expect(apportion(10n, [1n, 1n, 1n])).toEqual([4n, 3n, 3n]);
+    expect(apportion(7n, [5n, 0n, 1n])).toEqual([6n, 0n, 1n]);
+    expect(apportion(0n, [0n])).toEqual([0n]);
+  });
+
+  it("sums to the total, stays within one wei of the exact share and gives zero weight nothing", () => {
+    const weights = fc.array(fc.bigInt({ min: 0n, max: 10n ** 30n }), { minLength: 1, maxLength: 20 });
+    fc.assert(
+      fc.property(fc.bigInt({ min: 0n, max: 10n ** 30n }), weights, (total, given) => {
+        fc.pre(sum(given) > 0n);
+        const parts = apportion(total, given);
+        expect(sum(parts)).toBe(total);
+        for (const [i, part] of parts.entries()) {
+          const error = part * sum(given) - total * given[i]!;
+          expect(error < sum(given) && error > -sum(given)).toBe(true);
+          if (given[i] === 0n) expect(part).toBe(0n);
+        }
+      }),
+    );
+  });
+});
+
+describe("allocateReceipt", () => {
+  it("pays contributor, owner and validators of a chunk by their shares, and the model the rest", () => {
+    const facts = factsOf({
+      c: contribution({
+        ownerBps: 1000,
+        validatorBps: 500,
+        votes: [
+          [1, 3n],
+          [2, 1n],
+        ],
+      }),
+    });
+    const receipt = receiptOf([{ chunkId: id("c"), inContext: true, scoreWad: 5n }], wad / 2n);
+    expect(lines(allocateReceipt(receipt, money(2_000n), facts).entries)).toEqual([
+      [roles.contributor, account(100), 850n, reasons.paid],
+      [roles.datanetOwner, account(200), 100n, reasons.paid],
+      [roles.validator, account(1), 38n, reasons.paid],
+      [roles.validator, account(2), 12n, reasons.paid],
+      [roles.modelOwner, account(300), 1_000n, reasons.paid],
+    ]);
+  });
+
+  it("says why each candidate earns nothing", () => {
+    const candidates = [
+      { chunkId: id("c"), inContext: true, scoreWad: 90n },
+      { chunkId: id("c"), inContext: true, scoreWad: -2n },
+      { chunkId: id("gone"), inContext: true, scoreWad: 90n },
+      { chunkId: id("stranger"), inContext: true, scoreWad: 90n },
+      { chunkId: id("c"), inContext: true, scoreWad: 1n },
+      { chunkId: id("c"), inContext: false, scoreWad: 0n },
+    ];
+    const facts = factsOf({ c: contribution({}), gone: contribution({ isRetracted: true }) });
+    const helped = lines(allocateReceipt(receiptOf(candidates, wad), money(27n), facts).entries);
+    expect(helped).toEqual([
+      [roles.contributor, account(100), 9n, reasons.paid],
+      [roles.contributor, account(100), 0n, reasons.noEffect],
+      [roles.contributor, account(100), 0n, reasons.retracted],
+      [roles.carried, account(0), 9n, reasons.retracted],
+      [roles.contributor, account(0), 0n, reasons.noRecipient],
+      [roles.carried, account(0), 9n, reasons.noRecipient],
+      [roles.contributor, account(100), 0n, reasons.roundsToZero],
+      [roles.contributor, account(100), 0n, reasons.belowCut],
+    ]);
+    const useless = allocateReceipt(receiptOf(candidates, 0n), money(27n), facts).entries;
+    expect(useless.slice(0, 5).every(({ reason }) => reason === reasons.contextDidNotHelp)).toBe(true);
+    expect(useless.at(-1)).toMatchObject({ role: roles.modelOwner, amountWei: 27n });
+  });
+
+  it("carries the validators' share where nobody voted, and all of it where nothing earned", () => {
+    const facts = factsOf({ c: contribution({ validatorBps: 500, votes: [] }) });
+    const one = receiptOf([{ chunkId: id("c"), inContext: true, scoreWad: 5n }], wad);
+    expect(lines(allocateReceipt(one, money(1_000n), facts).entries)).toEqual([
+      [roles.contributor, account(100), 950n, reasons.paid],
+      [roles.carried, account(0), 50n, reasons.noRecipient],
+    ]);
+    expect(lines(allocateReceipt(receiptOf([], wad), money(10n), facts).entries)).toEqual([
+      [roles.carried, account(0), 10n, reasons.noRecipient],
+    ]);
+  });
+
+  it("conserves every wei, is never negative and pays the null player nothing", () => {
+    fc.assert(
+      fc.property(
+        arbitraryReceipt,
+        fc.bigInt({ min: 0n, max: 10n ** 21n }),
+        fc.bigInt({ min: 0n, max: 10n ** 18n }),
+        (receipt, poolWei, carriedWei) => {
+          const { entries } = allocateReceipt(receipt, money(poolWei, carriedWei), arbitraryFacts);
+          expect(sum(entries.map((e) => e.amountWei))).toBe(poolWei + carriedWei);
+          for (const e of entries) {
+            expect(e.amountWei >= 0n).toBe(true);
+            expect(e.amountWei === 0n || e.account !== account(0) || e.role === roles.carried).toBe(true);
+            if (e.role !== roles.modelOwner && e.scoreWad <= 0n && e.subject !== receipt.modelId)
+              expect(e.amountWei).toBe(0n);
+          }
+          expect(entries.filter((e) => e.role === roles.contributor)).toHaveLength(receipt.candidates.length);
+        },
+      ),
+    );
+  });
+
+  it("gives candidates in another order the same, except who gets the odd wei of equal remainders", () => {
+    fc.assert(
+      fc.property(arbitraryReceipt, fc.bigInt({ min: 0n, max: 10n ** 21n }), (receipt, poolWei) => {
+        const subjects = new Set(receipt.candidates.map((c) => c.chunkId));
+        fc.pre(subjects.size === receipt.candidates.length);
+        const turned = { ...receipt, candidates: [...receipt.candidates].reverse() };
+        const [a, b] = [receipt, turned].map((r) =>
+          bySubject(allocateReceipt(r, money(poolWei), arbitraryFacts)),
+        );
+        for (const [subject, amount] of a!) {
+          const difference = amount - b!.get(subject)!;
+          expect(difference >= -1n && difference <= 1n).toBe(true);
+        }
+      }),
+    );
+  });
+
+  it("never gives a candidate less when its score alone rises", () => {
+    fc.assert(
+      fc.property(
+        arbitraryReceipt,
+        fc.nat(),
+        fc.bigInt({ min: 0n, max: 10n ** 18n }),
+        (receipt, pick, rise) => {
+          fc.pre(receipt.candidates.length > 0);
+          const index = pick % receipt.candidates.length;
+          const raised = receipt.candidates.map((c, i) =>
+            i === index ? { ...c, scoreWad: c.scoreWad + rise } : c,
+          );
+          const amountOf = (candidates: readonly CandidateFacts[]) =>
+            contributorWei(allocateReceipt({ ...receipt, candidates }, money(10n ** 18n), plainFacts), index);
+          expect(amountOf(raised) >= amountOf(receipt.candidates)).toBe(true);
+        },
+      ),
+    );
+  });
+});
+
+describe("lineage", () => {
+  const models: ModelFacts[] = [
+    { modelId: id("base"), owner: account(1), ownerBps: 10_000, depth: 0, parents: [] },
+    {
+      modelId: id("left"),
+      owner: account(2),
+      ownerBps: 5_000,
+      depth: 1,
+      parents: [{ modelId: id("base"), weightBps: 10_000 }],
+    },
+    {
+      modelId: id("right"),
+      owner: account(3),
+      ownerBps: 0,
+      depth: 1,
+      parents: [{ modelId: id("base"), weightBps: 10_000 }],
+    },
+    {
+      modelId: id("merge"),
+      owner: account(4),
+      ownerBps: 2_000,
+      depth: 2,
+      parents: [
+        { modelId: id("left"), weightBps: 2_500 },
+        { modelId: id("right"), weightBps: 7_500 },
+      ],
+    },
+  ];
+  const facts: Facts = {
+    contributionOf: () => undefined,
+    modelOf: (m) => models.find(({ modelId }) => modelId === m),
+  };
+
+  it("keeps each owner's share and passes the rest to the parents by weight, once per model", () => {
+    expect(lines(lineage(id("merge"), 1_000n, facts))).toEqual([
+      [roles.modelOwner, account(4), 200n, reasons.paid],
+      [roles.modelOwner, account(2), 100n, reasons.paid],
+      [roles.modelOwner, account(1), 700n, reasons.paid],
+    ]);
+  });
+
+  it("carries what reaches an unknown model", () => {
+    expect(lines(lineage(id("nobody's"), 5n, facts))).toEqual([
+      [roles.carried, account(0), 5n, reasons.noRecipient],
+    ]);
+  });
+
+  it("conserves every wei through a lattice with more paths than atoms", () => {
+    const lattice = new Map<Hex, ModelFacts>();
+    for (let depth = 0; depth <= 16; depth++) {
+      for (let n = 0; n < 4; n++) {
+        const modelId = id(`${depth}.${n}`);
+        const parents =
+          depth === 0
+            ? []
+            : [0, 1, 2, 3].map((p) => ({ modelId: id(`${depth - 1}.${p}`), weightBps: 2_500 }));
+        lattice.set(modelId, {
+          modelId,
+          owner: account(depth * 4 + n + 1),
+          ownerBps: depth === 0 ? 10_000 : 777,
+          depth,
+          parents,
+        });
+      }
+    }
+    const entries = lineage(id("16.0"), 10n ** 18n + 7n, {
+      contributionOf: () => undefined,
+      modelOf: (m) => lattice.get(m),
+    });
+    expect(sum(entries.map((e) => e.amountWei))).toBe(10n ** 18n + 7n);
+    expect(entries).toHaveLength(65);
+  });
+});
+
+describe("allocateEpoch", () => {
+  const facts = factsOf({ c: contribution({}), gone: contribution({ isRetracted: true }) });
+  const withheld = receiptOf([{ chunkId: id("gone"), inContext: true, scoreWad: 1n }], wad);
+  const paid = receiptOf([{ chunkId: id("c"), inContext: true, scoreWad: 1n }], wad);
+  const batch = (poolWei: bigint, receipts: ReceiptFacts[]): BatchFacts => ({
+    batchId: 1n,
+    poolWei,
+    usage: [{ modelId: id("model"), amountWei: poolWei }],
+    receipts,
+  });
+
+  it("spreads a batch's pool over its receipts in proportion to fee", () => {
+    expect(spreadPool(10n, [{ feeWei: 1n }, { feeWei: 1n }, { feeWei: 1n }])).toEqual([4n, 3n, 3n]);
+    expect(spreadPool(3n, [{ feeWei: 0n }, { feeWei: 0n }])).toEqual([2n, 1n]);
+  });
+
+  it("carries a withheld amount into the model's next receipts", () => {
+    const first = allocateEpoch([batch(10n, [withheld])], nothing, facts);
+    expect(first).toMatchObject({ carried: [{ modelId: id("model"), amountWei: 10n }], rewards: [] });
+    const second = allocateEpoch(
+      [
+        batch(30n, [
+          { ...paid, feeWei: 1n },
+          { ...paid, feeWei: 2n },
+        ]),
+      ],
+      first,
+      facts,
+    );
+    expect(second.receipts.map((r) => [r.poolWei, r.carriedInWei])).toEqual([
+      [10n, 3n],
+      [20n, 7n],
+    ]);
+    expect(second).toMatchObject({ carried: [], rewards: [{ account: account(100), cumulativeWei: 40n }] });
+  });
+
+  it("carries the pool of a batch whose blob was refused, and leaves it with models that have no receipts", () => {
+    const refused = {
+      ...batch(10n, []),
+      usage: [
+        { modelId: id("b"), amountWei: 3n },
+        { modelId: id("a"), amountWei: 1n },
+      ],
+    };
+    const first = allocateEpoch([refused], nothing, facts);
+    expect(first.carried).toEqual(
+      [
+        { modelId: id("a"), amountWei: 3n },
+        { modelId: id("b"), amountWei: 7n },
+      ].sort((x, y) => (x.modelId < y.modelId ? -1 : 1)),
+    );
+    expect(allocateEpoch([batch(5n, [paid])], first, facts).carried).toEqual(first.carried);
+  });
+
+  it("conserves every wei over epochs, and never lowers a cumulative reward", () => {
+    fc.assert(
+      fc.property(fc.array(arbitraryBatches, { minLength: 1, maxLength: 4 }), (epochs) => {
+        let standing = nothing;
+        let fundedWei = 0n;
+        for (const batches of epochs) {
+          const next = allocateEpoch(batches, standing, arbitraryFacts);
+          fundedWei += sum(batches.map((b) => b.poolWei));
+          expect(
+            sum(next.rewards.map((r) => r.cumulativeWei)) + sum(next.carried.map((c) => c.amountWei)),
+          ).toBe(fundedWei);
+          const after = new Map(next.rewards.map((r) => [r.account, r.cumulativeWei]));
+          for (const r of standing.rewards) expect(after.get(r.account)! >= r.cumulativeWei).toBe(true);
+          standing = next;
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+type Loose = Partial<Omit<ContributionFacts, "votes">> & { votes?: [number, bigint][] };
+
+function contribution({ votes = [[1, 1n]], ...given }: Loose): ContributionFacts {
+  return {
+    contributionBatchId: 1n,
+    contributor: account(100),
+    isRetracted: false,
+    datanetOwner: account(200),
+    ownerBps: 0,
+    validatorBps: 0,
+    ...given,
+    votes: votes.map(([n, weight]) => ({ validator: account(n), weight })),
+  };
+}
+
+function factsOf(contributions: Record<string, ContributionFacts>): Facts {
+  const known = new Map(Object.entries(contributions).map(([name, c]) => [id(name), c]));
+  const model = { modelId: id("model"), owner: account(300), ownerBps: 10_000, depth: 0, parents: [] };
+  return {
+    contributionOf: (chunkId) => known.get(chunkId),
+    modelOf: (m) => (m === id("model") ? model : undefined),
+  };
+}
+
+function receiptOf(candidates: CandidateFacts[], dataShareWad: bigint): ReceiptFacts {
+  const values = { valueFullWad: -1n, valueEmptyWad: -2n, dataShareWad };
+  return { receiptDigest: id("receipt"), modelId: id("model"), feeWei: 1n, ...values, candidates };
+}
+
+function lines(entries: readonly Entry[]) {
+  return entries.map(({ role, account, amountWei, reason }) => [role, account, amountWei, reason]);
+}
+
+function bySubject({ entries }: ReceiptScore): Map<Hex, bigint> {
+  const totals = new Map<Hex, bigint>();
+  for (const { subject, amountWei } of entries) totals.set(subject, (totals.get(subject) ?? 0n) + amountWei);
+  return totals;
+}
+
+function contributorWei({ entries }: ReceiptScore, index: number): bigint {
+  return entries.filter(({ role }) => role === roles.contributor)[index]!.amountWei;
+}
+
+const plainFacts = factsOf(
+  Object.fromEntries([...Array(8).keys()].map((n) => [`chunk ${n}`, contribution({})])),
+);
+
+const arbitraryFacts: Facts = factsOf(
+  Object.fromEntries(
+    [...Array(7).keys()].map((n) => [
+      `chunk ${n}`,
+      contribution({
+        contributor: account(100 + (n % 3)),
+        isRetracted: n === 5,
+        ownerBps: n * 300,
+        validatorBps: n * 400,
+        votes: n === 6 ? [] : [...Array(n).keys()].map((v) => [v + 1, BigInt(v * v + 1)]),
+      }),
+    ]),
+  ),
+);
+
+const arbitraryReceipt = fc
+  .record({
+    candidates: fc.uniqueArray(
+      fc.record({
+        chunkId: fc.nat(7).map((n) => id(`chunk ${n}`)),
+        inContext: fc.boolean(),
+        scoreWad: fc.oneof(fc.constant(0n), fc.bigInt({ min: -(10n ** 19n), max: 10n ** 19n })),
+      }),
+      { maxLength: 8, selector: (c) => c.chunkId },
+    ),
+    dataShareWad: fc.oneof(fc.constant(0n), fc.constant(wad), fc.bigInt({ min: 0n, max: wad })),
+    feeWei: fc.bigInt({ min: 0n, max: 10n ** 18n }),
+    modelId: fc.constantFrom(id("model"), id("unknown model")),
+  })
+  .map((given): ReceiptFacts => ({ ...receiptOf(given.candidates, given.dataShareWad), ...given }));
+
+const arbitraryBatches = fc.array(
+  fc
+    .record({
+      poolWei: fc.bigInt({ min: 0n, max: 10n ** 20n }),
+      receipts: fc.array(arbitraryReceipt, { maxLength: 4 }),
+    })
+    .map(
+      (given): BatchFacts => ({
+        batchId: 1n,
+        usage: [{ modelId: id("model"), amountWei: given.poolWei }],
+        ...given,
+      }),
+    ),
+  { minLength: 1, maxLength: 3 },
+);
