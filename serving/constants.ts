@@ -1,0 +1,36 @@
+/** Limits of the node. Each bounds a queue, a loop, a retry or what a stranger may send. */
+
+/** Most receipts in a batch: their disclosures must fit one blob of the development SRS (about 124 kB). */
+export const receiptsPerBatchMax = 32;
+
+/** Most chunks in context: the engine scores 2^n prompts per answer exactly up to here (engine/score/shapley.ts). */
+export const playersMaxInContext = 6;
+
+/** Largest request body in bytes. */
+export const bodyBytesMax = 64 * 1024;
+/** Most messages in one request, and characters of the question. */
+export const messagesMax = 64;
+export const questionCharactersMax = 1_000;
+/** Tokens of an answer: the default and the most that may be asked for. */
+export const answerTokensDefault = 48;
+export const answerTokensMax = 128;
+
+/** Requests in the house at once, running and waiting; the next one gets 429. */
+export const requestsMax = 64;
+
+/** How often the set of retrievable chunks is compared with the database. */
+export const indexPollMs = 500;
+/** How long the node waits for its model to be registered and final before it gives up, and between looks. */
+export const modelWaitMsMax = 300_000;
+export const modelPollMs = 500;
+
+/** Pause between two looks of the settler, and after a failure. */
+export const settlerPollMs = 500;
+export const settlerRetryMs = 2_000;
+/** How long one submission may wait to be mined before the settler looks at the chain again. */
+export const submissionMsMax = 60_000;
+/** Answers taken into memory to build one batch. */
+export const pendingMax = receiptsPerBatchMax;
+
+/** Shortest quote that is cited, in characters, unless it is the whole answer. */
+export const quoteCharactersMin = 16;

@@ -1,0 +1,71 @@
+import { and, eq, inArray, lte, notInArray, sql } from "drizzle-orm";
+import type { Hex } from "viem";
+import { onchain } from "#schema/bind";
+import type { Drizzle } from "#schema/database";
+import { chunk } from "#schema/offchain/index";
+import { build, type RetrievalIndex } from "./retrieval/rank.ts";
+
+/** A chunk as an answer shows it. */
+export type SourceChunk = { id: Hex; text: string; source: string; contributionId: bigint; contributor: Hex };
+
+/** What can be retrieved at one moment. Replaced as a whole, never changed. */
+export type Library = { index: RetrievalIndex; chunks: ReadonlyMap<Hex, SourceChunk>; contributionIds: readonly bigint[] };
+
+/**
+ * The retrievable chunks of one model, kept up to date: those of accepted contributions to the Datanets it uses, less
+ * retracted ones, all as of the final block. `refresh` compares the set of contributions and builds a new index only
+ * where it differs; requests keep the old one meanwhile.
+ */
+export type LiveIndex = { current: () => Library; refresh: () => Promise<boolean> };
+
+type Options = { db: Drizzle; modelId: Hex; finalBlock: () => Promise<bigint> };
+
+export async function openLiveIndex({ db, modelId, finalBlock }: Options): Promise<LiveIndex> {
+  let library: Library = { index: await build([]), chunks: new Map(), contributionIds: [] };
+  return {
+    current: () => library,
+    refresh: async () => {
+      const contributionIds = await findContributions(db, modelId, await finalBlock());
+      if (isSame(contributionIds, library.contributionIds)) return false;
+      library = await load(db, contributionIds);
+      return true;
+    },
+  };
+}
+
+/** Contributions that hold retrievable chunks at the final block, ascending. The engine writes chunks only of accepted, final ones. */
+async function findContributions(db: Drizzle, modelId: Hex, finalBlock: bigint): Promise<bigint[]> {
+  const { modelDatanet, contribution } = onchain;
+  const datanets = db
+    .select({ id: modelDatanet.datanetId })
+    .from(modelDatanet)
+    .where(and(eq(modelDatanet.modelId, modelId), lte(modelDatanet.blockNumber, finalBlock)));
+  const retracted = db
+    .select({ id: contribution.id })
+    .from(contribution)
+    .where(lte(contribution.retractedBlock, finalBlock));
+  const rows = await db
+    .selectDistinct({ id: chunk.contributionId })
+    .from(chunk)
+    .where(and(inArray(chunk.datanetId, datanets), notInArray(chunk.contributionId, retracted)))
+    .orderBy(chunk.contributionId);
+  return rows.map(({ id }) => id);
+}
+
+async function load(db: Drizzle, contributionIds: bigint[]): Promise<Library> {
+  const rows = await db
+    .select({
+      id: chunk.id,
+      text: chunk.text,
+      source: chunk.source,
+      contributionId: chunk.contributionId,
+      contributor: chunk.contributor,
+    })
+    .from(chunk)
+    .where(inArray(chunk.contributionId, contributionIds.length === 0 ? sql`(select 0::bigint where false)` : contributionIds));
+  return { index: await build(rows), chunks: new Map(rows.map((row) => [row.id, row])), contributionIds };
+}
+
+function isSame(a: readonly bigint[], b: readonly bigint[]): boolean {
+  return a.length === b.length && a.every((id, i) => id === b[i]);
+}

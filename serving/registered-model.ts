@@ -1,0 +1,72 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { eq } from "drizzle-orm";
+import type { Hex } from "viem";
+import { onchain } from "#schema/bind";
+import type { Drizzle } from "#schema/database";
+import { PipelineError } from "#schema/errors";
+import { modelPollMs, modelWaitMsMax } from "./constants.ts";
+
+/** What the registry says of the model this node serves. */
+export type RegisteredModel = { modelId: Hex; feeWei: bigint; provenanceMode: number };
+
+type Options = {
+  db: Drizzle;
+  modelId: Hex;
+  artifactHash: Hex;
+  finalBlock: () => Promise<bigint>;
+  signal: AbortSignal;
+};
+
+/**
+ * Wait until the model's registration is final, and check that it names the files in our folder: the engine would
+ * refuse to score answers of others.
+ * @throws ModelNotRegisteredError after `modelWaitMsMax`; ModelMismatchError; ModelSealedError for a mode we do not serve.
+ */
+export async function awaitModel({ db, modelId, artifactHash, finalBlock, signal }: Options): Promise<RegisteredModel> {
+  for (let waitedMs = 0; waitedMs < modelWaitMsMax; waitedMs += modelPollMs) {
+    const row = await findModel(db, modelId, await finalBlock());
+    if (row !== null) {
+      if (row.artifactHash !== artifactHash) throw new ModelMismatchError(modelId, row.artifactHash, artifactHash);
+      if (row.provenanceMode !== 0) throw new ModelSealedError(modelId);
+      return { modelId, feeWei: row.pricePerCall, provenanceMode: row.provenanceMode };
+    }
+    await sleep(modelPollMs, undefined, { signal });
+  }
+  throw new ModelNotRegisteredError(modelId);
+}
+
+async function findModel(db: Drizzle, modelId: Hex, finalBlock: bigint) {
+  const { model } = onchain;
+  const [row] = await db.select().from(model).where(eq(model.id, modelId));
+  return row !== undefined && row.blockNumber <= finalBlock ? row : null;
+}
+
+export class ModelNotRegisteredError extends PipelineError {
+  override readonly name = "ModelNotRegisteredError";
+  constructor(modelId: Hex) {
+    super(`model ${modelId} is not registered, or not final, after ${modelWaitMsMax} ms. Check MODEL_ID and the indexer.`, {
+      code: "model_not_registered",
+      retryable: true,
+    });
+  }
+}
+
+export class ModelMismatchError extends PipelineError {
+  override readonly name = "ModelMismatchError";
+  constructor(modelId: Hex, registered: Hex, given: Hex) {
+    super(`model ${modelId} is registered with artifact ${registered}. Given by MODEL_FOLDER: ${given}.`, {
+      code: "model_mismatch",
+      retryable: false,
+    });
+  }
+}
+
+export class ModelSealedError extends PipelineError {
+  override readonly name = "ModelSealedError";
+  constructor(modelId: Hex) {
+    super(`model ${modelId} has provenance mode sealed. This node serves public models only.`, {
+      code: "model_sealed",
+      retryable: false,
+    });
+  }
+}
