@@ -45,6 +45,7 @@ function generate(): Map<string, string> {
   const bytecodes: string[] = [];
   for (const contractName of contractNames) {
     const { abi, bytecode } = readArtifact(contractName);
+    invariant(bytecode.object.length > 2, `${contractName} has bytecode`);
     const camelName = contractName[0]!.toLowerCase() + contractName.slice(1);
     const kebabName = contractName.replace(/(?<=[a-z])(?=[A-Z])/g, "-").toLowerCase();
     const path = join(rootDir, "schema", "abi", `${kebabName}.ts`);

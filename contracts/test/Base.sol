@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {AttributionLedger} from "../src/AttributionLedger.sol";
+import {ChannelEscrow} from "../src/ChannelEscrow.sol";
+import {DatanetRegistry} from "../src/DatanetRegistry.sol";
+import {ModelRegistry} from "../src/ModelRegistry.sol";
+import {OpenToken} from "../src/OpenToken.sol";
+import {RewardDistributor} from "../src/RewardDistributor.sol";
+import {SettlementHub} from "../src/SettlementHub.sol";
+import {StakeVault} from "../src/StakeVault.sol";
+
+/// @notice The cheatcodes we use. See Foundry's book for each.
+interface Vm {
+    function addr(uint256 key) external pure returns (address);
+    function assertEq(uint256 left, uint256 right, string calldata error_) external pure;
+    function assertLe(uint256 left, uint256 right, string calldata error_) external pure;
+    function assertTrue(bool condition, string calldata error_) external pure;
+    function assume(bool condition) external pure;
+    function chainId(uint256 chainId_) external;
+    function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
+    function etch(address target, bytes calldata code) external;
+    function expectEmit() external;
+    function expectRevert(bytes calldata data) external;
+    function getNonce(address account) external view returns (uint64);
+    function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
+    function parseJsonAddressArray(string calldata json, string calldata key) external pure returns (address[] memory);
+    function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
+    function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
+    function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
+    function parseJsonUintArray(string calldata json, string calldata key) external pure returns (uint256[] memory);
+    function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
+    function prank(address sender) external;
+    function readFile(string calldata path) external view returns (string memory);
+    function roll(uint256 blockNumber) external;
+    function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function startPrank(address sender) external;
+    function stopPrank() external;
+    function toString(uint256 value) external pure returns (string memory);
+    function warp(uint256 timestamp) external;
+}
+
+Vm constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
+
+/// @notice All eight contracts wired as the deployment wires them, and the few things every test does.
+abstract contract Base {
+    /// @notice Tells Foundry that this is a test contract.
+    bool public constant IS_TEST = true;
+
+    uint64 internal constant COOLDOWN = 3 days;
+    uint64 internal constant WINDOW = 2 days;
+    uint64 internal constant ARBITRATION = 5 days;
+    uint128 internal constant BOND = 1_001; // Odd, so that halves round.
+    uint16 internal constant NODE_BPS = 2_000;
+    uint16 internal constant TREASURY_BPS = 500;
+
+    address internal treasury = address(0x77EA);
+    address internal poster = address(0x905);
+    address internal arbiter = address(0xA4B);
+
+    OpenToken internal token;
+    StakeVault internal vault;
+    DatanetRegistry internal datanets;
+    ModelRegistry internal models;
+    ChannelEscrow internal escrow;
+    RewardDistributor internal distributor;
+    SettlementHub internal hub;
+    AttributionLedger internal ledger;
+
+    function setUp() public virtual {
+        vm.warp(1_800_000_000);
+        vm.roll(1_000);
+        uint256 nonce = vm.getNonce(address(this));
+        address registryAddress = vm.computeCreateAddress(address(this), nonce + 2);
+        address ledgerAddress = vm.computeCreateAddress(address(this), nonce + 7);
+        token = new OpenToken(address(this));
+        vault = new StakeVault(token, registryAddress, treasury, COOLDOWN);
+        datanets = new DatanetRegistry(vault);
+        models = new ModelRegistry();
+        escrow = new ChannelEscrow(token);
+        distributor = new RewardDistributor(token, ledgerAddress);
+        hub = new SettlementHub(token, escrow, models, distributor, treasury, NODE_BPS, TREASURY_BPS);
+        ledger = new AttributionLedger(token, distributor, poster, arbiter, BOND, WINDOW, ARBITRATION);
+        require(address(datanets) == registryAddress && address(ledger) == ledgerAddress, "wired");
+    }
+
+    /// @notice Gives `account` tokens and lets `spender` pull them.
+    function fund(address account, address spender, uint256 amount) internal {
+        token.transfer(account, amount);
+        uint256 allowed = token.allowance(account, spender);
+        vm.prank(account);
+        token.approve(spender, allowed + amount);
+    }
+
+    function pass(uint256 seconds_) internal {
+        vm.warp(block.timestamp + seconds_);
+        vm.roll(block.number + 1);
+    }
+
+    function signature(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
+        return abi.encodePacked(r, s, v);
+    }
+
+    /// @return Value in [min, max], spread over it by the remainder.
+    function bound(uint256 value, uint256 min, uint256 max) internal pure returns (uint256) {
+        return max - min == type(uint256).max ? value : min + (value % (max - min + 1));
+    }
+
+    function eq(uint256 given, uint256 expected, string memory what) internal pure {
+        vm.assertEq(given, expected, what);
+    }
+
+    function eq(address given, address expected, string memory what) internal pure {
+        vm.assertTrue(given == expected, what);
+    }
+
+    function eq(bytes32 given, bytes32 expected, string memory what) internal pure {
+        vm.assertTrue(given == expected, what);
+    }
+
+    function refuse(bytes memory error_) internal {
+        vm.expectRevert(error_);
+    }
+}
