@@ -34,7 +34,10 @@ export function readProcesses(path: string): ProcessRecord[] {
 
 /** Writes the list at once (rename), or removes the file where nothing runs any more. */
 export function writeProcesses(path: string, records: readonly ProcessRecord[]): void {
-  if (records.length === 0) return rmSync(path, { force: true });
+  if (records.length === 0) {
+    rmSync(path, { force: true });
+    return;
+  }
   writeFileSync(`${path}.new`, `${JSON.stringify(records, null, 2)}\n`, { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }
