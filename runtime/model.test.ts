@@ -127,6 +127,12 @@ describe("log-probabilities", () => {
     const repeated = Array.from({ length: 40 }, () => asked[3]!);
     expect(new Set(await model.logProb(repeated))).toEqual(new Set([together[3]]));
   });
+
+  it("are given for a call of more batches than the queue holds", async () => {
+    await using model = await openModel(fixture("tied"), { threads: 2, queueMax: 2 });
+    const request = { promptTokenIds: [1, 2, 3], answerTokenIds: [4] };
+    expect(await model.logProb(new Array<LogProbRequest>(100).fill(request))).toHaveLength(100);
+  });
 });
 
 describe("requests", () => {

@@ -40,7 +40,7 @@ export interface GenerateRequest {
   readonly onToken?: ((token: GeneratedToken) => void) | undefined;
 }
 
-/** A model loaded in worker threads. Close it when done: its workers keep the process alive. */
+/** A model loaded in worker threads. Close it when done: each worker holds a copy of the packed weights. */
 export interface Model extends AsyncDisposable {
   /** bytes32 identity of the model's files; see `hashArtifact`. */
   readonly artifactHash: `0x${string}`;
@@ -104,14 +104,34 @@ async function logProb(
   );
   for (const request of requests) checkLogProb(config, request);
   const batches = planBatches(requests);
-  const results = await Promise.all(batches.map((batch) => pool.logProb(batch)));
   const logProbs = new Array<number>(requests.length);
-  batches.forEach((batch, index) => {
+  await runInLanes(pool.threads, batches, async (batch) => {
+    const results = await pool.logProb(batch);
     batch.requests.forEach(({ position }, row) => {
-      logProbs[position] = results[index]?.[row] ?? Number.NaN;
+      logProbs[position] = results[row] ?? Number.NaN;
     });
   });
   return logProbs;
+}
+
+/** Work through items in order, at most `lanes` at a time, so that one call never fills the queue. Stops at the first failure. */
+async function runInLanes<Item>(
+  lanes: number,
+  items: readonly Item[],
+  work: (item: Item) => Promise<void>,
+): Promise<void> {
+  const rest = items.values();
+  let hasFailed = false;
+  const lane = async () => {
+    for (const item of rest) {
+      if (hasFailed) return;
+      await work(item).catch((error: unknown) => {
+        hasFailed = true;
+        throw error;
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
 }
 
 function checkGenerate(config: ModelConfig, request: GenerateRequest): GenerateTask {

@@ -14,8 +14,11 @@ export interface LogProbBatch {
   readonly requests: readonly { readonly position: number; readonly request: LogProbRequest }[];
 }
 
-/** Most padded tokens in one call; bounds memory (scores take heads · padded² floats per sequence). */
-export const batchTokensMax = 2048;
+/**
+ * Most padded tokens in one call, unless one request alone has more. Small on purpose: on a CPU larger
+ * batches are no faster per row, take more memory, and let less of a call spread over the workers.
+ */
+export const batchTokensMax = 512;
 
 /** Fewest rows the output layer gets: with one row another matrix kernel could be chosen. */
 const targetRowsMin = 2;

@@ -23,6 +23,7 @@ export interface PoolOptions {
 /** Worker threads that run one model's tasks, oldest first. */
 export interface Pool {
   readonly ortVersion: string;
+  readonly threads: number;
   generate(
     task: GenerateTask,
     signal: AbortSignal | undefined,
@@ -51,6 +52,7 @@ export async function createPool(spec: ModelSpec, options: PoolOptions): Promise
     const ortVersion = warmed[0]?.ortVersion ?? "unknown";
     return {
       ortVersion,
+      threads: options.threads,
       generate: (task, signal, onToken) => generate(state, task, signal, onToken),
       logProb: (batch) => run<"logProb">(state, { kind: "logProb", batch }),
       close: () => close(state),
@@ -152,10 +154,10 @@ export class QueueFullError extends ModelRuntimeError {
   }
 }
 
-/** A worker thread died under a task; the pool starts another, so the call may be repeated. */
+/** A worker thread died or failed under a task; the pool replaces a dead one, so the call may be repeated. */
 export class WorkerCrashedError extends ModelRuntimeError {
   constructor(cause: unknown) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    super("worker-crashed", `A model worker died: ${reason}.`, { retryable: true, cause });
+    super("worker-crashed", `A model worker crashed: ${reason}.`, { retryable: true, cause });
   }
 }

@@ -8,7 +8,7 @@ import { loadModel, type ModelSpec, ortVersion } from "./session.ts";
 /** This thread's copy of the model. */
 const model = loadModel(workerData as ModelSpec);
 
-/** Run one task. Never throws for the world's failures; a throw here is our bug and ends the worker. */
+/** Run one task. Never throws for the world's failures; a throw here is our bug, and the pool reports it as a crash. */
 export default async function runTask(
   task: WorkerTask,
 ): Promise<WorkerReply<WorkerResults[WorkerTask["kind"]]>> {

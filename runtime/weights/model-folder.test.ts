@@ -3,7 +3,13 @@ import { mkdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promise
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { buildGraphs } from "#runtime/families/llama";
-import { copyFixture, editConfig, encodeSafetensors, fixture } from "#runtime/fixtures/folders";
+import {
+  copyFixture,
+  editConfig,
+  encodeSafetensors,
+  fixture,
+  temporaryFolder,
+} from "#runtime/fixtures/folders";
 import { fileNames, hashArtifact, jsonBytesMax, readModelFolder } from "./model-folder.ts";
 
 describe("a model folder", () => {
@@ -35,8 +41,9 @@ describe("a model folder", () => {
     const folder = await copyFixture("tied");
     await rename(join(folder, "model.safetensors"), join(folder, "weights"));
     await symlink("weights", join(folder, "model.safetensors"));
-    await symlink(folder, `${folder}-link`);
-    expect((await readModelFolder(`${folder}-link`)).path).toBe(folder);
+    const link = join(await temporaryFolder(), "link");
+    await symlink(folder, link);
+    expect((await readModelFolder(link)).path).toBe(folder);
   });
 
   it("is refused when a file is a folder, is not JSON, or is larger than memory should hold", async () => {

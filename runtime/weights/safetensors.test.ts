@@ -1,9 +1,8 @@
-import { mkdtemp, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { encodeSafetensors, fixture, withHeader } from "#runtime/fixtures/folders";
+import { encodeSafetensors, fixture, temporaryFolder, withHeader } from "#runtime/fixtures/folders";
 import { decodeHeader, decodeHeaderLength, headerBytesMax, read, WeightFileError } from "./safetensors.ts";
 
 const good = encodeSafetensors(
@@ -14,7 +13,7 @@ const good = encodeSafetensors(
 );
 
 async function readBytes(bytes: Uint8Array): Promise<unknown> {
-  const path = join(await mkdtemp(join(tmpdir(), "tributary-weights-")), "model.safetensors");
+  const path = join(await temporaryFolder(), "model.safetensors");
   await writeFile(path, bytes);
   return read(path).catch((error: unknown) => error);
 }
