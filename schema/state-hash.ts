@@ -1,0 +1,106 @@
+import { is } from "drizzle-orm";
+import { getTableConfig, PgTable } from "drizzle-orm/pg-core";
+import type { Sql } from "postgres";
+import { concatHex, type Hex, keccak256, stringToBytes } from "viem";
+import { onchain } from "./bind.ts";
+import * as engine from "./offchain/40-engine.ts";
+import * as settlement from "./offchain/50-settlement.ts";
+
+/**
+ * What two states are compared by. `full`: a database and its rebuild from the same chain must be equal to the last
+ * column. `content`: the same work done on two chains; leaves out what the chain's own pace decides.
+ */
+export type StateHashMode = "full" | "content";
+
+export type TableHash = { table: string; rows: number; hash: Hex };
+export type StateHash = { hash: Hex; tables: TableHash[] };
+
+/** Offchain tables that are rebuilt from chain and DA; the others hold jobs, cursors and the node's own state. */
+const rebuildable: PgTable[] = [
+  engine.payload,
+  engine.chunk,
+  engine.receipt,
+  engine.candidate,
+  engine.score,
+  engine.influence,
+  settlement.epochRun,
+  settlement.entry,
+  settlement.reward,
+  settlement.carried,
+];
+
+/** Columns of our own run, which a rebuild does not repeat, as table.column. */
+const volatileColumns = new Set(
+  ["da_commitment", "da_ref", "propose_tx", "finalize_tx", "updated_at"].map((name) => `epoch_run.${name}`),
+);
+
+/** Columns that depend on when a block or a blob was made, by name or as table.column. */
+const paceColumns = new Set([
+  ...["event_id", "block_number", "block_hash", "block_timestamp", "tx_hash", "log_index"],
+  ...["submitted_block", "submitted_tx", "resolved_block", "resolved_tx", "retracted_block", "retracted_tx"],
+  ...["proposed_block", "proposed_tx", "finalized_block", "finalized_tx", "created_block"],
+  ...["from_block", "to_block", "vote_end", "unlock_at", "challenge_end", "withdraw_finalize_after"],
+  ...["da_commitment", "da_ref", "blob_key"],
+  ...["event.id", "event.args", "epoch.content_hash", "epoch_run.content_hash", "epoch_run.payload"],
+]);
+/** The provenance payload (kind 3) names blocks. */
+const provenanceKind = 3;
+
+/**
+ * keccak-256 over all rows of the onchain and the rebuildable offchain tables. A row is its columns in the schema's
+ * order, separated by `,`, each `-` for null or its length in bytes, `:`, PostgreSQL's text (`bytea`: its sha256 in
+ * hex); a table is the ascending list of its rows' hashes; the state is the list of (name, number of rows, hash) in the schema's order. Read in one
+ * snapshot. The order in which rows were written leaves no trace.
+ */
+export async function stateHash(sql: Sql, mode: StateHashMode): Promise<StateHash> {
+  const onchainTables = Object.values(onchain).filter((table) => is(table, PgTable));
+  const tables = await sql.begin("isolation level repeatable read read only", async (tx) => {
+    const hashes: TableHash[] = [];
+    for (const table of [...onchainTables, ...rebuildable]) {
+      hashes.push(await hashTable(tx as unknown as Sql, table, mode));
+    }
+    return hashes;
+  });
+  const list = tables.map(({ table, rows, hash }) => `${table} ${rows} ${hash}\n`).join("");
+  return { hash: keccak256(stringToBytes(list)), tables };
+}
+
+/** Names of the tables that differ, with both hashes; empty when the states are equal. */
+export function compareStates(left: StateHash, right: StateHash): string[] {
+  return left.tables.flatMap(({ table, rows, hash }, index) => {
+    const other = right.tables[index];
+    if (other?.table === table && other.hash === hash) return [];
+    return [`${table}: ${rows} rows ${hash} ≠ ${other?.rows ?? 0} rows ${other?.hash ?? "none"}`];
+  });
+}
+
+const rowsPerRead = 1_000;
+
+async function hashTable(sql: Sql, table: PgTable, mode: StateHashMode): Promise<TableHash> {
+  const { schema, name, columns: all } = getTableConfig(table);
+  const columns = all.filter((column) => isHashed(name, column.name, mode));
+  const texts = columns.map((column, index) => {
+    const isBytes = column.getSQLType() === "bytea";
+    const value = isBytes ? sql`encode(sha256(${sql(column.name)}), 'hex')` : sql`${sql(column.name)}::text`;
+    return index === 0 ? value : sql`, ${value}`;
+  });
+  const isPayload = name === "payload" && mode === "content";
+  const filter = isPayload ? sql`where kind <> ${provenanceKind}` : sql``;
+  const query = sql`select array[${texts}] as fields from ${sql(`${schema}.${name}`)} ${filter}`;
+  const rowHashes: Hex[] = [];
+  for await (const rows of query.cursor(rowsPerRead)) {
+    for (const row of rows) rowHashes.push(keccak256(stringToBytes(encodeRow(row.fields))));
+  }
+  rowHashes.sort();
+  return { table: `${schema}.${name}`, rows: rowHashes.length, hash: keccak256(concatHex(rowHashes)) };
+}
+
+function isHashed(table: string, column: string, mode: StateHashMode): boolean {
+  const qualified = `${table}.${column}`;
+  if (volatileColumns.has(qualified)) return false;
+  return mode === "full" || !(paceColumns.has(column) || paceColumns.has(qualified));
+}
+
+function encodeRow(fields: (string | null)[]): string {
+  return fields.map((field) => (field === null ? "-" : `${Buffer.byteLength(field)}:${field}`)).join(",");
+}
