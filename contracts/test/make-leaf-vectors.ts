@@ -40,7 +40,7 @@ function rewardTree(count: number) {
   const rewards = Array.from({ length: count }, (_, index) => ({
     account: addressOf(`account ${count}/${index}`),
     cumulative:
-      index === 0 ? 1n : index === 1 ? uint128Max : BigInt(bytes32Of(`amount ${count}/${index}`)) >> 150n,
+      index === 0 ? 1n : index === 1 ? uint128Max : BigInt(bytes32Of(`amount ${count}/${index}`)) >> 170n,
   }));
   const rows = rewards.map(({ account, cumulative }) => [
     chainId,

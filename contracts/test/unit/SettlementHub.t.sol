@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+import {IChannelEscrow} from "../../src/interfaces/IChannelEscrow.sol";
+import {IModelRegistry} from "../../src/interfaces/IModelRegistry.sol";
+import {ISettlementHub} from "../../src/interfaces/ISettlementHub.sol";
+import {SettlementHub} from "../../src/SettlementHub.sol";
+import {Base, vm} from "../Base.sol";
+
+contract SettlementHubTest is Base {
+    uint256 private constant PAYER_KEY = 0xBEEF;
+    address private payer = vm.addr(PAYER_KEY);
+    address private node = address(0x0DE);
+    bytes32 private modelA;
+    bytes32 private modelB;
+
+    function setUp() public override {
+        super.setUp();
+        vm.prank(node);
+        models.registerServingNode(node, 0, "http://node");
+        modelA = registerModel("a");
+        modelB = registerModel("b");
+    }
+
+    function registerModel(string memory name) private returns (bytes32) {
+        IModelRegistry.ModelParams memory params;
+        params.ownerBps = 10_000;
+        return models.registerModel(name, 0, params, new IModelRegistry.Parent[](0));
+    }
+
+    function open(address authorizer, uint128 amount, bytes32 salt) private returns (bytes32) {
+        fund(payer, address(escrow), amount);
+        IChannelEscrow.ChannelConfig memory config = IChannelEscrow.ChannelConfig(
+            payer, address(0), address(hub), authorizer, address(token), 1 hours, salt
+        );
+        vm.prank(payer);
+        return escrow.openChannel(config, amount);
+    }
+
+    function vouch(bytes32 channelId, uint128 total) private view returns (IChannelEscrow.VoucherClaim memory) {
+        bytes memory signed = signature(PAYER_KEY, escrow.voucherDigest(channelId, total));
+        return IChannelEscrow.VoucherClaim(channelId, total, total, signed);
+    }
+
+    function one(bytes32 channelId, uint128 total) private view returns (IChannelEscrow.VoucherClaim[] memory claims) {
+        claims = new IChannelEscrow.VoucherClaim[](1);
+        claims[0] = vouch(channelId, total);
+    }
+
+    function usage(uint128 a, uint128 b) private view returns (ISettlementHub.ModelTotal[] memory totals) {
+        totals = new ISettlementHub.ModelTotal[](2);
+        totals[0] = ISettlementHub.ModelTotal(modelA, a, 3);
+        totals[1] = ISettlementHub.ModelTotal(modelB, b, 4);
+    }
+
+    function submit(
+        IChannelEscrow.VoucherClaim[] memory claims,
+        ISettlementHub.ModelTotal[] memory totals,
+        bytes32 root
+    ) private returns (uint64) {
+        vm.prank(node);
+        return hub.submitBatch(claims, totals, root, "content", "cert");
+    }
+
+    function refuseSubmit(
+        bytes memory error_,
+        IChannelEscrow.VoucherClaim[] memory claims,
+        ISettlementHub.ModelTotal[] memory totals,
+        bytes32 root
+    ) private {
+        refuse(error_);
+        submit(claims, totals, root);
+    }
+
+    function test_splits_a_batch_and_leaves_no_wei_over() public {
+        bytes32 channelId = open(node, 1_000, "s");
+        vm.expectEmit();
+        emit ISettlementHub.ModelUsage(1, modelA, 600, 3);
+        vm.expectEmit();
+        emit ISettlementHub.ModelUsage(1, modelB, 399, 4);
+        vm.expectEmit();
+        emit ISettlementHub.NodeCredited(node, 199, 199);
+        vm.expectEmit();
+        emit ISettlementHub.BatchSettled("root", node, 1, 7, 999, 199, 751, 49, "content", "cert");
+        submit(one(channelId, 999), usage(600, 399), "root");
+        eq(token.balanceOf(treasury), 49, "treasury");
+        eq(distributor.totalFunded(), 751, "pool");
+        eq(token.balanceOf(address(hub)), 199, "held for the node");
+        eq(hub.batchIdOf("root"), 1, "batch");
+    }
+
+    function test_pays_the_node_its_credit_once() public {
+        submit(one(open(node, 1_000, "s"), 1_000), usage(600, 400), "root");
+        vm.expectEmit();
+        emit ISettlementHub.NodePaid(node, node, 200, 0);
+        hub.payNode(node);
+        eq(token.balanceOf(node), 200, "node");
+        refuse(abi.encodeWithSelector(ISettlementHub.NothingToPay.selector));
+        hub.payNode(node);
+    }
+
+    function test_settles_several_channels_and_adds_the_credit_up() public {
+        IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](2);
+        claims[0] = vouch(open(node, 1_000, "s"), 100);
+        claims[1] = vouch(open(node, 1_000, "t"), 200);
+        submit(claims, usage(150, 150), "root");
+        submit(one(claims[0].channelId, 400), usage(300, 0), "root 2");
+        eq(hub.nodeCredit(node), 120, "credit");
+        eq(hub.batchCount(), 2, "batches");
+    }
+
+    function test_refuses_a_root_that_was_settled_before() public {
+        bytes32 channelId = open(node, 1_000, "s");
+        submit(one(channelId, 100), usage(100, 0), "root");
+        refuseSubmit(
+            abi.encodeWithSelector(ISettlementHub.BatchExists.selector, bytes32("root")),
+            one(channelId, 200),
+            usage(100, 0),
+            "root"
+        );
+    }
+
+    function test_refuses_totals_that_are_not_the_claims() public {
+        bytes32 channelId = open(node, 1_000, "s");
+        refuseSubmit(
+            abi.encodeWithSelector(ISettlementHub.TotalsMismatch.selector, 100, 99),
+            one(channelId, 100),
+            usage(50, 49),
+            "root"
+        );
+        refuseSubmit(
+            abi.encodeWithSelector(ISettlementHub.TotalsMismatch.selector, 100, 2 * uint256(type(uint128).max)),
+            one(channelId, 100),
+            usage(type(uint128).max, type(uint128).max),
+            "root"
+        );
+        eq(escrow.channelOf(channelId).totalClaimed, 0, "nothing claimed");
+    }
+
+    function test_refuses_malformed_batches() public {
+        bytes32 channelId = open(node, 1_000, "s");
+        refuseSubmit(abi.encodeWithSelector(ISettlementHub.ZeroRoot.selector), one(channelId, 1), usage(1, 0), 0);
+        bytes memory isEmpty = abi.encodeWithSelector(ISettlementHub.EmptyBatch.selector);
+        refuseSubmit(isEmpty, new IChannelEscrow.VoucherClaim[](0), usage(1, 0), "root");
+        refuseSubmit(isEmpty, one(channelId, 1), new ISettlementHub.ModelTotal[](0), "root");
+        ISettlementHub.ModelTotal[] memory totals = usage(1, 0);
+        totals[1].modelId = modelA;
+        refuseSubmit(
+            abi.encodeWithSelector(ISettlementHub.DuplicateModel.selector, modelA), one(channelId, 1), totals, "root"
+        );
+        totals[1].modelId = "nobody";
+        refuseSubmit(
+            abi.encodeWithSelector(ISettlementHub.UnknownModel.selector, bytes32("nobody")),
+            one(channelId, 1),
+            totals,
+            "root"
+        );
+        IChannelEscrow.VoucherClaim[] memory claims = one(channelId, 1);
+        refuse(abi.encodeWithSelector(ISettlementHub.DaCommitmentTooLarge.selector, 16_385, 16_384));
+        vm.prank(node);
+        hub.submitBatch(claims, usage(1, 0), "root", "content", new bytes(16_385));
+    }
+
+    function test_refuses_callers_that_are_no_nodes() public {
+        IChannelEscrow.VoucherClaim[] memory claims = one(open(node, 1_000, "s"), 100);
+        ISettlementHub.ModelTotal[] memory totals = usage(100, 0);
+        refuse(abi.encodeWithSelector(ISettlementHub.NotNode.selector, address(this)));
+        hub.submitBatch(claims, totals, "root", "content", "cert");
+    }
+
+    /// Vouchers are public once they were in a blob or in the mempool.
+    function test_refuses_a_voucher_that_was_given_to_another_node() public {
+        bytes32 others = open(address(0xBAD), 1_000, "s");
+        refuseSubmit(
+            abi.encodeWithSelector(ISettlementHub.NotChannelNode.selector, others, node),
+            one(others, 100),
+            usage(100, 0),
+            "root"
+        );
+        bytes32 nobodys = open(address(0), 1_000, "s");
+        refuseSubmit(
+            abi.encodeWithSelector(ISettlementHub.NotChannelNode.selector, nobodys, node),
+            one(nobodys, 100),
+            usage(100, 0),
+            "root"
+        );
+    }
+
+    function test_refuses_a_voucher_the_payer_did_not_sign() public {
+        IChannelEscrow.VoucherClaim[] memory claims = one(open(node, 1_000, "s"), 100);
+        claims[0].maxClaimableAmount = 101;
+        refuseSubmit(
+            abi.encodeWithSelector(IChannelEscrow.InvalidVoucherSignature.selector, claims[0].channelId),
+            claims,
+            usage(100, 0),
+            "root"
+        );
+    }
+
+    function test_refuses_shares_above_the_whole() public {
+        refuse(abi.encodeWithSelector(SettlementHub.SharesAboveWhole.selector, 10_001));
+        new SettlementHub(token, escrow, models, distributor, treasury, 10_000, 1);
+    }
+
+    function testFuzz_the_three_shares_sum_to_the_total_whatever_the_split(
+        uint128 total,
+        uint16 nodeBps,
+        uint16 treasuryBps
+    ) public {
+        total = uint128(bound(total, 1, 1e26));
+        nodeBps = uint16(bound(nodeBps, 0, 10_000));
+        treasuryBps = uint16(bound(treasuryBps, 0, 10_000 - nodeBps));
+        hub = new SettlementHub(token, escrow, models, distributor, treasury, nodeBps, treasuryBps);
+        submit(one(open(node, total, "s"), total), usage(total, 0), "root");
+        uint256 pool = distributor.totalFunded();
+        eq(hub.nodeCredit(node) + token.balanceOf(treasury) + pool, total, "conserved");
+        eq(token.balanceOf(address(hub)), hub.nodeCredit(node), "the hub keeps the credit only");
+        eq(token.balanceOf(address(distributor)), pool, "funded");
+        eq(hub.nodeCredit(node), (uint256(total) * nodeBps) / 10_000, "node");
+    }
+}
