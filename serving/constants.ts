@@ -21,7 +21,7 @@ export const requestsMax = 64;
 /** How often the set of retrievable chunks is compared with the database. */
 export const indexPollMs = 500;
 /** How long the node waits for its model to be registered and final before it gives up, and between looks. */
-export const modelWaitMsMax = 300_000;
+export const modelWaitMsMax = 1_800_000;
 export const modelPollMs = 500;
 
 /** Pause between two looks of the settler, and after a failure. */

@@ -1,0 +1,68 @@
+import {
+  type Account,
+  BaseError,
+  type Chain,
+  ContractFunctionRevertedError,
+  createPublicClient,
+  createWalletClient,
+  defineChain,
+  type Hex,
+  http,
+} from "viem";
+import { settlementHubAbi } from "#schema/abi/settlement-hub";
+import { invariant, PipelineError } from "#schema/errors";
+import { submissionMsMax } from "../constants.ts";
+import type { BatchRun } from "./batch-run.ts";
+
+/** SettlementHub as the settler uses it. */
+export type HubClient = {
+  /** Id of a batch at the latest block, 0 where the hub does not have it. */
+  batchIdOf: (receiptsRoot: Hex) => Promise<bigint>;
+  /** Submit and wait until mined. @throws SubmissionRefusedError with the contract's error; SubmissionTimeoutError. Both are tried again. */
+  submit: (run: BatchRun) => Promise<Hex>;
+};
+
+type Options = { rpcUrl: string; chainId: bigint; hub: Hex; account: Account };
+
+export function createHubClient({ rpcUrl, chainId, hub, account }: Options): HubClient {
+  const chain = developmentNamed(chainId, rpcUrl);
+  const reader = createPublicClient({ chain, transport: http(rpcUrl), pollingInterval: 100 });
+  const wallet = createWalletClient({ chain, account, transport: http(rpcUrl) });
+  const contract = { address: hub, abi: settlementHubAbi } as const;
+  return {
+    batchIdOf: (receiptsRoot) =>
+      reader.readContract({ ...contract, functionName: "batchIdOf", args: [receiptsRoot] }),
+    submit: async ({ submission: { claims, totals }, receiptsRoot, contentHash, daCommitment }) => {
+      invariant(daCommitment !== null, "a batch is dispersed before it is submitted");
+      const args = [claims, totals, receiptsRoot, contentHash, daCommitment] as const;
+      try {
+        const { request } = await reader.simulateContract({ ...contract, functionName: "submitBatch", args, account });
+        const hash = await wallet.writeContract(request);
+        const mined = await reader.waitForTransactionReceipt({ hash, timeout: submissionMsMax });
+        if (mined.status !== "success") throw new SubmissionRefusedError(receiptsRoot, "reverted when mined");
+        return hash;
+      } catch (error) {
+        const reverted = error instanceof BaseError && error.walk((e) => e instanceof ContractFunctionRevertedError);
+        if (!(reverted instanceof ContractFunctionRevertedError)) throw error;
+        throw new SubmissionRefusedError(receiptsRoot, reverted.data?.errorName ?? reverted.shortMessage, error);
+      }
+    },
+  };
+}
+
+/** viem wants a chain for signing; only its id matters here. */
+function developmentNamed(chainId: bigint, rpcUrl: string): Chain {
+  return defineChain({
+    id: Number(chainId),
+    name: `chain ${chainId}`,
+    nativeCurrency: { name: "OPEN", symbol: "OPEN", decimals: 18 },
+    rpcUrls: { default: { http: [rpcUrl] } },
+  });
+}
+
+export class SubmissionRefusedError extends PipelineError {
+  override readonly name = "SubmissionRefusedError";
+  constructor(receiptsRoot: Hex, reason: string, cause?: unknown) {
+    super(`hub refused batch ${receiptsRoot}: ${reason}`, { code: "submission_refused", retryable: true, cause });
+  }
+}
