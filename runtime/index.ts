@@ -1,5 +1,6 @@
 /** Public face of the library. Everything else may change. */
 export { ModelRuntimeError } from "./errors.ts";
+export { WeightMismatchError } from "./families/weight-claims.ts";
 export type { GeneratedToken, Generation } from "./inference/generate.ts";
 export type { LogProbRequest } from "./inference/log-prob.ts";
 export { ModelClosedError, QueueFullError, WorkerCrashedError } from "./inference/pool.ts";

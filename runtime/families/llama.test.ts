@@ -1,11 +1,12 @@
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { copyFixture, editConfig, fixture, randomModel } from "#runtime/fixtures/folders";
+import { copyFixture, editConfig, encodeSafetensors, fixture, randomModel } from "#runtime/fixtures/folders";
 import { decode, generate, prefill } from "#runtime/inference/generate";
 import { logProbBatch, planBatches } from "#runtime/inference/log-prob";
 import { type LoadedModel, loadModel } from "#runtime/inference/session";
 import { readModelFolder } from "#runtime/weights/model-folder";
+import { read } from "#runtime/weights/safetensors";
 import { buildGraphs } from "./llama.ts";
 
 interface GoldenCase {
@@ -84,6 +85,39 @@ describe.each(titles)("against PyTorch, case $title", ({ golden }) => {
     );
     expect(tokenIds).toEqual(golden.greedyTokenIds);
   });
+});
+
+describe("narrow weights", () => {
+  /** The fixture with its weights stored in `dtype`, or the same rounded values stored in float32. */
+  async function stored(dtype: "F16" | "BF16", as: "F32" | "F16" | "BF16"): Promise<LoadedModel> {
+    const folder = await copyFixture("tied");
+    const path = join(folder, "model.safetensors");
+    const file = await readFile(path);
+    const round = { F16: Math.f16round, BF16: (value: number) => truncateToBfloat16(value) }[dtype];
+    const tensors = [...(await read(path)).values()].map(({ name, shape, offset, bytes }) => {
+      const values = new Float32Array(
+        file.buffer.slice(file.byteOffset + offset, file.byteOffset + offset + bytes),
+      );
+      return [name, { shape, values: values.map(round), dtype: as }] as const;
+    });
+    await writeFile(path, encodeSafetensors(new Map(tensors)));
+    return load(folder);
+  }
+
+  it.each(["F16", "BF16"] as const)("stored as %s count as the values they hold", async (dtype) => {
+    const { logits: narrow } = await prefill(await stored(dtype, dtype), [10, 20, 30]);
+    const { logits: wide } = await prefill(await stored(dtype, "F32"), [10, 20, 30]);
+    const { logits: original } = await prefill(await load(fixture("tied")), [10, 20, 30]);
+    expect(relativeError(narrow, wide)).toBeLessThan(1e-6);
+    expect(relativeError(narrow, original)).toBeGreaterThan(1e-5);
+  });
+
+  function truncateToBfloat16(value: number): number {
+    const view = new DataView(new ArrayBuffer(4));
+    view.setFloat32(0, value);
+    view.setUint16(2, 0);
+    return view.getFloat32(0);
+  }
 });
 
 describe("the decode graph", () => {

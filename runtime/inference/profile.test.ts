@@ -1,0 +1,55 @@
+import { keccak256, stringToBytes } from "viem";
+import { describe, expect, it } from "vitest";
+import { buildGraphs } from "#runtime/families/llama";
+import { copyFixture, editConfig, fixture } from "#runtime/fixtures/folders";
+import { openModel } from "#runtime/index";
+import { readModelFolder } from "#runtime/weights/model-folder";
+import { detectCpuIsa, isaFromFlags, makeProfile } from "./profile.ts";
+
+async function profileOf(folder: string, parts = { ortVersion: "1.30.0", cpuIsa: "x64+avx2" }) {
+  return makeProfile({ ...parts, graphs: buildGraphs(await readModelFolder(folder)) });
+}
+
+describe("an execution profile", () => {
+  it("is hashed from JSON anyone can rebuild from its fields", async () => {
+    const { hash, canonicalJson, ...fields } = await profileOf(fixture("tied"));
+    expect(hash).toBe(keccak256(stringToBytes(canonicalJson)));
+    expect(JSON.parse(canonicalJson)).toEqual(fields);
+    expect(canonicalJson).toMatch(
+      /^\{"cpuIsa":"x64\+avx2","graphHash":"0x[0-9a-f]{64}","ortVersion":"1.30.0",/,
+    );
+  });
+
+  it("does not depend on where the folder lies", async () => {
+    expect(await profileOf(await copyFixture("tied"))).toEqual(await profileOf(fixture("tied")));
+  });
+
+  it("changes with the graph, the runtime and the instruction set", async () => {
+    const other = await copyFixture("tied");
+    await editConfig(other, { rms_norm_eps: 1e-4 });
+    const profiles = await Promise.all([
+      profileOf(fixture("tied")),
+      profileOf(other),
+      profileOf(fixture("tied"), { ortVersion: "1.31.0", cpuIsa: "x64+avx2" }),
+      profileOf(fixture("tied"), { ortVersion: "1.30.0", cpuIsa: "x64+avx512" }),
+    ]);
+    expect(new Set(profiles.map(({ hash }) => hash)).size).toBe(4);
+  });
+
+  it("of an open model names this machine and the ONNX Runtime that runs it", async () => {
+    await using model = await openModel(fixture("tied"));
+    expect(model.profile()).toMatchObject({ ortVersion: "1.30.0", cpuIsa: await detectCpuIsa() });
+  });
+});
+
+describe("the instruction set", () => {
+  it.each([
+    ["flags\t\t: fpu sse2 avx avx2 fma avx512f avx512bw avx512dq avx512vl", "x64+avx512"],
+    ["flags\t\t: fpu sse2 avx avx2 fma avx512f", "x64+avx2"],
+    ["flags\t\t: fpu sse2 avx", "x64+avx"],
+    ["flags\t\t: fpu sse2", "x64+sse2"],
+    ["no flags here", "x64+sse2"],
+  ])("is read from %j as %s", (cpuinfo, isa) => {
+    expect(isaFromFlags(`processor : 0\n${cpuinfo}\nbugs : none\n`)).toBe(isa);
+  });
+});
