@@ -1,4 +1,4 @@
-import { concat, type Hex, keccak256, slice } from "viem";
+import { concatHex, type Hex, keccak256, slice } from "viem";
 import { nextPowerOfTwo } from "../curve/field.ts";
 import { invariant } from "../errors.ts";
 
@@ -26,7 +26,7 @@ export function buildBatch(certificateHashes: readonly Hex[]): { root: Hex; proo
     );
   }
   const proofs = certificateHashes.map((_, leaf) =>
-    concat(levels.slice(0, -1).map((level, depth) => level[(leaf >> depth) ^ 1]!)),
+    concatHex(levels.slice(0, -1).map((level, depth) => level[(leaf >> depth) ^ 1]!)),
   );
   return { root: levels.at(-1)![0]!, proofs };
 }
@@ -45,7 +45,7 @@ export function rootFromProof(certificateHash: Hex, blobIndex: number, proof: He
 }
 
 function parent(left: Hex, right: Hex): Hex {
-  return keccak256(concat([left, right]));
+  return keccak256(concatHex([left, right]));
 }
 
 function padLeaves(leaves: Hex[]): Hex[] {

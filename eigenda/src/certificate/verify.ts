@@ -31,6 +31,9 @@ export type VerifyOptions =
 const quorumsMax = 5;
 const nonSignersMax = 415;
 
+/** The one off-chain derivation version there is. */
+const knownDerivationVersion = 0;
+
 /** Ways of distributing the non-signers over the quorums that are tried; which is true stands in the registry only. */
 const distributionsMax = 64;
 
@@ -62,6 +65,8 @@ export async function verifyCertificate(bytes: Uint8Array, options: VerifyOption
 function structureFault(backend: CurveBackend, certificate: Certificate): string | null {
   const { lengthCommitment, lengthProof } = certificate.header.commitment;
   const { quorumApks, signedQuorumNumbers, nonSignerPubkeys, header } = certificate;
+  if (certificate.offchainDerivationVersion !== knownDerivationVersion)
+    return "The derivation version is unknown.";
   if (header.quorumNumbers.length === 0) return "The blob names no quorum.";
   if (signedQuorumNumbers.length > quorumsMax) return `More than ${quorumsMax} quorums signed.`;
   if (quorumApks.length !== signedQuorumNumbers.length)

@@ -21,10 +21,17 @@ if (options === null) {
   console.error(usage);
   process.exitCode = 2;
 } else {
+  await run(options).catch((error: Error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });
+}
+
+async function run(given: NonNullable<ReturnType<typeof readOptions>>): Promise<void> {
   const log = (message: string) => console.error(message);
-  const disperser = await startDevelopmentDisperser({ ...options, log });
+  const disperser = await startDevelopmentDisperser({ ...given, log });
   const { url, port } = disperser;
-  console.log(JSON.stringify({ ready: true, url, port, chainId: Number(options.chainId) }));
+  console.log(JSON.stringify({ ready: true, url, port, chainId: Number(given.chainId) }));
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.once(signal, () => {
       log(`Stopping on ${signal}.`);

@@ -17,6 +17,7 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { messageBytesMax } from "../client/channel.ts";
+import { EigenDaError } from "../errors.ts";
 
 /** One function for each method implemented; the others answer UNIMPLEMENTED. */
 export type Handlers<S extends DescService> = {
@@ -64,12 +65,20 @@ export class RpcServer {
     this.#server.addService(definition, implementation);
   }
 
-  /** Listens on 127.0.0.1; port 0 lets the system choose. Returns the port. */
+  /**
+   * Listens on 127.0.0.1; port 0 lets the system choose. Returns the port.
+   * @throws EigenDaError invalid if the port is taken.
+   */
   listen(port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(`127.0.0.1:${port}`, ServerCredentials.createInsecure(), (error, bound) => {
         if (error === null) resolve(bound);
-        else reject(error);
+        else
+          reject(
+            new EigenDaError("invalid", `Port ${port} is in use or not allowed: ${error.message}`, {
+              cause: error,
+            }),
+          );
       });
     });
   }
