@@ -1,0 +1,97 @@
+import { bytesToHex, type Hex } from "viem";
+import { invariant } from "#schema/errors";
+import type { carried, entry, epochRun, reward } from "#schema/offchain/50-settlement";
+import { sum } from "./allocation/apportion.ts";
+import { allocateEpoch, type Standing } from "./allocation/epoch.ts";
+import type { BatchFacts, Facts } from "./allocation/facts.ts";
+import * as payload from "./blob/payload.ts";
+import * as provenance from "./blob/provenance.ts";
+import * as tree from "./tree/tree.ts";
+
+/** What the previous epoch left: standing amounts, the accumulator and the running sums. Amounts in wei. */
+export type Before = Standing & { receiptsAccumulator: Hex; feesWei: bigint; splitsWei: bigint };
+
+export const beforeFirst: Before = {
+  carried: [],
+  rewards: [],
+  receiptsAccumulator: tree.zeroRoot,
+  feesWei: 0n,
+  splitsWei: 0n,
+};
+
+export type EpochInput = {
+  epochId: bigint;
+  methodHash: Hex;
+  fromBlock: bigint;
+  toBlock: bigint;
+  /** Settlements of (fromBlock, toBlock] in log order. */
+  settled: readonly { receiptsRoot: Hex; total: bigint; poolShare: bigint }[];
+  batches: readonly BatchFacts[];
+  facts: Facts;
+  before: Before;
+  scope: { chainId: bigint; distributor: Hex };
+};
+
+/** Every row of an epoch, ready for one transaction. */
+export type Computed = {
+  run: typeof epochRun.$inferInsert;
+  entries: (typeof entry.$inferInsert)[];
+  rewards: (typeof reward.$inferInsert)[];
+  carried: (typeof carried.$inferInsert)[];
+};
+
+/** Allocate, build both trees, encode the provenance payload. Same input, same bytes. */
+export function computeEpoch(input: EpochInput): Computed {
+  const { epochId, before, settled, fromBlock, toBlock, methodHash } = input;
+  const allocation = allocateEpoch(input.batches, before, input.facts);
+  const receiptsRoots = settled.map(({ receiptsRoot }) => receiptsRoot);
+  const encoded = provenance.encode({
+    epoch: epochId,
+    methodHash,
+    fromBlock,
+    toBlock,
+    receiptsRoots,
+    ...allocation,
+  });
+  const attributionLeaves = provenance.attributionLeaves(allocation.receipts);
+  const rewardLeaves = provenance.rewardLeaves(input.scope, allocation.rewards);
+  const run = {
+    epochId,
+    state: "computed" as const,
+    methodHash,
+    fromBlock,
+    toBlock,
+    receiptsAccumulator: provenance.receiptsAccumulator(before.receiptsAccumulator, receiptsRoots),
+    rewardRoot: tree.rootOf(rewardLeaves),
+    attributionRoot: tree.rootOf(attributionLeaves),
+    rootTotalWei: sum(allocation.rewards.map(({ cumulativeWei }) => cumulativeWei)),
+    feesWei: before.feesWei + sum(settled.map(({ total }) => total)),
+    splitsWei: before.splitsWei + sum(settled.map(({ total, poolShare }) => total - poolShare)),
+    carriedWei: sum(allocation.carried.map(({ amountWei }) => amountWei)),
+    payload: bytesToHex(encoded),
+    contentHash: payload.contentHash(encoded),
+  };
+  invariant(
+    run.feesWei === run.splitsWei + run.rootTotalWei + run.carriedWei,
+    "fees = splits + leaves + carried",
+  );
+  return {
+    run,
+    entries: entryRows(epochId, allocation.receipts, attributionLeaves),
+    rewards: allocation.rewards.map((r, i) => ({ epochId, ...r, leaf: rewardLeaves[i]! })),
+    carried: allocation.carried.map((c) => ({ epochId, ...c })),
+  };
+}
+
+function entryRows(epochId: bigint, receipts: readonly provenance.ReceiptScore[], leaves: readonly Hex[]) {
+  const rows = receipts.flatMap(({ receiptDigest, entries }) =>
+    entries.map(({ contributionBatchId, ...e }, index) => ({
+      epochId,
+      receiptDigest,
+      index,
+      contributionId: contributionBatchId,
+      ...e,
+    })),
+  );
+  return rows.map((row, i) => ({ ...row, leaf: leaves[i]! }));
+}

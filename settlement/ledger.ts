@@ -1,0 +1,231 @@
+import {
+  type Account,
+  type Address,
+  bytesToHex,
+  type Chain,
+  encodeAbiParameters,
+  getAbiItem,
+  type Hex,
+  keccak256,
+  type PublicClient,
+  type Transport,
+  type WalletClient,
+} from "viem";
+import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
+import { openTokenAbi } from "#schema/abi/open-token";
+import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
+import type { Deployment } from "#schema/deployment";
+import { invariant, PipelineError } from "#schema/errors";
+
+/** Wire values of an epoch's status on chain. */
+export const epochStatus = { none: 0, proposed: 1, disputed: 2, rejected: 3, finalized: 4 } as const;
+
+/** EpochHeader of IAttributionLedger.sol. */
+export type EpochHeader = {
+  rewardRoot: Hex;
+  attributionRoot: Hex;
+  receiptsAccumulator: Hex;
+  rootTotal: bigint;
+  fromBlock: bigint;
+  toBlock: bigint;
+  methodHash: Hex;
+  contentHash: Hex;
+  daRef: Hex;
+};
+
+/** The newest proposal of an epoch number. `challengeEnd` in unix seconds. */
+export type Proposal = EpochHeader & { daCommitment: Hex; txHash: Hex };
+
+export type ChainEpoch = { status: number; challengeEnd: bigint };
+
+export type Wallet = WalletClient<Transport, Chain | undefined, Account>;
+
+/** Most blocks in one request for logs; public nodes refuse wider ranges. */
+const logBlocksMax = 10_000n;
+/** Time a transaction may take to be mined, in ms. */
+const receiptMsMax = 60_000;
+
+/** The ledger and what surrounds it, as seen now: every answer may be reorganised away. */
+export class Ledger {
+  readonly client: PublicClient;
+  readonly #contracts: Deployment["contracts"];
+  readonly #deployBlock: bigint;
+
+  constructor(client: PublicClient, deployment: Deployment) {
+    this.client = client;
+    this.#contracts = deployment.contracts;
+    this.#deployBlock = BigInt(deployment.deployBlock);
+  }
+
+  async epochOf(epochId: bigint): Promise<ChainEpoch> {
+    const [status, challengeEnd] = await this.client.readContract({
+      address: this.#contracts.attributionLedger,
+      abi: attributionLedgerAbi,
+      functionName: "statusOf",
+      args: [epochId],
+    });
+    return { status, challengeEnd };
+  }
+
+  headerHashOf(epochId: bigint): Promise<Hex> {
+    return this.client.readContract({
+      address: this.#contracts.attributionLedger,
+      abi: attributionLedgerAbi,
+      functionName: "headerHashOf",
+      args: [epochId],
+    });
+  }
+
+  fundedWei(): Promise<bigint> {
+    return this.client.readContract({
+      address: this.#contracts.rewardDistributor,
+      abi: rewardDistributorAbi,
+      functionName: "totalFunded",
+    });
+  }
+
+  /** The newest EpochProposed of this number after `fromBlock`. The status must say that there is one. */
+  async proposalOf(epochId: bigint, fromBlock: bigint): Promise<Proposal> {
+    const head = await this.client.getBlockNumber({ cacheTime: 0 });
+    const start = fromBlock > this.#deployBlock ? fromBlock : this.#deployBlock;
+    for (let to = head; to >= start; to -= logBlocksMax) {
+      const from = to - logBlocksMax + 1n;
+      const logs = await this.client.getContractEvents({
+        address: this.#contracts.attributionLedger,
+        abi: attributionLedgerAbi,
+        eventName: "EpochProposed",
+        args: { epoch: epochId },
+        fromBlock: from > start ? from : start,
+        toBlock: to,
+        strict: true,
+      });
+      const last = logs.at(-1);
+      if (last !== undefined) return { ...last.args, txHash: last.transactionHash };
+    }
+    throw new ProposalMissingError(epochId);
+  }
+
+  /** Approve the bond if needed and propose. @throws ProposalRevertedError, BondUnaffordableError */
+  async propose(wallet: Wallet, epochId: bigint, header: EpochHeader, daCommitment: Hex): Promise<Hex> {
+    await this.#coverBond(wallet);
+    return this.#send(wallet, "propose", [epochId, header, daCommitment]);
+  }
+
+  finalize(wallet: Wallet, epochId: bigint): Promise<Hex> {
+    return this.#send(wallet, "finalize", [epochId]);
+  }
+
+  /** Bonds come back as a credit: drawn when the balance alone cannot pay for the next. */
+  async #coverBond(wallet: Wallet): Promise<void> {
+    const poster = wallet.account.address;
+    const read = { address: this.#contracts.attributionLedger, abi: attributionLedgerAbi } as const;
+    const bondWei = await this.client.readContract({ ...read, functionName: "bondAmount" });
+    const token = { address: this.#contracts.openToken, abi: openTokenAbi } as const;
+    if ((await this.#balanceOf(poster)) < bondWei) {
+      const args = [poster] as const;
+      const creditWei = await this.client.readContract({ ...read, functionName: "bondCredit", args });
+      if (creditWei > 0n) await this.#send(wallet, "withdrawBond", []);
+    }
+    const balanceWei = await this.#balanceOf(poster);
+    if (balanceWei < bondWei) throw new BondUnaffordableError(poster, balanceWei, bondWei);
+    const spender = this.#contracts.attributionLedger;
+    const allowedWei = await this.client.readContract({
+      ...token,
+      functionName: "allowance",
+      args: [poster, spender],
+    });
+    if (allowedWei >= bondWei) return;
+    const hash = await wallet.writeContract({
+      ...token,
+      functionName: "approve",
+      args: [spender, bondWei],
+      chain: null,
+    });
+    await this.#mined(hash, "approve");
+  }
+
+  #balanceOf(account: Address): Promise<bigint> {
+    const { openToken } = this.#contracts;
+    return this.client.readContract({
+      address: openToken,
+      abi: openTokenAbi,
+      functionName: "balanceOf",
+      args: [account],
+    });
+  }
+
+  async #send(
+    wallet: Wallet,
+    functionName: "propose" | "finalize" | "withdrawBond",
+    args: readonly unknown[],
+  ) {
+    const request = {
+      address: this.#contracts.attributionLedger,
+      abi: attributionLedgerAbi,
+      functionName,
+      args,
+    };
+    try {
+      // The argument types follow from the name at each caller; viem cannot join them into one.
+      const hash = await wallet.writeContract({ ...request, chain: null } as never);
+      await this.#mined(hash, functionName);
+      return hash;
+    } catch (cause) {
+      if (cause instanceof PipelineError) throw cause;
+      throw new ProposalRevertedError(functionName, cause);
+    }
+  }
+
+  async #mined(hash: Hex, functionName: string): Promise<void> {
+    const { status } = await this.client.waitForTransactionReceipt({ hash, timeout: receiptMsMax });
+    if (status !== "success") throw new ProposalRevertedError(functionName, `transaction ${hash} reverted`);
+  }
+}
+
+/** keccak256(abi.encode(header)), as the ledger stores it. */
+export function headerHash(header: EpochHeader): Hex {
+  const { inputs } = getAbiItem({ abi: attributionLedgerAbi, name: "propose" });
+  return keccak256(encodeAbiParameters([inputs[1]], [header]));
+}
+
+/** daRef of a certificate. */
+export function daRefOf(certificate: Uint8Array): { daCommitment: Hex; daRef: Hex } {
+  invariant(certificate.length > 0, "a certificate has bytes");
+  return { daCommitment: bytesToHex(certificate), daRef: keccak256(certificate) };
+}
+
+/** The chain refused or lost our transaction; the next pass reads the chain again and decides anew. */
+export class ProposalRevertedError extends PipelineError {
+  override readonly name = "ProposalRevertedError";
+  constructor(functionName: string, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message.split("\n").slice(0, 3).join(" ") : String(cause);
+    super(`${functionName} did not go through: ${reason}`, {
+      code: "proposal_reverted",
+      retryable: true,
+      cause,
+    });
+  }
+}
+
+export class ProposalMissingError extends PipelineError {
+  override readonly name = "ProposalMissingError";
+  constructor(epochId: bigint) {
+    super(`The chain says epoch ${epochId} is proposed, but its node returns no EpochProposed.`, {
+      code: "proposal_missing",
+      retryable: true,
+    });
+  }
+}
+
+export class BondUnaffordableError extends PipelineError {
+  override readonly name = "BondUnaffordableError";
+  constructor(poster: Address, balanceWei: bigint, bondWei: bigint) {
+    super(
+      `Poster ${poster} cannot pay the bond. Needed: ${bondWei} wei. Balance: ${balanceWei} wei of OPEN.`,
+      {
+        code: "bond_unaffordable",
+        retryable: true,
+      },
+    );
+  }
+}

@@ -1,0 +1,206 @@
+import { type Hex, hexToBytes } from "viem";
+import type { Drizzle } from "#schema/database";
+import { finalBlock } from "#schema/finality";
+import { type Computed, computeEpoch } from "./compute.ts";
+import { daRefOf, epochStatus, headerHash, type Ledger, type Wallet } from "./ledger.ts";
+import { batchesIn, loadBatchFacts } from "./loaders/batches.ts";
+import { loadFacts } from "./loaders/facts.ts";
+import {
+  deleteRun,
+  type EpochRun,
+  indexedEpoch,
+  insertComputed,
+  latestRun,
+  moveRun,
+  standingBefore,
+} from "./loaders/runs.ts";
+import { planToBlocks } from "./plan.ts";
+import { assertPostable, assertSameContent, contentOf, headerOf } from "./proposal.ts";
+import { zeroRoot } from "./tree/tree.ts";
+
+/**
+ * One epoch's way to the chain. settlement alone writes the state; one step per call of `advance`.
+ *
+ *   (none) ──rows scored──▶ computed ──dispersed──▶ dispersed ──propose──▶ proposed ──finalised, final──▶ final
+ *                              │ stands on chain        │ stands on chain       │ ▲
+ *                              └──────────adopt─────────┴──────────────────────▶┘ │ lost in a reorg: dispersed
+ *                                                        rejected: rows deleted, computed again
+ *
+ * Crash in any state: the row is read again, and so is the chain before anything is posted. Loss: at most a blob
+ * nobody refers to (crash after dispersal) or a transaction that is found on chain instead of sent again.
+ */
+export type Context = {
+  db: Drizzle;
+  ledger: Ledger;
+  chainId: bigint;
+  distributor: Hex;
+  limits: { epochBatches: number; ageMsMax: number };
+  /** Null for a follower, which never posts. */
+  poster: { wallet: Wallet; disperse: (payload: Uint8Array) => Promise<Uint8Array> } | null;
+};
+
+/** What one step did; `waiting` says for what. */
+export type Step = { did: "moved" | "waiting"; epochId: bigint; what: string };
+
+/**
+ * Take one step. Safe to call again after any failure.
+ * @throws EpochMismatchError, ZeroRootError, RootAboveFundsError (not retryable); errors of chain, database and DA.
+ */
+export async function advance(context: Context): Promise<Step> {
+  const run = await latestRun(context.db);
+  if (run === undefined || run.state === "final") return open(context, run);
+  const chain = await context.ledger.epochOf(run.epochId);
+  const stands = chain.status !== epochStatus.none && chain.status !== epochStatus.rejected;
+  if (stands && run.state !== "proposed") return adopt(context, run);
+  if (run.state === "computed") return disperse(context, run);
+  if (run.state === "dispersed") return propose(context, run);
+  if (chain.status === epochStatus.rejected) return forget(context, run);
+  if (chain.status === epochStatus.none) return repost(context, run);
+  return finish(context, run, chain);
+}
+
+/** (none) → computed. The range comes from the chain where the epoch stands there, else from the plan. */
+async function open(context: Context, previous: EpochRun | undefined): Promise<Step> {
+  const { db, ledger } = context;
+  const epochId = (previous?.epochId ?? 0n) + 1n;
+  const final = await finalBlock({ db, client: ledger.client });
+  if (final === undefined) return waiting(epochId, "the indexer's views");
+  const ranges = await rangesOf(context, epochId, previous?.toBlock ?? 0n, final.blockNumber);
+  if (ranges.length === 0) return waiting(epochId, "final batches");
+  for (const range of ranges) {
+    if (range.toBlock > final.blockNumber) return waiting(epochId, `block ${range.toBlock} to become final`);
+    const result = await compute(context, previous, range);
+    if ("missing" in result) return waiting(epochId, result.missing);
+    if (result.run.rewardRoot === zeroRoot || result.run.attributionRoot === zeroRoot) continue;
+    await insertComputed(db, result);
+    return moved(epochId, `computed up to block ${range.toBlock}, reward root ${result.run.rewardRoot}`);
+  }
+  return waiting(epochId, "a batch that pays someone: a zero root is not proposed");
+}
+
+/** `methodHash` is null where the rows decide it. */
+type Range = { toBlock: bigint; methodHash: Hex | null };
+
+/** Ranges to try, shortest first: a longer one is needed only where the shorter pays nobody. */
+async function rangesOf(
+  { db, ledger, limits, poster }: Context,
+  epochId: bigint,
+  fromBlock: bigint,
+  finalBlockNumber: bigint,
+): Promise<Range[]> {
+  const { status } = await ledger.epochOf(epochId);
+  if (status !== epochStatus.none && status !== epochStatus.rejected) {
+    return [await ledger.proposalOf(epochId, fromBlock)];
+  }
+  if (poster === null) return [];
+  const batches = await batchesIn(db, fromBlock, finalBlockNumber);
+  const { timestamp } = await ledger.client.getBlock({ blockNumber: finalBlockNumber });
+  const toBlocks = planToBlocks(batches, { ...limits, finalTimestamp: timestamp });
+  return toBlocks.map((toBlock) => ({ toBlock, methodHash: null }));
+}
+
+/** The epoch's rows from one snapshot of the database; or which row is still missing. */
+async function compute(
+  { db, chainId, distributor }: Context,
+  previous: EpochRun | undefined,
+  { toBlock, methodHash }: Range,
+): Promise<Computed | { missing: string }> {
+  const fromBlock = previous?.toBlock ?? 0n;
+  const read = await db.transaction(
+    async (tx) => {
+      const settled = await batchesIn(tx, fromBlock, toBlock);
+      const scored = await loadBatchFacts(tx, settled, methodHash);
+      if (!scored.ready) return scored;
+      const facts = await loadFacts(tx, scored.batches, toBlock);
+      return { ...scored, settled, facts, before: await standingBefore(tx, previous) };
+    },
+    { isolationLevel: "repeatable read", accessMode: "read only" },
+  );
+  if (!read.ready) return read;
+  const { settled, batches, facts, before } = read;
+  return computeEpoch({
+    epochId: (previous?.epochId ?? 0n) + 1n,
+    methodHash: methodHash ?? read.methodHash ?? previous?.methodHash ?? zeroRoot,
+    fromBlock,
+    toBlock,
+    settled,
+    batches,
+    facts,
+    before,
+    scope: { chainId, distributor },
+  });
+}
+
+/** computed or dispersed → proposed, because the chain has the epoch already: after a crash, or in a rebuild. */
+async function adopt({ db, ledger }: Context, run: EpochRun): Promise<Step> {
+  const proposal = await ledger.proposalOf(run.epochId, run.fromBlock);
+  assertSameContent(run.epochId, contentOf(run), proposal);
+  const { daCommitment, daRef, txHash } = proposal;
+  await moveRun(db, run, { state: "proposed", daCommitment, daRef, proposeTx: txHash });
+  return moved(run.epochId, `stands on chain as computed, adopted from ${txHash}`);
+}
+
+async function disperse({ db, ledger, poster }: Context, run: EpochRun): Promise<Step> {
+  if (poster === null) return waiting(run.epochId, "its proposal");
+  assertPostable(run.epochId, contentOf(run), await ledger.fundedWei());
+  const certificate = await poster.disperse(hexToBytes(run.payload));
+  const { daCommitment, daRef } = daRefOf(certificate);
+  await moveRun(db, run, { state: "dispersed", daCommitment, daRef });
+  return moved(run.epochId, `dispersed, certificate hash ${daRef}`);
+}
+
+async function propose({ db, ledger, poster }: Context, run: EpochRun): Promise<Step> {
+  if (poster === null) return waiting(run.epochId, "its proposal");
+  assertPostable(run.epochId, contentOf(run), await ledger.fundedWei());
+  const proposeTx = await ledger.propose(poster.wallet, run.epochId, headerOf(run), run.daCommitment!);
+  await moveRun(db, run, { state: "proposed", proposeTx });
+  return moved(run.epochId, `proposed in ${proposeTx}`);
+}
+
+/** proposed → dispersed: the chain no longer knows our proposal. The certificate still holds. */
+async function repost({ db }: Context, run: EpochRun): Promise<Step> {
+  await moveRun(db, run, { state: "dispersed", proposeTx: null });
+  return moved(run.epochId, "proposal lost in a reorg, to be proposed again");
+}
+
+/** A dispute was upheld: compute again from the rows as they are now. */
+async function forget({ db }: Context, run: EpochRun): Promise<Step> {
+  await deleteRun(db, run.epochId);
+  return moved(run.epochId, "rejected, to be computed again");
+}
+
+/** proposed → final, through finalize after the window. Disputed epochs wait for the arbiter. */
+async function finish(
+  context: Context,
+  run: EpochRun,
+  chain: { status: number; challengeEnd: bigint },
+): Promise<Step> {
+  const { db, ledger, poster } = context;
+  if ((await ledger.headerHashOf(run.epochId)) !== headerHash(headerOf(run))) return adopt(context, run);
+  if (chain.status === epochStatus.disputed) return waiting(run.epochId, "the arbiter");
+  if (chain.status === epochStatus.proposed) {
+    const { timestamp } = await ledger.client.getBlock();
+    if (timestamp < chain.challengeEnd)
+      return waiting(run.epochId, `challenge window to ${chain.challengeEnd}`);
+    if (poster === null) return waiting(run.epochId, "its finalisation");
+    const finalizeTx = await ledger.finalize(poster.wallet, run.epochId);
+    await moveRun(db, run, { finalizeTx });
+    return moved(run.epochId, `finalised in ${finalizeTx}`);
+  }
+  const final = await finalBlock({ db, client: ledger.client });
+  const indexed = await indexedEpoch(db, run.epochId);
+  const { finalizedBlock = null, finalizedTx = null } = indexed ?? {};
+  if (final === undefined || finalizedBlock === null || finalizedBlock > final.blockNumber) {
+    return waiting(run.epochId, "its finalisation to become final");
+  }
+  await moveRun(db, run, { state: "final", finalizeTx: finalizedTx, proposeTx: indexed!.proposedTx });
+  return moved(run.epochId, "final");
+}
+
+function moved(epochId: bigint, what: string): Step {
+  return { did: "moved", epochId, what };
+}
+
+function waiting(epochId: bigint, what: string): Step {
+  return { did: "waiting", epochId, what };
+}

@@ -1,0 +1,163 @@
+import { and, asc, eq, gt, inArray, lte } from "drizzle-orm";
+import type { Hex } from "viem";
+import { onchain } from "#schema/bind";
+import type { Drizzle, Transaction } from "#schema/database";
+import * as engine from "#schema/offchain/40-engine";
+import type { BatchFacts, CandidateFacts, ReceiptFacts } from "../allocation/facts.ts";
+
+const { batch, modelUsage } = onchain;
+
+export type BatchRow = typeof batch.$inferSelect;
+type Reader = Drizzle | Transaction;
+
+/** Batches in (fromBlock, toBlock], in log order. */
+export function batchesIn(db: Reader, fromBlock: bigint, toBlock: bigint): Promise<BatchRow[]> {
+  return db
+    .select()
+    .from(batch)
+    .where(and(gt(batch.blockNumber, fromBlock), lte(batch.blockNumber, toBlock)))
+    .orderBy(asc(batch.blockNumber), asc(batch.logIndex));
+}
+
+/** The batches with receipts and scores under one method; or what is still missing, for the log. */
+export async function loadBatchFacts(
+  db: Reader,
+  rows: readonly BatchRow[],
+  method: Hex | null,
+): Promise<
+  { ready: true; methodHash: Hex | null; batches: BatchFacts[] } | { ready: false; missing: string }
+> {
+  const ids = rows.map(({ id }) => id);
+  const refused = await refusedBatches(db, rows);
+  const receipts = await receiptsOf(db, ids);
+  const open = rows.find(
+    ({ id, eventId, calls }) => !refused.has(eventId) && (receipts.get(id)?.length ?? 0) !== calls,
+  );
+  if (open !== undefined) return { ready: false, missing: `receipts of batch ${open.id}` };
+  const kept = rows.filter(({ eventId }) => !refused.has(eventId)).map(({ id }) => id);
+  const methodHash = method ?? (await completeMethod(db, kept, receipts));
+  const scored = await scoresOf(db, kept, methodHash);
+  const unscored = kept.flatMap((id) => receipts.get(id)!).find(({ digest }) => !scored.has(digest));
+  if (unscored !== undefined) return { ready: false, missing: `score of receipt ${unscored.digest}` };
+  const usage = await usageOf(db, ids);
+  const batches = rows.map((row) => ({
+    batchId: row.id,
+    poolWei: row.poolShare,
+    usage: usage.get(row.id) ?? [],
+    receipts: refused.has(row.eventId)
+      ? []
+      : receipts.get(row.id)!.map(({ digest, modelId, feeWei }) => ({
+          receiptDigest: digest,
+          modelId,
+          feeWei,
+          ...scored.get(digest)!,
+        })),
+  }));
+  return { ready: true, methodHash: kept.length === 0 ? null : methodHash, batches };
+}
+
+/** Event ids of batches the engine refused: their pools are carried. */
+async function refusedBatches(db: Reader, rows: readonly BatchRow[]): Promise<Set<string>> {
+  const eventIds = rows.map(({ eventId }) => eventId);
+  const refusals = await db
+    .select({ eventId: engine.refusal.eventId })
+    .from(engine.refusal)
+    .where(inArray(engine.refusal.eventId, eventIds));
+  return new Set(refusals.map(({ eventId }) => eventId));
+}
+
+type ReceiptRow = { digest: Hex; batchId: bigint; modelId: Hex; feeWei: bigint };
+
+async function receiptsOf(db: Reader, batchIds: bigint[]): Promise<Map<bigint, ReceiptRow[]>> {
+  const { digest, batchId, modelId, feeWei, index } = engine.receipt;
+  const rows = await db
+    .select({ digest, batchId, modelId, feeWei })
+    .from(engine.receipt)
+    .where(inArray(batchId, batchIds))
+    .orderBy(asc(batchId), asc(index));
+  return Map.groupBy(rows, (row) => row.batchId);
+}
+
+/** The method all these receipts are scored under; the lowest hash if there are several. Null where there is none. */
+async function completeMethod(
+  db: Reader,
+  batchIds: bigint[],
+  receipts: Map<bigint, ReceiptRow[]>,
+): Promise<Hex | null> {
+  const count = batchIds.reduce((total, id) => total + receipts.get(id)!.length, 0);
+  const rows = await db
+    .select({ methodHash: engine.score.methodHash })
+    .from(engine.score)
+    .innerJoin(engine.receipt, eq(engine.receipt.digest, engine.score.receiptDigest))
+    .where(inArray(engine.receipt.batchId, batchIds));
+  const counts = Map.groupBy(rows, (row) => row.methodHash);
+  const complete = [...counts].filter(([, scored]) => scored.length === count).map(([hash]) => hash);
+  return complete.sort()[0] ?? null;
+}
+
+type Scored = Pick<ReceiptFacts, "valueFullWad" | "valueEmptyWad" | "dataShareWad" | "candidates">;
+
+async function scoresOf(db: Reader, batchIds: bigint[], methodHash: Hex | null): Promise<Map<Hex, Scored>> {
+  if (methodHash === null) return new Map();
+  const { score, receipt } = engine;
+  const rows = await db
+    .select({
+      digest: score.receiptDigest,
+      valueFullWad: score.valueFullWad,
+      valueEmptyWad: score.valueEmptyWad,
+      dataShareWad: score.dataShareWad,
+    })
+    .from(score)
+    .innerJoin(receipt, eq(receipt.digest, score.receiptDigest))
+    .where(and(inArray(receipt.batchId, batchIds), eq(score.methodHash, methodHash)));
+  const candidates = await candidatesOf(db, batchIds, methodHash);
+  return new Map(
+    rows.map(({ digest, ...values }) => [digest, { ...values, candidates: candidates.get(digest) ?? [] }]),
+  );
+}
+
+async function candidatesOf(
+  db: Reader,
+  batchIds: bigint[],
+  methodHash: Hex,
+): Promise<Map<Hex, CandidateFacts[]>> {
+  const { candidate, influence, receipt } = engine;
+  const rows = await db
+    .select({
+      digest: candidate.receiptDigest,
+      chunkId: candidate.chunkId,
+      inContext: candidate.inContext,
+      scoreWad: influence.scoreWad,
+    })
+    .from(candidate)
+    .innerJoin(receipt, eq(receipt.digest, candidate.receiptDigest))
+    .leftJoin(
+      influence,
+      and(
+        eq(influence.receiptDigest, candidate.receiptDigest),
+        eq(influence.chunkId, candidate.chunkId),
+        eq(influence.methodHash, methodHash),
+      ),
+    )
+    .where(inArray(receipt.batchId, batchIds))
+    .orderBy(asc(candidate.receiptDigest), asc(candidate.rank));
+  const grouped = Map.groupBy(rows, (row) => row.digest);
+  return new Map(
+    [...grouped].map(([digest, list]) => [
+      digest,
+      list.map(({ chunkId, inContext, scoreWad }) => ({
+        chunkId,
+        inContext,
+        scoreWad: inContext ? (scoreWad ?? 0n) : 0n,
+      })),
+    ]),
+  );
+}
+
+async function usageOf(db: Reader, batchIds: bigint[]) {
+  const rows = await db
+    .select({ batchId: modelUsage.batchId, modelId: modelUsage.modelId, amountWei: modelUsage.amount })
+    .from(modelUsage)
+    .where(inArray(modelUsage.batchId, batchIds));
+  return Map.groupBy(rows, (row) => row.batchId);
+}

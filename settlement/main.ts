@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { createPublicClient, createWalletClient, http } from "viem";
+import { privateKeyToAccount } from "viem/accounts";
+import { DisperserClient, developmentSrs } from "#eigenda/index";
+import { openDatabase } from "#schema/database";
+import { readDeployment } from "#schema/deployment";
+import { InvariantError } from "#schema/errors";
+import { type Config, readConfig } from "./config.ts";
+import { Ledger } from "./ledger.ts";
+import { advance, type Context } from "./lifecycle.ts";
+import { createMetrics, type Metrics, serveMetrics } from "./metrics.ts";
+
+/** Failed passes in a row after which the process gives up; with the pause below, about ten minutes. */
+const failuresMax = 120;
+const failurePauseMsMax = 5_000;
+
+const stopping = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopping.abort());
+process.exitCode = await main(readConfig(), stopping.signal);
+
+/** Takes steps until it is told to stop. @returns The exit code: 1 where a person must look. */
+async function main(config: Config, signal: AbortSignal): Promise<number> {
+  await using database = openDatabase({ url: config.databaseUrl, applicationName: "settlement" });
+  await using resources = new AsyncDisposableStack();
+  const metrics = createMetrics(() => performance.now());
+  const server = await serveMetrics(metrics, config.metricsPort);
+  resources.defer(() => new Promise((resolve) => server.close(() => resolve())));
+  resources.defer(() => server.closeAllConnections());
+  const deployment = readDeployment(config.addressesFile);
+  const client = createPublicClient({ transport: http(config.rpcUrl), pollingInterval: 250, cacheTime: 0 });
+  const context: Context = {
+    db: database.db,
+    ledger: new Ledger(client, deployment),
+    chainId: BigInt(deployment.chainId),
+    distributor: deployment.contracts.rewardDistributor,
+    limits: { epochBatches: config.epochBatches, ageMsMax: config.epochAgeMsMax },
+    poster: await openPoster(config, BigInt(deployment.chainId), resources),
+  };
+  console.log(`ready ${context.poster === null ? "to follow" : "to propose"}`);
+  return work(context, metrics, config.pollMs, signal);
+}
+
+async function openPoster(
+  { posting, rpcUrl }: Config,
+  chainId: bigint,
+  resources: AsyncDisposableStack,
+): Promise<Context["poster"]> {
+  if (posting === null) return null;
+  const account = privateKeyToAccount(posting.posterKey);
+  const srs = await developmentSrs({ folder: posting.srsFolder });
+  const disperser = resources.use(
+    new DisperserClient({ url: posting.disperserUrl, accountKey: posting.eigendaKey, chainId, srs }),
+  );
+  return {
+    wallet: createWalletClient({ account, transport: http(rpcUrl) }),
+    disperse: async (payload) => (await disperser.disperse(payload)).certificate,
+  };
+}
+
+async function work(
+  context: Context,
+  metrics: Metrics,
+  pollMs: number,
+  signal: AbortSignal,
+): Promise<number> {
+  let failures = 0;
+  let told = "";
+  while (!signal.aborted) {
+    try {
+      const step = await advance(context);
+      failures = 0;
+      metrics.passed(step);
+      const line = `epoch ${step.epochId} ${step.did === "waiting" ? "waits for " : ""}${step.what}`;
+      if (line !== told) console.log(line);
+      told = line;
+      if (step.did === "waiting") await pause(pollMs, signal);
+    } catch (error) {
+      failures += 1;
+      metrics.failed(codeOf(error));
+      console.error(`step failed (${failures} in a row): ${describe(error)}`);
+      if (!isRetryable(error) || failures >= failuresMax) return 1;
+      await pause(Math.min(pollMs * failures, failurePauseMsMax), signal);
+    }
+  }
+  return 0;
+}
+
+/** Typed errors say so themselves; a bug is final; what chain, database and network throw passes. */
+function isRetryable(error: unknown): boolean {
+  if (error instanceof InvariantError) return false;
+  const { retryable } = error as { retryable?: unknown };
+  return typeof retryable === "boolean" ? retryable : true;
+}
+
+function codeOf(error: unknown): string {
+  const { code, name } = error as { code?: unknown; name?: unknown };
+  return String(code ?? name ?? "unknown");
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const [first] = error.message.split("\n");
+  return error.cause === undefined
+    ? `${error.name}: ${first}`
+    : `${error.name}: ${first} ← ${describe(error.cause)}`;
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  // Aborted means stop: the loop sees it.
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
+}
