@@ -20,12 +20,17 @@ it("packs sentences up to 280 characters and starts a new chunk beyond", () => {
 
 it("cuts a sentence longer than a chunk at a space", () => {
   const chunks = chunkMarkdown("word ".repeat(100));
-  expect(chunks.every((chunk) => chunk.length <= chunkCharactersMax && !/\s\s|^\s|\s$/.test(chunk))).toBe(true);
+  expect(chunks.every((chunk) => chunk.length <= chunkCharactersMax && !/\s\s|^\s|\s$/.test(chunk))).toBe(
+    true,
+  );
   expect(chunks.join(" ").split(" ")).toHaveLength(100);
 });
 
 it("does not end a sentence at an abbreviation", () => {
-  expect(splitSentences("Use a name, e.g. alpha. Then stop.")).toEqual(["Use a name, e.g. alpha.", "Then stop."]);
+  expect(splitSentences("Use a name, e.g. alpha. Then stop.")).toEqual([
+    "Use a name, e.g. alpha.",
+    "Then stop.",
+  ]);
 });
 
 it("gives chunks of at most 280 characters with single spaces for any text", () => {

@@ -10,7 +10,12 @@ export type Document = { source: string; path: string; chunks: string[] };
 export type Submission = { contributor: string; datanet: string; license: string; documents: Document[] };
 
 /** Chunks taken of one document, documents of one submission, submissions of the whole: keep the demo in minutes. */
-export const limits = { chunksPerDocument: 6, documentsPerSubmission: 8, submissions: 60, thinSubmissions: 3 };
+export const limits = {
+  chunksPerDocument: 6,
+  documentsPerSubmission: 8,
+  submissions: 60,
+  thinSubmissions: 3,
+};
 /** Larger files are lists or logs rather than prose, in bytes. */
 const fileBytesMax = 200_000;
 
@@ -74,13 +79,19 @@ export function readFolderDocuments(folder: string): Submission[] {
  */
 function finish(submissions: Submission[]): Submission[] {
   const ranked = submissions
-    .map((submission) => ({ ...submission, documents: submission.documents.filter(({ chunks }) => chunks.length > 0) }))
+    .map((submission) => ({
+      ...submission,
+      documents: submission.documents.filter(({ chunks }) => chunks.length > 0),
+    }))
     .filter(({ documents }) => documents.length > 0)
     .sort((a, b) => chunkCount(b) - chunkCount(a) || byName(a, b));
   if (ranked.length === 0) throw new DocumentsMissingError();
   const thin = ranked.slice(limits.submissions).slice(-limits.thinSubmissions);
   return [...ranked.slice(0, limits.submissions), ...thin]
-    .map((submission) => ({ ...submission, documents: submission.documents.slice(0, limits.documentsPerSubmission) }))
+    .map((submission) => ({
+      ...submission,
+      documents: submission.documents.slice(0, limits.documentsPerSubmission),
+    }))
     .sort(byName);
 }
 
@@ -89,7 +100,9 @@ function chunkCount({ documents }: Submission): number {
 }
 
 function byName(a: Submission, b: Submission): number {
-  return compare(a.contributor, b.contributor) || compare(a.datanet, b.datanet) || compare(a.license, b.license);
+  return (
+    compare(a.contributor, b.contributor) || compare(a.datanet, b.datanet) || compare(a.license, b.license)
+  );
 }
 
 function add(byKey: Map<string, Submission>, submission: Submission): void {

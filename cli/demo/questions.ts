@@ -19,13 +19,14 @@ const answerCharactersMax = 220;
 export function deriveQuestions(passages: readonly Passage[], count: number, seed: number): Question[] {
   const random = mulberry32(seed);
   const corpus = passages.map(({ text }) => ` ${text}`).join("\n");
-  const turns = shuffle([...Map.groupBy(passages, ({ contributor }) => contributor).values()], random).map((own) =>
-    shuffle([...own], random),
+  const turns = shuffle([...Map.groupBy(passages, ({ contributor }) => contributor).values()], random).map(
+    (own) => shuffle([...own], random),
   );
   const questions: Question[] = [];
   for (let round = 0; questions.length < count && turns.some((own) => own.length > round); round++) {
     for (const own of turns) {
-      const question = own[round] && askAbout(own[round], corpus, random);
+      const passage = own[round];
+      const question = passage && askAbout(passage, corpus, random);
       if (question && questions.length < count) questions.push(question);
     }
   }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { invariant, PipelineError } from "#schema/errors";
+import { PipelineError } from "#schema/errors";
 import { type Log, splitLines } from "./log.ts";
 import { endProcess, type ProcessRecord, readBirth, writeProcesses } from "./processes.ts";
 
@@ -59,6 +59,7 @@ export class Supervisor {
   readonly #children: Child[] = [];
   readonly #failure = Promise.withResolvers<never>();
   #isStopping = false;
+  #stopped: Promise<void> | undefined;
 
   constructor(path: string, log: Log, limits = restartLimits) {
     this.#path = path;
@@ -83,7 +84,7 @@ export class Supervisor {
    * @throws ServiceFailedError if it exits or is not ready in time, with its last lines.
    */
   async start(service: Service): Promise<void> {
-    invariant(!this.#isStopping, "start after stop");
+    if (this.#isStopping) throw new ServiceFailedError(service.name, "was not started: stopping", []);
     const startedAt = Date.now();
     await service.beforeStart?.();
     const child = this.#spawn(service, []);
@@ -94,9 +95,13 @@ export class Supervisor {
     void child.exited.then(() => this.#restart(child));
   }
 
-  /** Stops everything in reverse order. Safe to call twice. */
-  async stop(): Promise<void> {
-    if (this.#isStopping) return;
+  /** Stops everything in reverse order. Safe to call twice: both calls end when all is stopped. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stopAll();
+    return this.#stopped;
+  }
+
+  async #stopAll(): Promise<void> {
     this.#isStopping = true;
     for (const child of [...this.#children].reverse()) {
       await this.#beforeStop(child.service);

@@ -1,0 +1,56 @@
+import { ZodError } from "zod";
+import { PipelineError } from "#schema/errors";
+
+type Run = (args: string[]) => Promise<number>;
+type Command = { about: string; load: () => Promise<{ run: Run }> };
+
+/** Every command of the terminal, in the order of the work. Loaded when asked for. */
+const commands = {
+  up: { about: "start everything and leave it running (npm start)", load: () => import("./up/up.ts") },
+  demo: {
+    about: "the whole job, once: contribute, ask, attribute, settle, claim, verify",
+    load: () => import("./demo/demo.ts"),
+  },
+  bot: { about: "claim for every account that is owed something", load: () => import("./bot.ts") },
+  trace: {
+    about: "every hop behind a payout, by claim transaction or receipt",
+    load: () => import("./trace.ts"),
+  },
+  verify: { about: "recompute a claim from chain and DA alone", load: () => import("./verify.ts") },
+  rebuild: {
+    about: "chain and blobs into an empty database; compare state hashes",
+    load: () => import("./rebuild.ts"),
+  },
+} satisfies Record<string, Command>;
+
+export type CommandName = keyof typeof commands;
+
+export function isCommand(name: string): name is CommandName {
+  return Object.hasOwn(commands, name);
+}
+
+/** The command's `run`, with errors of the world told in one message instead of a stack. */
+export async function loadCommand(name: CommandName): Promise<Run> {
+  const { run } = await commands[name].load();
+  return async (args) => {
+    try {
+      return await run(args);
+    } catch (error) {
+      if (error instanceof PipelineError) console.error(error.message);
+      else if (error instanceof ZodError) console.error(tellSettings(error));
+      else throw error;
+      return 1;
+    }
+  };
+}
+
+export function usage(): string {
+  const lines = Object.entries(commands).map(([name, { about }]) => `  ${name.padEnd(8)} ${about}`);
+  return ["npm run tributary -- <command> [options]; <command> --help tells its options", "", ...lines].join(
+    "\n",
+  );
+}
+
+function tellSettings(error: ZodError): string {
+  return error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("\n");
+}

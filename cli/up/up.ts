@@ -1,0 +1,76 @@
+import { readConfig } from "../config.ts";
+import { bringUp } from "./bring-up.ts";
+import { terminalLog } from "./log.ts";
+import { addresses } from "./services.ts";
+import type { Pace } from "./stack.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+/** Pace of a system left running, but for the block time, which the configuration gives. */
+const pace: Omit<Pace, "blockSeconds"> = {
+  saveMs: 5_000,
+  stepMs: 500,
+  durability: "disk",
+  challengeWindowSeconds: 60,
+  batchReceipts: 8,
+  batchAgeMsMax: 60_000,
+  epochBatches: 4,
+  epochAgeMsMax: 3_600_000,
+  clock: "system",
+};
+
+const help = `npm start
+  Starts the database, the chain, the EigenDA development disperser and every stage, and leaves them running.
+  Ctrl-C stops all of it. Data in .tributary/ (TRIBUTARY_FOLDER); ports and other servers: cli/README.md.`;
+
+/** Brings everything up and waits for Ctrl-C or SIGTERM. @returns 0 when stopped so, 1 when a process kept crashing. */
+export async function run(args: string[]): Promise<number> {
+  if (args.includes("--help")) {
+    console.log(help);
+    return 0;
+  }
+  const config = readConfig();
+  const log = terminalLog();
+  const stopping = stopOnSignal();
+  try {
+    await using running = await bringUp({
+      config,
+      folder: config.folder,
+      ports: config.ports,
+      pace: { ...pace, blockSeconds: config.blockSeconds },
+      datanetNames: ["libraries", "tools"],
+      log,
+      onSupervisor: stopping.onSupervisor,
+    });
+    for (const [name, address] of addresses(running.stack)) log("tributary", `${name.padEnd(16)} ${address}`);
+    log("tributary", "running; Ctrl-C stops everything");
+    await Promise.race([stopping.signalled, running.supervisor.failed]);
+  } catch (error) {
+    if (!stopping.isSignalled()) throw error; // A start cut short fails somewhere; that is what was asked for.
+  }
+  return 0;
+}
+
+/** A signal during the start stops what has started; after it, `signalled` resolves and the caller stops all. */
+export function stopOnSignal(): {
+  signalled: Promise<void>;
+  isSignalled: () => boolean;
+  onSupervisor: (supervisor: Supervisor) => void;
+} {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let supervisor: Supervisor | undefined;
+  let isSignalled = false;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      isSignalled = true;
+      resolve();
+      void supervisor?.stop();
+    });
+  }
+  return {
+    signalled: promise,
+    isSignalled: () => isSignalled,
+    onSupervisor: (given) => {
+      supervisor = given;
+    },
+  };
+}
