@@ -41,5 +41,13 @@ export class EigenDaError extends Error {
 
 /** Crashes on a broken assumption of ours; never used for data from outside. */
 export function invariant(condition: unknown, message: string): asserts condition {
-  if (!condition) throw new Error(`Broken invariant: ${message}`);
+  if (!condition) throw new BrokenInvariantError(message);
+}
+
+/** A bug of this package, never a state of the world: nothing catches it. */
+class BrokenInvariantError extends Error {
+  constructor(message: string) {
+    super(`Broken invariant: ${message}`);
+    this.name = "BrokenInvariantError";
+  }
 }

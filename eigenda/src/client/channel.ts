@@ -14,6 +14,10 @@ import type { SrsAnchor } from "../kzg/srs.ts";
 /** Receive limit: the largest blob, 16 MiB, and a tenth more for its frame. */
 export const messageBytesMax = 18_454_938;
 
+/** Pauses between attempts to connect; gRPC's own maximum of two minutes would outlast every deadline here. */
+const reconnectMsMin = 200;
+const reconnectMsMax = 2_000;
+
 const loopbackHosts: readonly string[] = ["127.0.0.1", "[::1]", "localhost"];
 
 /**
@@ -32,6 +36,8 @@ export class RpcChannel {
     this.#client = new Client(endpoint.target, credentials, {
       "grpc.max_receive_message_length": messageBytesMax,
       "grpc.max_send_message_length": messageBytesMax,
+      "grpc.initial_reconnect_backoff_ms": reconnectMsMin,
+      "grpc.max_reconnect_backoff_ms": reconnectMsMax,
     });
   }
 

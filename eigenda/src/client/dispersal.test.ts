@@ -10,7 +10,7 @@ import { RelayClient } from "./relay-client.ts";
 
 let setup: Awaited<ReturnType<typeof startTestDisperser>>;
 beforeAll(async () => {
-  setup = await startTestDisperser({ hasNonSigner: true }, { completeMsMax: 5_000 });
+  setup = await startTestDisperser({ hasNonSigner: true }, { completeMsMax: 5_000, attemptsMax: 3 });
 });
 beforeEach(() => setup.server.faults.clear());
 afterAll(() => setup[Symbol.asyncDispose]());

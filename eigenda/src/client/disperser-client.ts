@@ -90,7 +90,7 @@ const defaults = {
   form: "eval" as PolynomialForm,
   quorums: [0, 1] as readonly number[],
   thresholdPercent: 55,
-  attemptsMax: 3,
+  attemptsMax: 5,
   pollMs: 250,
   completeMsMax: 120_000,
   rpcMsMax: 30_000,
