@@ -104,12 +104,13 @@ function attestationFault(backend: CurveBackend, certificate: Certificate): stri
 
 /**
  * apkG1 = Σ quorum keys − Σ non-signer keys, each as often as the quorums it belongs to. That number is not in the
- * certificate, so all distributions are tried (first: in every quorum), up to a limit.
+ * certificate, so all distributions are tried; if there are too many, only the one that has each in every quorum.
  */
 function isSignerKeyConsistent(backend: CurveBackend, certificate: Certificate): boolean {
   const { quorumApks, nonSignerPubkeys, apkG2 } = certificate;
   const total = quorumApks.reduce((sum, key) => backend.addG1(sum, key), g1Infinity);
-  const count = Math.min(quorumApks.length ** nonSignerPubkeys.length, distributionsMax);
+  const ways = quorumApks.length ** nonSignerPubkeys.length;
+  const count = ways > distributionsMax ? 1 : ways;
   for (let distribution = 0; distribution < count; distribution++) {
     const absent = sumOfAbsent(backend, nonSignerPubkeys, quorumApks.length, distribution);
     if (isSameKey(backend, backend.addG1(total, negateG1(absent)), apkG2)) return true;

@@ -21,6 +21,9 @@ export type RelayClientOptions = {
 
 const rpcMsMaxDefault = 30_000;
 
+/** Relays asked for one blob; certificates of the networks name one or two. */
+const relaysMax = 8;
+
 /** Retrieves payloads and trusts no relay. Holds connections and one arithmetic thread: close it. */
 export class RelayClient implements AsyncDisposable {
   readonly #options: RelayClientOptions;
@@ -67,7 +70,7 @@ export class RelayClient implements AsyncDisposable {
     }
     const key = blobKey(certificate.header);
     const failures: EigenDaError[] = [];
-    for (const relayKey of certificate.relayKeys) {
+    for (const relayKey of certificate.relayKeys.slice(0, relaysMax)) {
       try {
         return await this.#verified(certificate, await this.#fetch(relayKey, key, signal));
       } catch (error) {
