@@ -24,8 +24,9 @@ abstract contract Actions is Base {
         targets[0] = FuzzSelector(address(this), actions());
     }
 
+    /// Often a moment, sometimes long enough for windows and cooldowns to end.
     function wait_(uint256 seconds_) external {
-        pass(bound(seconds_, 1, 2 days));
+        pass(seconds_ % 3 == 0 ? bound(seconds_, 1 days, 6 days) : bound(seconds_, 1, 1 hours));
     }
 
     function attempt(address sender, address target, bytes memory call_) internal returns (bool isDone) {
@@ -37,5 +38,5 @@ abstract contract Actions is Base {
         return vm.addr(1 + (index % ACTORS));
     }
 
-    uint256 internal constant ACTORS = 4;
+    uint256 internal constant ACTORS = 3;
 }

@@ -9,7 +9,7 @@ import {Actions} from "./Actions.sol";
 contract StakeInvariantTest is Actions {
     uint16 private constant SLASH_BPS = 2_500;
     uint256 private constant DATANETS = 2;
-    uint256 private constant BATCHES_MAX = 12;
+    uint256 private constant BATCHES_MAX = 8;
 
     mapping(uint64 batchId => uint8) private settledState;
 
@@ -20,7 +20,14 @@ contract StakeInvariantTest is Actions {
         }
         for (uint256 i = 0; i < ACTORS; i++) {
             fund(actor(i), address(vault), 1e24);
+            vm.startPrank(actor(i));
+            token.approve(address(vault), type(uint256).max); // What left is staked again.
+            for (uint64 d = 0; d < DATANETS; d++) {
+                vault.stake(scopeAt(d), uint128(1e20 * (i + 1)));
+            }
+            vm.stopPrank();
         }
+        pass(1);
     }
 
     function actions() internal pure override returns (bytes4[] memory selectors) {
