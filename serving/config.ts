@@ -17,9 +17,12 @@ const clock = z.union([
     .transform((value) => ({ kind: "fixed" as const, baseSeconds: BigInt(value.slice("fixed:".length)) })),
 ]);
 
-const names = z
-  .string()
-  .transform((value) => value.split(",").map((name) => name.trim()).filter((name) => name !== ""));
+const names = z.string().transform((value) =>
+  value
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== ""),
+);
 
 const environment = z
   .object({

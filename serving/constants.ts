@@ -24,13 +24,16 @@ export const indexPollMs = 500;
 export const modelWaitMsMax = 1_800_000;
 export const modelPollMs = 500;
 
+/** How long a final block that was read may be used. It only ever rises. */
+export const finalBlockMsMax = 250;
+
 /** Pause between two looks of the settler, and after a failure. */
 export const settlerPollMs = 500;
 export const settlerRetryMs = 2_000;
 /** How long one submission may wait to be mined before the settler looks at the chain again. */
 export const submissionMsMax = 60_000;
-/** Answers taken into memory to build one batch. */
-export const pendingMax = receiptsPerBatchMax;
+/** How long requests under way may take to end when the node stops. */
+export const stopMsMax = 10_000;
 
 /** Shortest quote that is cited, in characters, unless it is the whole answer. */
 export const quoteCharactersMin = 16;

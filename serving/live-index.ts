@@ -3,13 +3,18 @@ import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { chunk } from "#schema/offchain/index";
+import type { FinalBlockReader } from "./final-block.ts";
 import { build, type RetrievalIndex } from "./retrieval/rank.ts";
 
 /** A chunk as an answer shows it. */
 export type SourceChunk = { id: Hex; text: string; source: string; contributionId: bigint; contributor: Hex };
 
 /** What can be retrieved at one moment. Replaced as a whole, never changed. */
-export type Library = { index: RetrievalIndex; chunks: ReadonlyMap<Hex, SourceChunk>; contributionIds: readonly bigint[] };
+export type Library = {
+  index: RetrievalIndex;
+  chunks: ReadonlyMap<Hex, SourceChunk>;
+  contributionIds: readonly bigint[];
+};
 
 /**
  * The retrievable chunks of one model, kept up to date: those of accepted contributions to the Datanets it uses, less
@@ -18,14 +23,16 @@ export type Library = { index: RetrievalIndex; chunks: ReadonlyMap<Hex, SourceCh
  */
 export type LiveIndex = { current: () => Library; refresh: () => Promise<boolean> };
 
-type Options = { db: Drizzle; modelId: Hex; finalBlock: () => Promise<bigint> };
+type Options = { db: Drizzle; modelId: Hex; finalBlock: FinalBlockReader };
 
 export async function openLiveIndex({ db, modelId, finalBlock }: Options): Promise<LiveIndex> {
   let library: Library = { index: await build([]), chunks: new Map(), contributionIds: [] };
   return {
     current: () => library,
     refresh: async () => {
-      const contributionIds = await findContributions(db, modelId, await finalBlock());
+      const block = await finalBlock();
+      if (block === 0n) return false;
+      const contributionIds = await findContributions(db, modelId, block);
       if (isSame(contributionIds, library.contributionIds)) return false;
       library = await load(db, contributionIds);
       return true;
@@ -62,7 +69,12 @@ async function load(db: Drizzle, contributionIds: bigint[]): Promise<Library> {
       contributor: chunk.contributor,
     })
     .from(chunk)
-    .where(inArray(chunk.contributionId, contributionIds.length === 0 ? sql`(select 0::bigint where false)` : contributionIds));
+    .where(
+      inArray(
+        chunk.contributionId,
+        contributionIds.length === 0 ? sql`(select 0::bigint where false)` : contributionIds,
+      ),
+    );
   return { index: await build(rows), chunks: new Map(rows.map((row) => [row.id, row])), contributionIds };
 }
 

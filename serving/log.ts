@@ -15,7 +15,9 @@ export function createLog(write: (line: string) => void = writeError): Log {
 export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const [first] = error.message.split("\n");
-  return error.cause === undefined ? `${error.name}: ${first}` : `${error.name}: ${first} ← ${describe(error.cause)}`;
+  return error.cause === undefined
+    ? `${error.name}: ${first}`
+    : `${error.name}: ${first} ← ${describe(error.cause)}`;
 }
 
 function toJson(fields: Record<string, unknown>): string {

@@ -11,7 +11,11 @@ export function createMetrics() {
   collectDefaultMetrics({ register: registry, prefix: "openlora_" });
   return {
     registry,
-    requestsRunning: new Gauge({ name: "openlora_num_requests_running", help: "Requests in the house.", registers }),
+    requestsRunning: new Gauge({
+      name: "openlora_num_requests_running",
+      help: "Requests in the house.",
+      registers,
+    }),
     requestSuccess: new Counter({
       name: "openlora_request_success_total",
       help: "Answered requests.",
@@ -36,10 +40,26 @@ export function createMetrics() {
       buckets: secondsBuckets,
       registers,
     }),
-    promptTokens: new Counter({ name: "openlora_prompt_tokens_total", help: "Prompt tokens of answers.", registers }),
-    generationTokens: new Counter({ name: "openlora_generation_tokens_total", help: "Tokens of answers.", registers }),
-    chargedGwei: new Counter({ name: "openlora_charged_gwei_total", help: "Fees charged, in 1e9 wei.", registers }),
-    indexedChunks: new Gauge({ name: "openlora_indexed_chunks", help: "Chunks that can be retrieved.", registers }),
+    promptTokens: new Counter({
+      name: "openlora_prompt_tokens_total",
+      help: "Prompt tokens of answers.",
+      registers,
+    }),
+    generationTokens: new Counter({
+      name: "openlora_generation_tokens_total",
+      help: "Tokens of answers.",
+      registers,
+    }),
+    chargedGwei: new Counter({
+      name: "openlora_charged_gwei_total",
+      help: "Fees charged, in 1e9 wei.",
+      registers,
+    }),
+    indexedChunks: new Gauge({
+      name: "openlora_indexed_chunks",
+      help: "Chunks that can be retrieved.",
+      registers,
+    }),
     batches: new Counter({
       name: "openlora_batches_total",
       help: "Batches that reached a state.",

@@ -40,7 +40,11 @@ export type ReceiptIssuer = {
  * Salts are HMAC-SHA256(secret, label ‖ channelId ‖ cumulativeCharged as 32 bytes): nobody else can guess them, and
  * the same question at the same charge gets the same receipt after a restart. The secret is derived from the key.
  */
-export function createIssuer(account: PrivateKeyAccount, key: Hex, scope: receipt.ReceiptScope): ReceiptIssuer {
+export function createIssuer(
+  account: PrivateKeyAccount,
+  key: Hex,
+  scope: receipt.ReceiptScope,
+): ReceiptIssuer {
   const secret = hmac(Buffer.from(key.slice(2), "hex"), Buffer.from("tributary receipt salts v1"));
   const salt = (label: "input" | "output", channelId: Hex, cumulativeChargedWei: bigint): Hex => {
     const place = [Buffer.from(channelId.slice(2), "hex"), numberToBytes(cumulativeChargedWei, { size: 32 })];
@@ -61,7 +65,15 @@ export function createIssuer(account: PrivateKeyAccount, key: Hex, scope: receip
         receipt: message,
         digest: receipt.digest(scope, message),
         signature: await account.signTypedData(receipt.typedData(scope, message)),
-        disclosure: disclosure.encode({ question, answer, answerTokenIds, candidates, inputSalt, outputSalt, params }),
+        disclosure: disclosure.encode({
+          question,
+          answer,
+          answerTokenIds,
+          candidates,
+          inputSalt,
+          outputSalt,
+          params,
+        }),
       };
     },
   };

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { eq } from "drizzle-orm";
+import { and, eq, lte } from "drizzle-orm";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { PipelineError } from "#schema/errors";
 import { modelPollMs, modelWaitMsMax } from "./constants.ts";
+import type { FinalBlockReader } from "./final-block.ts";
 
 /** What the registry says of the model this node serves. */
 export type RegisteredModel = { modelId: Hex; feeWei: bigint; provenanceMode: number };
@@ -13,8 +14,10 @@ type Options = {
   db: Drizzle;
   modelId: Hex;
   artifactHash: Hex;
-  finalBlock: () => Promise<bigint>;
+  finalBlock: FinalBlockReader;
   signal: AbortSignal;
+  /** Told of failures of database and chain, which are tried again. */
+  onFailure: (error: unknown) => void;
 };
 
 /**
@@ -22,11 +25,13 @@ type Options = {
  * refuse to score answers of others.
  * @throws ModelNotRegisteredError after `modelWaitMsMax`; ModelMismatchError; ModelSealedError for a mode we do not serve.
  */
-export async function awaitModel({ db, modelId, artifactHash, finalBlock, signal }: Options): Promise<RegisteredModel> {
+export async function awaitModel(options: Options): Promise<RegisteredModel> {
+  const { modelId, artifactHash, signal, onFailure } = options;
   for (let waitedMs = 0; waitedMs < modelWaitMsMax; waitedMs += modelPollMs) {
-    const row = await findModel(db, modelId, await finalBlock());
-    if (row !== null) {
-      if (row.artifactHash !== artifactHash) throw new ModelMismatchError(modelId, row.artifactHash, artifactHash);
+    const row = await findModel(options).catch(onFailure);
+    if (row !== undefined) {
+      if (row.artifactHash !== artifactHash)
+        throw new ModelMismatchError(modelId, row.artifactHash, artifactHash);
       if (row.provenanceMode !== 0) throw new ModelSealedError(modelId);
       return { modelId, feeWei: row.pricePerCall, provenanceMode: row.provenanceMode };
     }
@@ -35,19 +40,27 @@ export async function awaitModel({ db, modelId, artifactHash, finalBlock, signal
   throw new ModelNotRegisteredError(modelId);
 }
 
-async function findModel(db: Drizzle, modelId: Hex, finalBlock: bigint) {
+async function findModel({ db, modelId, finalBlock }: Options) {
+  const block = await finalBlock();
+  if (block === 0n) return undefined;
   const { model } = onchain;
-  const [row] = await db.select().from(model).where(eq(model.id, modelId));
-  return row !== undefined && row.blockNumber <= finalBlock ? row : null;
+  const [row] = await db
+    .select()
+    .from(model)
+    .where(and(eq(model.id, modelId), lte(model.blockNumber, block)));
+  return row;
 }
 
 export class ModelNotRegisteredError extends PipelineError {
   override readonly name = "ModelNotRegisteredError";
   constructor(modelId: Hex) {
-    super(`model ${modelId} is not registered, or not final, after ${modelWaitMsMax} ms. Check MODEL_ID and the indexer.`, {
-      code: "model_not_registered",
-      retryable: true,
-    });
+    super(
+      `model ${modelId} is not registered, or not final, after ${modelWaitMsMax} ms. Check MODEL_ID and the indexer.`,
+      {
+        code: "model_not_registered",
+        retryable: true,
+      },
+    );
   }
 }
 

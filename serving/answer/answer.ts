@@ -1,6 +1,6 @@
 import type { Hex } from "viem";
-import type { IssuedReceipt } from "../receipt.ts";
 import type { SourceChunk } from "../live-index.ts";
+import type { IssuedReceipt } from "../receipt.ts";
 import { findQuotes, markers } from "./citation.ts";
 
 /** One citation, with offsets into the answer and into the chunk's text (UTF-16 units, ends exclusive). */
@@ -27,7 +27,12 @@ export type Completion = {
   created: number;
   model: Hex;
   choices: [
-    { index: 0; message: { role: "assistant"; content: string; refusal: null }; logprobs: null; finish_reason: "stop" | "length" },
+    {
+      index: 0;
+      message: { role: "assistant"; content: string; refusal: null };
+      logprobs: null;
+      finish_reason: "stop" | "length";
+    },
   ];
   usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number };
   citations: Citation[];
@@ -73,7 +78,12 @@ export function complete(parts: {
     created: Number(servedAt),
     model: modelId,
     choices: [
-      { index: 0, message: { role: "assistant", content, refusal: null }, logprobs: null, finish_reason: finishReason },
+      {
+        index: 0,
+        message: { role: "assistant", content, refusal: null },
+        logprobs: null,
+        finish_reason: finishReason,
+      },
     ],
     usage: {
       prompt_tokens: promptTokens,
@@ -91,6 +101,9 @@ export function idOf(requestId: Hex): string {
 }
 
 export function receiptJson({ receipt, digest, signature }: IssuedReceipt): ReceiptJson {
-  const fields = Object.entries(receipt).map(([name, value]) => [name, typeof value === "bigint" ? value.toString() : value]);
+  const fields = Object.entries(receipt).map(([name, value]) => [
+    name,
+    typeof value === "bigint" ? value.toString() : value,
+  ]);
   return { ...Object.fromEntries(fields), digest, signature };
 }

@@ -81,7 +81,11 @@ async function readStanding(parts: AnswererParts, { voucher }: Question): Promis
 }
 
 /** The stored answer, if the voucher is used up and its last answer was to this question. */
-async function findRepeated(parts: AnswererParts, question: Question, standing: Standing): Promise<Completion | null> {
+async function findRepeated(
+  parts: AnswererParts,
+  question: Question,
+  standing: Standing,
+): Promise<Completion | null> {
   const { admission } = standing;
   if (admission.ok || admission.reason !== "voucher_too_low") return null;
   const { channelId, maxClaimableWei } = question.voucher;
@@ -89,7 +93,9 @@ async function findRepeated(parts: AnswererParts, question: Question, standing: 
   if (stored === null || stored.modelId !== parts.registered.modelId) return null;
   const { cumulativeChargedWei } = stored;
   const requestId = parts.issuer.requestId({ channelId, cumulativeChargedWei, question: question.question });
-  return (stored.receipt as { requestId: Hex }).requestId === requestId ? (stored.response as Completion) : null;
+  return (stored.receipt as { requestId: Hex }).requestId === requestId
+    ? (stored.response as Completion)
+    : null;
 }
 
 async function answerPaid(
@@ -133,7 +139,12 @@ type Generated = { answer: string; answerTokenIds: number[]; finishReason: "stop
  * Generate the answer. `answerTokenIds` are what the model emitted, with the end token where it ended by itself:
  * that is what is scored. `answer` is their text without leading white space and NUL (PostgreSQL holds none).
  */
-async function generate(parts: AnswererParts, { promptTokenIds }: Context, params: DecodingParams, listener: Listener): Promise<Generated> {
+async function generate(
+  parts: AnswererParts,
+  { promptTokenIds }: Context,
+  params: DecodingParams,
+  listener: Listener,
+): Promise<Generated> {
   const { tokenizer } = parts;
   const stopTokenIds = tokenizer.stopTokenIds.slice(0, 1);
   const stream = createTextStream(tokenizer);
@@ -156,7 +167,11 @@ async function generate(parts: AnswererParts, { promptTokenIds }: Context, param
   });
   add(stream.end());
   const finishReason = endOf(generation);
-  return { answer, answerTokenIds: [...generation.tokenIds, ...(finishReason === "stop" ? stopTokenIds : [])], finishReason };
+  return {
+    answer,
+    answerTokenIds: [...generation.tokenIds, ...(finishReason === "stop" ? stopTokenIds : [])],
+    finishReason,
+  };
 }
 
 function endOf({ finishReason }: Generation): "stop" | "length" {
@@ -164,10 +179,19 @@ function endOf({ finishReason }: Generation): "stop" | "length" {
   return finishReason;
 }
 
-function refusal(parts: AnswererParts, { voucher }: Question, { admission, chargedWei }: Standing): PaymentRequiredError {
+function refusal(
+  parts: AnswererParts,
+  { voucher }: Question,
+  { admission, chargedWei }: Standing,
+): PaymentRequiredError {
   invariant(!admission.ok, "only a refused call is refused");
   const { feeWei } = parts.registered;
-  return new PaymentRequiredError(admission, { ...parts.terms, channelId: voucher.channelId, chargedWei, feeWei });
+  return new PaymentRequiredError(admission, {
+    ...parts.terms,
+    channelId: voucher.channelId,
+    chargedWei,
+    feeWei,
+  });
 }
 
 export class ContextTooLongError extends PipelineError {

@@ -43,7 +43,9 @@ describe("findQuotes", () => {
   });
 
   it("only ever returns substrings of both texts, without overlap", () => {
-    const text = fc.array(fc.constantFrom("alpha ", "beta, ", "gamma", " delta", "é"), { maxLength: 14 }).map((w) => w.join(""));
+    const text = fc
+      .array(fc.constantFrom("alpha ", "beta, ", "gamma", " delta", "é"), { maxLength: 14 })
+      .map((w) => w.join(""));
     fc.assert(
       fc.property(text, fc.array(text, { maxLength: 4 }), (answer, given) => {
         const quotes = findQuotes(answer, given);

@@ -20,10 +20,15 @@ export function findQuotes(answer: string, passages: readonly string[]): Quote[]
   const whole = findWholeAnswer(answer, passages);
   if (whole !== null) return [whole];
   const taken: Quote[] = [];
-  const found = passages.flatMap((text, passage) => commonRuns(answer, text).map((run) => ({ ...run, passage })));
-  found.sort((a, b) => b.quote.length - a.quote.length || a.passage - b.passage || a.answerStart - b.answerStart);
+  const found = passages.flatMap((text, passage) =>
+    commonRuns(answer, text).map((run) => ({ ...run, passage })),
+  );
+  found.sort(
+    (a, b) => b.quote.length - a.quote.length || a.passage - b.passage || a.answerStart - b.answerStart,
+  );
   for (const quote of found) {
-    if (taken.every((t) => quote.answerEnd <= t.answerStart || t.answerEnd <= quote.answerStart)) taken.push(quote);
+    if (taken.every((t) => quote.answerEnd <= t.answerStart || t.answerEnd <= quote.answerStart))
+      taken.push(quote);
   }
   return taken.sort((a, b) => a.answerStart - b.answerStart);
 }
@@ -41,7 +46,14 @@ function findWholeAnswer(answer: string, passages: readonly string[]): Quote | n
   for (const [passage, text] of passages.entries()) {
     for (let at = text.indexOf(quote); at >= 0; at = text.indexOf(quote, at + 1)) {
       if (!isBounded(text, at, at + quote.length)) continue;
-      return { passage, quote, answerStart, answerEnd: answerStart + quote.length, charStart: at, charEnd: at + quote.length };
+      return {
+        passage,
+        quote,
+        answerStart,
+        answerEnd: answerStart + quote.length,
+        charStart: at,
+        charEnd: at + quote.length,
+      };
     }
   }
   return null;
@@ -57,7 +69,8 @@ function commonRuns(answer: string, text: string): Omit<Quote, "passage">[] {
       if (answer[i - 1] !== text[j - 1]) continue;
       current[j] = previous[j - 1]! + 1;
       const isMaximal = i === answer.length || j === text.length || answer[i] !== text[j];
-      const run = isMaximal && current[j]! >= quoteCharactersMin ? trimRun(answer, text, i, j, current[j]!) : null;
+      const run =
+        isMaximal && current[j]! >= quoteCharactersMin ? trimRun(answer, text, i, j, current[j]!) : null;
       if (run !== null) runs.push(run);
     }
     previous = current;

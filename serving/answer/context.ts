@@ -13,7 +13,12 @@ type Limits = { candidateCount: number; contextCount: number; promptTokensMax: n
  * The best candidates for a question; the first `contextCount` of them are the prompt's passages, or as many as leave
  * room for the answer. Null where the question alone does not fit. Depends on the library's chunks and the question only.
  */
-export function choose(library: Library, tokenizer: Tokenizer, question: string, limits: Limits): Context | null {
+export function choose(
+  library: Library,
+  tokenizer: Tokenizer,
+  question: string,
+  limits: Limits,
+): Context | null {
   const ranked = rank(library.index, question, limits.candidateCount);
   const chunkOf = (chunkId: Hex) => library.chunks.get(chunkId)!;
   for (let count = Math.min(limits.contextCount, ranked.length); count >= 0; count--) {

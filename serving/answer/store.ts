@@ -88,7 +88,10 @@ export async function commitAnswer(
 /** Receipt as the row keeps it: big integers as decimal strings. Read back by settler/batch.ts. */
 function stringsOf(receipt: IssuedReceipt["receipt"]): Record<string, string | number> {
   return Object.fromEntries(
-    Object.entries(receipt).map(([name, value]) => [name, typeof value === "bigint" ? value.toString() : value]),
+    Object.entries(receipt).map(([name, value]) => [
+      name,
+      typeof value === "bigint" ? value.toString() : value,
+    ]),
   );
 }
 

@@ -49,7 +49,19 @@ export function createApp(parts: AppParts): Hono {
     if (status >= 500) parts.log.error("request failed", error);
     return c.json(body, status);
   });
-  app.notFound((c) => c.json({ error: { message: `no ${c.req.method} ${c.req.path}`, type: "invalid_request_error", param: null, code: "not_found" } }, 404));
+  app.notFound((c) =>
+    c.json(
+      {
+        error: {
+          message: `no ${c.req.method} ${c.req.path}`,
+          type: "invalid_request_error",
+          param: null,
+          code: "not_found",
+        },
+      },
+      404,
+    ),
+  );
   app.get("/health", (c) => {
     const { modelId, indexedChunks } = ready(parts);
     return c.json({ status: "ok", model: modelId, chunks: indexedChunks(), running });
@@ -90,7 +102,13 @@ async function chat(parts: ReadyParts, c: Context, release: () => void): Promise
     const { id } = run;
     const created = Number(parts.clock.now());
     const send = (data: string) => sse.writeSSE({ data });
-    const stream = createChatStream({ id, created, model: parts.modelId, includesUsage: request.includesUsage, send });
+    const stream = createChatStream({
+      id,
+      created,
+      model: parts.modelId,
+      includesUsage: request.includesUsage,
+      send,
+    });
     try {
       for await (const piece of run.pieces()) await stream.text(piece);
       await stream.end(await run.completion);
@@ -105,7 +123,12 @@ async function chat(parts: ReadyParts, c: Context, release: () => void): Promise
 
 const silent: Listener = { admitted: ignore, text: ignore };
 
-async function answer(parts: ReadyParts, question: Question, listener: Listener, arrivedMs: number): Promise<Completion> {
+async function answer(
+  parts: ReadyParts,
+  question: Question,
+  listener: Listener,
+  arrivedMs: number,
+): Promise<Completion> {
   const { metrics } = parts;
   let isFirst = true;
   const completion = await parts.answerer.answer(question, {
@@ -132,13 +155,15 @@ async function start(parts: ReadyParts, question: Question, arrivedMs: number) {
   const listener = { admitted: admitted.resolve, text: (piece: string) => void writer.write(piece) };
   const completion = answer(parts, question, listener, arrivedMs);
   // The stream's end is the answer's; its failure reaches the reader through `completion`, and the caller through `admitted`.
-  completion.then(
-    () => writer.close(),
-    (error) => {
-      admitted.reject(error);
-      return writer.close();
-    },
-  ).catch((error) => parts.log.error("closing a stream failed", error));
+  completion
+    .then(
+      () => writer.close(),
+      (error) => {
+        admitted.reject(error);
+        return writer.close();
+      },
+    )
+    .catch((error) => parts.log.error("closing a stream failed", error));
   return { id: await admitted.promise, pieces: () => pieces.readable, completion };
 }
 

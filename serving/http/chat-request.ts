@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { PipelineError } from "#schema/errors";
 import { foldSpaces } from "#runtime/index";
+import { PipelineError } from "#schema/errors";
 import type { DecodingParams } from "#settlement/blob/disclosure";
 import { answerTokensDefault, answerTokensMax, messagesMax, questionCharactersMax } from "../constants.ts";
 
@@ -65,13 +65,21 @@ function readQuestion(messages: readonly z.output<typeof message>[]): string {
   const last = messages.findLast(({ role }) => role === "user");
   if (last === undefined) throw new ChatRequestError("messages", "there is no user message");
   const content = last.content ?? "";
-  const question = foldSpaces(typeof content === "string" ? content : content.map(({ text }) => text).join(" "));
+  const question = foldSpaces(
+    typeof content === "string" ? content : content.map(({ text }) => text).join(" "),
+  );
   if (question === "") throw new ChatRequestError("messages", "the last user message is empty");
   if (question.includes("\0") || !question.isWellFormed()) {
-    throw new ChatRequestError("messages", "the last user message is not text: it holds NUL or half a surrogate pair");
+    throw new ChatRequestError(
+      "messages",
+      "the last user message is not text: it holds NUL or half a surrogate pair",
+    );
   }
   if (question.length > questionCharactersMax) {
-    throw new ChatRequestError("messages", `question is too long. Max: ${questionCharactersMax} characters. Given: ${question.length}.`);
+    throw new ChatRequestError(
+      "messages",
+      `question is too long. Max: ${questionCharactersMax} characters. Given: ${question.length}.`,
+    );
   }
   return question;
 }

@@ -10,7 +10,13 @@ export type ChatStream = {
   fail: (error: unknown) => Promise<void>;
 };
 
-type Options = { id: string; created: number; model: string; includesUsage: boolean; send: (data: string) => Promise<void> };
+type Options = {
+  id: string;
+  created: number;
+  model: string;
+  includesUsage: boolean;
+  send: (data: string) => Promise<void>;
+};
 
 export function createChatStream({ id, created, model, includesUsage, send }: Options): ChatStream {
   const frame = { id, object: "chat.completion.chunk", created, model };

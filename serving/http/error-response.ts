@@ -26,10 +26,14 @@ export function toErrorResponse(error: unknown): { status: ContentfulStatusCode;
     return { status: 429, body: bodyOf("rate_limit_error", error.code, error.message) };
   }
   if (error instanceof PipelineError || error instanceof ModelRuntimeError) {
-    if (!error.retryable) return { status: 400, body: bodyOf("invalid_request_error", error.code, error.message) };
+    if (!error.retryable)
+      return { status: 400, body: bodyOf("invalid_request_error", error.code, error.message) };
     return { status: 503, body: bodyOf("server_error", error.code, error.message) };
   }
-  return { status: 500, body: bodyOf("server_error", "internal", "The node failed to answer. You were not charged.") };
+  return {
+    status: 500,
+    body: bodyOf("server_error", "internal", "The node failed to answer. You were not charged."),
+  };
 }
 
 function bodyOf(type: string, code: string, message: string, param: string | null = null): ErrorBody {
@@ -39,20 +43,29 @@ function bodyOf(type: string, code: string, message: string, param: string | nul
 export class ModelNotFoundError extends PipelineError {
   override readonly name = "ModelNotFoundError";
   constructor(model: string) {
-    super(`model ${JSON.stringify(model)} is not served here; see /v1/models.`, { code: "model_not_found", retryable: false });
+    super(`model ${JSON.stringify(model)} is not served here; see /v1/models.`, {
+      code: "model_not_found",
+      retryable: false,
+    });
   }
 }
 
 export class NotReadyError extends PipelineError {
   override readonly name = "NotReadyError";
   constructor() {
-    super("the node waits for its model's registration to be final. Try again.", { code: "not_ready", retryable: true });
+    super("the node waits for its model's registration to be final. Try again.", {
+      code: "not_ready",
+      retryable: true,
+    });
   }
 }
 
 export class OverloadedError extends PipelineError {
   override readonly name = "OverloadedError";
   constructor() {
-    super(`too many requests in the house. Max: ${requestsMax}. Try again.`, { code: "overloaded", retryable: true });
+    super(`too many requests in the house. Max: ${requestsMax}. Try again.`, {
+      code: "overloaded",
+      retryable: true,
+    });
   }
 }

@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
 import { type Hex, zeroAddress } from "viem";
+import { describe, expect, it } from "vitest";
 import { admit, type ChannelView, type Offer } from "./admission.ts";
 
 const address = (digit: string): Hex => `0x${digit.repeat(40)}`;
@@ -36,7 +36,9 @@ describe("admit", () => {
   it("takes the payer's own signature only where no authorizer is named", () => {
     expect(reasonOf({ signer: channel.payer })).toBe("voucher_signature");
     expect(reasonOf({ signer: null })).toBe("voucher_signature");
-    expect(reasonOf({ signer: channel.payer, channel: { ...channel, payerAuthorizer: zeroAddress } })).toBe("ok");
+    expect(reasonOf({ signer: channel.payer, channel: { ...channel, payerAuthorizer: zeroAddress } })).toBe(
+      "ok",
+    );
   });
 
   it("refuses a channel that is unknown, pays or is settled by someone else, or is being withdrawn", () => {

@@ -42,8 +42,8 @@ export function admit(offer: Offer, claimant: Claimant): Admission {
   if (channel.isWithdrawing) return refuse("channel_withdrawing");
   const requiredWei = chargedWei + feeWei;
   if (offer.maxClaimableWei < requiredWei) return refuse("voucher_too_low");
-  const coveredWei = channel.finalBalanceWei < channel.balanceWei ? channel.finalBalanceWei : channel.balanceWei;
-  if (coveredWei < requiredWei) return refuse("balance_too_low");
+  if (channel.finalBalanceWei < requiredWei || channel.balanceWei < requiredWei)
+    return refuse("balance_too_low");
   return { ok: true, payer: channel.payer };
 }
 
@@ -54,7 +54,8 @@ export const remedies = {
   channel_unknown: "Open the channel, or wait until its creation is final.",
   channel_receiver: "Open a channel whose receiver is the settlement hub.",
   channel_node: "Open a channel whose receiverAuthorizer is this node.",
-  voucher_signature: "Sign the voucher with the channel's payerAuthorizer key (the payer's, where that is zero).",
+  voucher_signature:
+    "Sign the voucher with the channel's payerAuthorizer key (the payer's, where that is zero).",
   channel_withdrawing: "Finish the withdrawal and deposit again, or open another channel.",
   voucher_too_low: "Sign a voucher for at least requiredMaxWei.",
   balance_too_low: "Deposit into the channel and wait until the deposit is final.",

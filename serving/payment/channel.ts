@@ -9,7 +9,11 @@ import type { ChannelView } from "./admission.ts";
  * reorganised looks like money, and they lag behind a withdrawal by the indexer's delay. Here what must not be taken
  * back (creation, deposits) is read at the `finalized` block and what must be seen early (withdrawal, claims) at the latest.
  */
-export async function readChannel(client: PublicClient, escrow: Address, channelId: Hex): Promise<ChannelView | null> {
+export async function readChannel(
+  client: PublicClient,
+  escrow: Address,
+  channelId: Hex,
+): Promise<ChannelView | null> {
   const call = { address: escrow, abi: channelEscrowAbi, args: [channelId] } as const;
   const [config, final, latest] = await Promise.all([
     client.readContract({ ...call, functionName: "configOf", blockTag: "finalized" }),

@@ -1,6 +1,6 @@
-import { describe, expect, it } from "vitest";
 import { type Hex, keccak256, toHex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
+import { describe, expect, it } from "vitest";
 import * as voucher from "./voucher.ts";
 
 const account = privateKeyToAccount(keccak256(toHex("voucher test key")));
@@ -33,9 +33,22 @@ describe("voucher", () => {
   it("gives a reason for a header that is no voucher", () => {
     const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64");
     expect(voucher.decode("%%%")).toMatchObject({ ok: false, reason: expect.stringMatching(/JSON/) });
-    expect(voucher.decode(encode({ channelId: "0x12" }))).toMatchObject({ ok: false, reason: expect.stringMatching(/channelId/) });
-    const full = { channelId: bare.channelId, maxClaimableAmount: (2n ** 128n).toString(), signature: `0x${"00".repeat(65)}` };
-    expect(voucher.decode(encode(full))).toMatchObject({ ok: false, reason: expect.stringMatching(/128 bits/) });
-    expect(voucher.decode("A".repeat(3_000))).toMatchObject({ ok: false, reason: expect.stringMatching(/too long/) });
+    expect(voucher.decode(encode({ channelId: "0x12" }))).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/channelId/),
+    });
+    const full = {
+      channelId: bare.channelId,
+      maxClaimableAmount: (2n ** 128n).toString(),
+      signature: `0x${"00".repeat(65)}`,
+    };
+    expect(voucher.decode(encode(full))).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/128 bits/),
+    });
+    expect(voucher.decode("A".repeat(3_000))).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/too long/),
+    });
   });
 });

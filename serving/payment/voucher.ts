@@ -23,11 +23,15 @@ export function decode(header: string): Decoded<Voucher> {
   if (header.length > headerCharactersMax) return { ok: false, reason: "voucher header is too long" };
   try {
     const parsed = voucherJson.safeParse(JSON.parse(Buffer.from(header, "base64").toString("utf8")));
-    if (!parsed.success) return { ok: false, reason: `voucher field ${parsed.error.issues[0]?.path.join(".")} is wrong` };
+    if (!parsed.success)
+      return { ok: false, reason: `voucher field ${parsed.error.issues[0]?.path.join(".")} is wrong` };
     const maxClaimableWei = BigInt(parsed.data.maxClaimableAmount);
     if (maxClaimableWei > uint128Max) return { ok: false, reason: "voucher amount exceeds 128 bits" };
     const channelId = parsed.data.channelId.toLowerCase() as Hex;
-    return { ok: true, value: { channelId, maxClaimableWei, signature: parsed.data.signature.toLowerCase() as Hex } };
+    return {
+      ok: true,
+      value: { channelId, maxClaimableWei, signature: parsed.data.signature.toLowerCase() as Hex },
+    };
   } catch {
     // The header is from a stranger; what is no JSON is a reason.
     return { ok: false, reason: "voucher is not base64 of JSON" };

@@ -37,10 +37,13 @@ describe("rank", () => {
 
   it("does not depend on the order in which the chunks arrived", async () => {
     const word = fc.constantFrom("alpha", "beta", "gamma", "delta", "epsilon", "zeta");
-    const sets = fc.uniqueArray(fc.array(word, { minLength: 1, maxLength: 9 }).map((words) => words.join(" ")), {
-      minLength: 1,
-      maxLength: 40,
-    });
+    const sets = fc.uniqueArray(
+      fc.array(word, { minLength: 1, maxLength: 9 }).map((words) => words.join(" ")),
+      {
+        minLength: 1,
+        maxLength: 40,
+      },
+    );
     await fc.assert(
       fc.asyncProperty(sets, fc.array(word, { maxLength: 6 }), async (set, question) => {
         const chunks = set.map((text) => chunk(text));
@@ -56,7 +59,9 @@ describe("rank", () => {
     const chunks = texts.map((text) => chunk(text));
     const index = await build(chunks);
     for (const { chunkId, scoreMicro } of rank(index, "close the writer", 8)) {
-      expect(scoreMicro).toBe(BigInt(Math.round(1e6 * scanScore(chunks, chunkId, ["close", "the", "writer"]))));
+      expect(scoreMicro).toBe(
+        BigInt(Math.round(1e6 * scanScore(chunks, chunkId, ["close", "the", "writer"]))),
+      );
     }
   });
 });
@@ -69,11 +74,17 @@ function scanScore(chunks: readonly IndexedChunk[], id: Hex, terms: readonly str
   const length = (of: Hex) => new Set(raw.get(of)).size;
   const meanLength = chunks.reduce((sum, c) => sum + length(c.id), 0) / chunks.length;
   const matched = terms.filter((term) => words.get(id)!.includes(term)).length;
-  return matched * terms.reduce((score, term) => {
-    const frequency = words.get(id)!.filter((word) => word === term).length;
-    if (frequency === 0) return score;
-    const matching = chunks.filter((c) => words.get(c.id)!.includes(term)).length;
-    const inverse = Math.log(1 + (chunks.length - matching + 0.5) / (matching + 0.5));
-    return score + inverse * (delta + (frequency * (k + 1)) / (frequency + k * (1 - b + (b * length(id)) / meanLength)));
-  }, 0);
+  return (
+    matched *
+    terms.reduce((score, term) => {
+      const frequency = words.get(id)!.filter((word) => word === term).length;
+      if (frequency === 0) return score;
+      const matching = chunks.filter((c) => words.get(c.id)!.includes(term)).length;
+      const inverse = Math.log(1 + (chunks.length - matching + 0.5) / (matching + 0.5));
+      return (
+        score +
+        inverse * (delta + (frequency * (k + 1)) / (frequency + k * (1 - b + (b * length(id)) / meanLength)))
+      );
+    }, 0)
+  );
 }

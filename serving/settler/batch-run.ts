@@ -1,9 +1,15 @@
 import { and, asc, count, eq, inArray, isNull, max, ne, sql } from "drizzle-orm";
-import { type Hex, hexToBytes, bytesToHex } from "viem";
+import { bytesToHex, type Hex, hexToBytes } from "viem";
 import type { Drizzle } from "#schema/database";
 import { answer, batchRun, channelState } from "#schema/offchain/index";
 import type { ReceiptScope } from "#settlement/blob/receipt";
-import { compose, type StoredAnswer, type Submission, submissionFromJson, submissionToJson } from "./batch.ts";
+import {
+  compose,
+  type StoredAnswer,
+  type Submission,
+  submissionFromJson,
+  submissionToJson,
+} from "./batch.ts";
 
 /**
  * Rows of `serving.batch_run`. The settler is their only writer.
@@ -62,14 +68,21 @@ export async function insertBatch(db: Drizzle, scope: ReceiptScope, size: number
       submission: submissionToJson(batch.submission),
     });
     const digests = answers.map(({ receiptDigest }) => receiptDigest);
-    await tx.update(answer).set({ batchKey: batch.receiptsRoot }).where(inArray(answer.receiptDigest, digests));
+    await tx
+      .update(answer)
+      .set({ batchKey: batch.receiptsRoot })
+      .where(inArray(answer.receiptDigest, digests));
     return batch.receiptsRoot;
   });
 }
 
 /** Batches that are not settled, in the order they were built. */
 export async function listOpen(db: Drizzle): Promise<BatchRun[]> {
-  const rows = await db.select().from(batchRun).where(ne(batchRun.state, "settled")).orderBy(asc(batchRun.sequence));
+  const rows = await db
+    .select()
+    .from(batchRun)
+    .where(ne(batchRun.state, "settled"))
+    .orderBy(asc(batchRun.sequence));
   return rows.map((row) => ({
     ...row,
     payload: hexToBytes(row.payload),

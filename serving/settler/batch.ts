@@ -5,7 +5,12 @@ import type { Receipt, ReceiptScope } from "#settlement/blob/receipt";
 import * as receipts from "#settlement/blob/receipts";
 
 /** A stored answer as the settler reads it; `receipt` has big integers as decimal strings. */
-export type StoredAnswer = { receiptDigest: Hex; receipt: Record<string, string | number>; signature: Hex; disclosure: Hex };
+export type StoredAnswer = {
+  receiptDigest: Hex;
+  receipt: Record<string, string | number>;
+  signature: Hex;
+  disclosure: Hex;
+};
 
 /** The highest voucher held for a channel. */
 export type HeldVoucher = { channelId: Hex; voucherMaxWei: bigint; voucherSignature: Hex };
@@ -22,9 +27,17 @@ export type Batch = { receiptsRoot: Hex; contentHash: Hex; payload: Uint8Array; 
  * Make the batch of these answers, given in the order served. Pure: root and payload depend on the answers alone.
  * One claim per channel, ascending by id, up to the last answer's cumulative charge; so batches must reach the chain in order.
  */
-export function compose(scope: ReceiptScope, answers: readonly StoredAnswer[], vouchers: readonly HeldVoucher[]): Batch {
+export function compose(
+  scope: ReceiptScope,
+  answers: readonly StoredAnswer[],
+  vouchers: readonly HeldVoucher[],
+): Batch {
   invariant(answers.length > 0, "a batch has receipts");
-  const entries = answers.map(({ receipt, signature, disclosure }) => ({ receipt: parseReceipt(receipt), signature, disclosure }));
+  const entries = answers.map(({ receipt, signature, disclosure }) => ({
+    receipt: parseReceipt(receipt),
+    signature,
+    disclosure,
+  }));
   const bytes = receipts.encode({ ...scope, entries });
   return {
     receiptsRoot: receipts.receiptsRoot(answers.map(({ receiptDigest }) => receiptDigest)),
@@ -49,14 +62,22 @@ export function nextBatchSize(pending: number, limits: { receiptsMax: number; is
 /** Submission ↔ JSON with amounts as decimal strings, as the row keeps it. */
 export function submissionToJson({ claims, totals }: Submission) {
   return {
-    claims: claims.map((c) => ({ ...c, maxClaimableAmount: c.maxClaimableAmount.toString(), totalClaimed: c.totalClaimed.toString() })),
+    claims: claims.map((c) => ({
+      ...c,
+      maxClaimableAmount: c.maxClaimableAmount.toString(),
+      totalClaimed: c.totalClaimed.toString(),
+    })),
     totals: totals.map((t) => ({ ...t, amount: t.amount.toString() })),
   };
 }
 
 export function submissionFromJson(json: ReturnType<typeof submissionToJson>): Submission {
   return {
-    claims: json.claims.map((c) => ({ ...c, maxClaimableAmount: BigInt(c.maxClaimableAmount), totalClaimed: BigInt(c.totalClaimed) })),
+    claims: json.claims.map((c) => ({
+      ...c,
+      maxClaimableAmount: BigInt(c.maxClaimableAmount),
+      totalClaimed: BigInt(c.totalClaimed),
+    })),
     totals: json.totals.map((t) => ({ ...t, amount: BigInt(t.amount) })),
   };
 }
@@ -68,14 +89,25 @@ function claimsOf(served: readonly Receipt[], vouchers: readonly HeldVoucher[]):
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([channelId, totalClaimed]) => {
       const voucher = held.get(channelId);
-      invariant(voucher !== undefined && voucher.voucherMaxWei >= totalClaimed, "every charge is covered by a voucher");
-      return { channelId, maxClaimableAmount: voucher.voucherMaxWei, totalClaimed, signature: voucher.voucherSignature };
+      invariant(
+        voucher !== undefined && voucher.voucherMaxWei >= totalClaimed,
+        "every charge is covered by a voucher",
+      );
+      return {
+        channelId,
+        maxClaimableAmount: voucher.voucherMaxWei,
+        totalClaimed,
+        signature: voucher.voucherSignature,
+      };
     });
 }
 
 const bigintFields = ["fee", "cumulativeCharged", "servedAt"];
 
 function parseReceipt(stored: StoredAnswer["receipt"]): Receipt {
-  const entries = Object.entries(stored).map(([name, value]) => [name, bigintFields.includes(name) ? BigInt(value) : value]);
+  const entries = Object.entries(stored).map(([name, value]) => [
+    name,
+    bigintFields.includes(name) ? BigInt(value) : value,
+  ]);
   return Object.fromEntries(entries) as Receipt;
 }

@@ -36,15 +36,25 @@ export function createHubClient({ rpcUrl, chainId, hub, account }: Options): Hub
       invariant(daCommitment !== null, "a batch is dispersed before it is submitted");
       const args = [claims, totals, receiptsRoot, contentHash, daCommitment] as const;
       try {
-        const { request } = await reader.simulateContract({ ...contract, functionName: "submitBatch", args, account });
+        const { request } = await reader.simulateContract({
+          ...contract,
+          functionName: "submitBatch",
+          args,
+          account,
+        });
         const hash = await wallet.writeContract(request);
         const mined = await reader.waitForTransactionReceipt({ hash, timeout: submissionMsMax });
         if (mined.status !== "success") throw new SubmissionRefusedError(receiptsRoot, "reverted when mined");
         return hash;
       } catch (error) {
-        const reverted = error instanceof BaseError && error.walk((e) => e instanceof ContractFunctionRevertedError);
+        const reverted =
+          error instanceof BaseError && error.walk((e) => e instanceof ContractFunctionRevertedError);
         if (!(reverted instanceof ContractFunctionRevertedError)) throw error;
-        throw new SubmissionRefusedError(receiptsRoot, reverted.data?.errorName ?? reverted.shortMessage, error);
+        throw new SubmissionRefusedError(
+          receiptsRoot,
+          reverted.data?.errorName ?? reverted.shortMessage,
+          error,
+        );
       }
     },
   };
@@ -63,6 +73,10 @@ function developmentNamed(chainId: bigint, rpcUrl: string): Chain {
 export class SubmissionRefusedError extends PipelineError {
   override readonly name = "SubmissionRefusedError";
   constructor(receiptsRoot: Hex, reason: string, cause?: unknown) {
-    super(`hub refused batch ${receiptsRoot}: ${reason}`, { code: "submission_refused", retryable: true, cause });
+    super(`hub refused batch ${receiptsRoot}: ${reason}`, {
+      code: "submission_refused",
+      retryable: true,
+      cause,
+    });
   }
 }

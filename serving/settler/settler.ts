@@ -6,6 +6,7 @@ import type { Drizzle } from "#schema/database";
 import { PipelineError } from "#schema/errors";
 import type { ReceiptScope } from "#settlement/blob/receipt";
 import { settlerPollMs, settlerRetryMs } from "../constants.ts";
+import type { FinalBlockReader } from "../final-block.ts";
 import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import { nextBatchSize } from "./batch.ts";
@@ -17,8 +18,7 @@ export type SettlerParts = {
   scope: ReceiptScope;
   hub: HubClient;
   disperse: (payload: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>;
-  /** The final block by schema/finality, 0 before there is one. */
-  finalBlock: () => Promise<bigint>;
+  finalBlock: FinalBlockReader;
   receiptsMax: number;
   /** 0: a batch waits until it is full. */
   ageMsMax: number;
@@ -52,7 +52,8 @@ export function createStep(parts: SettlerParts): (signal: AbortSignal) => Promis
   return async (signal) => {
     const pending = await countPending(parts.db);
     pendingSinceMs = pending === 0 ? null : (pendingSinceMs ?? performance.now());
-    const isOverdue = parts.ageMsMax > 0 && pendingSinceMs !== null && performance.now() - pendingSinceMs >= parts.ageMsMax;
+    const isOverdue =
+      parts.ageMsMax > 0 && pendingSinceMs !== null && performance.now() - pendingSinceMs >= parts.ageMsMax;
     const size = nextBatchSize(pending, { receiptsMax: parts.receiptsMax, isOverdue });
     if (size > 0) {
       const receiptsRoot = await insertBatch(parts.db, parts.scope, size);
@@ -113,7 +114,12 @@ async function isFinal({ db, finalBlock }: SettlerParts, receiptsRoot: Hex): Pro
   return rows.length > 0;
 }
 
-function note(parts: SettlerParts, receiptsRoot: Hex, state: BatchState, fields: Record<string, unknown> = {}): void {
+function note(
+  parts: SettlerParts,
+  receiptsRoot: Hex,
+  state: BatchState,
+  fields: Record<string, unknown> = {},
+): void {
   parts.metrics.batches.inc({ state });
   parts.log.info(`batch ${state}`, { receiptsRoot, ...fields });
 }

@@ -1,0 +1,39 @@
+import { z } from "zod";
+import { readDeployment } from "#schema/deployment";
+
+const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+
+const environment = z
+  .object({
+    DATABASE_URL: z.string().min(1),
+    RPC_URL: z.url(),
+    ADDRESSES_FILE: z.string().min(1),
+    DISPERSER_URL: z.url(),
+    SRS_FOLDER: z.string().min(1),
+    MODEL_FOLDER: z.string().min(1),
+    /** Threads that replay answers; each loads the model. */
+    ENGINE_WORKERS: count(1, 64).default(1),
+    /** 0 lets the system choose; the ready line says which. */
+    METRICS_PORT: count(0, 65_535).default(9_101),
+  })
+  .transform((env) => {
+    const deployment = readDeployment(env.ADDRESSES_FILE);
+    return Object.freeze({
+      databaseUrl: env.DATABASE_URL,
+      rpcUrl: env.RPC_URL,
+      chainId: BigInt(deployment.chainId),
+      contracts: deployment.contracts,
+      disperserUrl: env.DISPERSER_URL,
+      srsFolder: env.SRS_FOLDER,
+      modelFolder: env.MODEL_FOLDER,
+      workers: env.ENGINE_WORKERS,
+      metricsPort: env.METRICS_PORT,
+    });
+  });
+
+export type Config = z.output<typeof environment>;
+
+/** The engine's environment, read once. @throws ZodError naming each variable that is missing or wrong. */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  return environment.parse(env);
+}

@@ -1,0 +1,29 @@
+/** Limits of the engine. Each bounds a queue, a retry or what a stranger may make it do. */
+
+/**
+ * Tries of a job before its failure is taken as lasting, and the pauses between them in seconds, doubling up to the
+ * maximum: about an hour. A blob that nobody can serve for so long is refused, so that no one can hold up an epoch.
+ */
+export const retriesMax = 64;
+export const retryDelaySeconds = 1;
+export const retryDelaySecondsMax = 60;
+
+/** Time a job may run before another worker may claim it. Above the slowest job: 64 prompts of full length on one core. */
+export const jobSecondsMax = 300;
+
+/** Jobs taken from a queue at once. Fetches wait for the network, scores for the pool. */
+export const jobsPerTurn = 8;
+/** Pause between two looks at an empty queue, in seconds; pg-boss allows no less. */
+export const queuePollSeconds = 0.5;
+/** How long jobs in hand may take to end when the engine stops. */
+export const stopMsMax = 20_000;
+
+/** Rows of one INSERT: PostgreSQL takes 65,535 parameters. */
+export const rowsPerInsert = 2_000;
+
+/** Widest values of the columns that are narrower than the receipt's fields. */
+export const int32Max = 2 ** 31 - 1;
+export const int64Max = 2n ** 63n - 1n;
+
+/** Tasks waiting for a worker of the pool. */
+export const poolQueueMax = 256;

@@ -1,0 +1,105 @@
+import { PgBoss } from "pg-boss";
+import { createPublicClient, type Hex, http } from "viem";
+import { developmentSrs, RelayClient } from "#eigenda/index";
+import { consumeEvents } from "#schema/consume";
+import { type Database, openDatabase } from "#schema/database";
+import type { Config } from "./config.ts";
+import { jobsPerTurn, stopMsMax } from "./constants.ts";
+import { fetchBatch } from "./fetch/batch.ts";
+import { fetchContribution } from "./fetch/contribution.ts";
+import { serveHealth } from "./health.ts";
+import { cursorName, takeEvent } from "./intake.ts";
+import type { Log } from "./log.ts";
+import { describeMethod } from "./method.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { openPool } from "./pool.ts";
+import { createQueues } from "./queue/queues.ts";
+import { recoverJobs } from "./queue/recover-jobs.ts";
+import { type Handlers, work } from "./queue/run-jobs.ts";
+import { scoreReceipt } from "./score-receipt.ts";
+
+/**
+ * Run the engine until `signal` aborts: final events become jobs, jobs become chunks, receipts and scores.
+ * `onReady` gets the URL of /health and /metrics. Jobs in hand end before this returns, within `stopMsMax`; others
+ * wait in the queue.
+ * @throws what stops it: a deep reorganisation, a cursor of another chain, a model that cannot be opened, a port in use.
+ */
+export async function runEngine(
+  config: Config,
+  log: Log,
+  signal: AbortSignal,
+  onReady: (url: string) => void,
+): Promise<void> {
+  await using database = openDatabase({
+    url: config.databaseUrl,
+    applicationName: "engine",
+    connections: jobsPerTurn,
+  });
+  await using pool = await openPool(config.modelFolder, config.workers);
+  const srs = await developmentSrs({ folder: config.srsFolder });
+  await using relay = new RelayClient({ relayUrl: () => config.disperserUrl, srs });
+  const method = describeMethod(pool.profile);
+  const metrics = createMetrics();
+  await using queue = await openQueue(config, log);
+  await using mark = await recoverJobs(database, queue.boss);
+  const { boss } = queue;
+  const { db } = database;
+  const retrieve = (certificate: Uint8Array) => relay.retrieve(certificate);
+  const hub = config.contracts.settlementHub.toLowerCase() as Hex;
+  const handlers: Handlers = {
+    "fetch-contribution": (task) => fetchContribution({ db, retrieve }, task),
+    "fetch-batch": (task) => fetchBatch({ db, boss, retrieve, chainId: config.chainId, hub }, task),
+    "score-receipt": (task) => scoreReceipt({ db, pool, method }, task),
+  };
+  const parts = { boss, metrics, log };
+  await work(parts, "fetch-contribution", handlers["fetch-contribution"]);
+  await work(parts, "fetch-batch", handlers["fetch-batch"]);
+  await work(parts, "score-receipt", handlers["score-receipt"]);
+  await using health = await serveHealth(config.metricsPort, metrics, () => ({ methodHash: method.hash }));
+  log.info("ready", {
+    methodHash: method.hash,
+    artifactHash: pool.artifactHash,
+    recoveredJobs: mark.recovered,
+  });
+  onReady(health.url);
+  await followEvents(config, database, boss, { metrics, log }, signal);
+}
+
+async function followEvents(
+  { rpcUrl }: Config,
+  database: Database,
+  boss: PgBoss,
+  { metrics, log }: { metrics: Metrics; log: Log },
+  signal: AbortSignal,
+): Promise<void> {
+  await consumeEvents({
+    database,
+    client: createPublicClient({ transport: http(rpcUrl, { batch: true }), cacheTime: 0 }),
+    name: cursorName,
+    apply: (tx, event) => takeEvent(boss, tx, event),
+    signal,
+    onProgress: ({ events, final }) => {
+      metrics.events.inc(events);
+      metrics.finalBlock.set(Number(final.blockNumber));
+    },
+    onFailure: (error, attempt) => {
+      metrics.intakeFailures.inc();
+      log.error(`reading events failed, try ${attempt}`, error);
+    },
+  });
+}
+
+/** pg-boss in its own schema of the same database. It reconnects by itself; what it reports is logged. */
+async function openQueue({ databaseUrl }: Config, log: Log): Promise<AsyncDisposable & { boss: PgBoss }> {
+  const boss = new PgBoss({
+    connectionString: databaseUrl,
+    schema: "pgboss",
+    application_name: "engine queue",
+    max: 4,
+    schedule: false,
+  });
+  boss.on("error", (error) => log.error("queue", error));
+  await boss.start();
+  await createQueues(boss);
+  return { boss, [Symbol.asyncDispose]: () => boss.stop({ graceful: true, timeout: stopMsMax }) };
+}

@@ -1,0 +1,205 @@
+import { and, eq, inArray, lt, lte, ne } from "drizzle-orm";
+import type { PgBoss } from "pg-boss";
+import type { Hex } from "viem";
+import { onchain } from "#schema/bind";
+import type { Drizzle } from "#schema/database";
+import { invariant, PipelineError } from "#schema/errors";
+import { readEvent } from "#schema/events";
+import { candidate, chunk, receipt, refusal } from "#schema/offchain/index";
+import { kinds } from "#settlement/blob/payload";
+import { rowsPerInsert } from "../constants.ts";
+import { acceptedOutcome } from "../intake.ts";
+import { enqueue } from "../queue/queues.ts";
+import type { Task } from "../queue/run-jobs.ts";
+import { recordRefusal } from "../refusal.ts";
+import { apportion } from "../score/apportion.ts";
+import { type CheckedReceipt, checkBatch } from "./check-batch.ts";
+import { fetchPayload, keepPayload, type Retrieve } from "./payload.ts";
+
+export type BatchParts = { db: Drizzle; boss: PgBoss; retrieve: Retrieve; chainId: bigint; hub: Hex };
+
+type Batch = typeof onchain.batch.$inferSelect;
+type Fault = { code: string; reason: string };
+
+/**
+ * Fetch a settled batch and write its receipts, their candidates and a scoring job each, in one transaction; or
+ * record why it is refused. Doing it again changes nothing.
+ * @throws ChunksPendingError while a contribution that was accepted before the batch is still being fetched.
+ */
+export async function fetchBatch(
+  parts: BatchParts,
+  { data: { eventId, batchId }, isLastTry }: Task<"fetch-batch">,
+): Promise<void> {
+  const { db, boss } = parts;
+  const [batch] = await db
+    .select()
+    .from(onchain.batch)
+    .where(eq(onchain.batch.id, BigInt(batchId)));
+  invariant(batch !== undefined, `a final settlement has its batch ${batchId}`);
+  const refuse = ({ code, reason }: Fault) =>
+    recordRefusal(db, { eventId, subject: `batch:${batchId}`, code, reason });
+  const fetched = await fetchPayload(parts.retrieve, batch, isLastTry);
+  if (!fetched.ok) return refuse(fetched);
+  const usage = await db.select().from(onchain.modelUsage).where(eq(onchain.modelUsage.batchId, batch.id));
+  const checked = await checkBatch(fetched.bytes, { ...batch, ...parts, usage });
+  if (!checked.ok) return refuse(checked);
+  const fault =
+    (await findDuplicate(db, batch, checked.receipts)) ?? (await findStrayChunk(db, batch, checked.receipts));
+  if (fault !== null) return refuse(fault);
+  await db.transaction(async (tx) => {
+    await keepPayload(tx, kinds.receipts, batch.contentHash, fetched);
+    const rows = receiptRows(batch, checked.receipts);
+    const inserted = await tx
+      .insert(receipt)
+      .values(rows)
+      .onConflictDoNothing()
+      .returning({ digest: receipt.digest });
+    if (inserted.length === 0) return;
+    const candidates = checked.receipts.flatMap(candidateRows);
+    for (let from = 0; from < candidates.length; from += rowsPerInsert) {
+      await tx
+        .insert(candidate)
+        .values(candidates.slice(from, from + rowsPerInsert))
+        .onConflictDoNothing();
+    }
+    const jobs = rows.map(({ digest, index }) => ({ eventId, receiptDigest: digest, index }));
+    await enqueue(boss, tx, "score-receipt", jobs);
+  });
+}
+
+/** A receipt can be settled once: the second batch that holds it is refused. */
+async function findDuplicate(
+  db: Drizzle,
+  batch: Batch,
+  receipts: readonly CheckedReceipt[],
+): Promise<Fault | null> {
+  const digests = receipts.map(({ digest }) => digest);
+  const [seen] = await db
+    .select({ digest: receipt.digest, batchId: receipt.batchId })
+    .from(receipt)
+    .where(and(inArray(receipt.digest, digests), ne(receipt.batchId, batch.id)))
+    .orderBy(receipt.digest)
+    .limit(1);
+  return seen === undefined
+    ? null
+    : { code: "duplicate_receipt", reason: `receipt ${seen.digest} stands in batch ${seen.batchId}` };
+}
+
+/** Every chunk a receipt names must exist and be of a Datanet its model uses, as of the batch's block. */
+async function findStrayChunk(
+  db: Drizzle,
+  batch: Batch,
+  receipts: readonly CheckedReceipt[],
+): Promise<Fault | null> {
+  const named = receipts.flatMap(({ receipt: { modelId }, disclosed }) =>
+    disclosed.candidates.map(({ chunkId }) => ({ modelId, chunkId })),
+  );
+  if (named.length === 0) return null;
+  const ids = [...new Set(named.map(({ chunkId }) => chunkId))];
+  const chunks = await db
+    .select({ id: chunk.id, datanetId: chunk.datanetId })
+    .from(chunk)
+    .where(inArray(chunk.id, ids));
+  const datanetOf = new Map(chunks.map(({ id, datanetId }) => [id, datanetId]));
+  const missing = ids.find((id) => !datanetOf.has(id));
+  if (missing !== undefined) {
+    await assertContributionsFetched(db, batch);
+    return {
+      code: "unknown_chunk",
+      reason: `chunk ${missing} is of no contribution accepted before the batch`,
+    };
+  }
+  const used = await db
+    .select({ modelId: onchain.modelDatanet.modelId, datanetId: onchain.modelDatanet.datanetId })
+    .from(onchain.modelDatanet)
+    .where(lte(onchain.modelDatanet.blockNumber, batch.blockNumber));
+  const uses = new Set(used.map(({ modelId, datanetId }) => `${modelId} ${datanetId}`));
+  const stray = named.find(({ modelId, chunkId }) => !uses.has(`${modelId} ${datanetOf.get(chunkId)}`));
+  return stray === undefined
+    ? null
+    : {
+        code: "chunk_of_other_datanet",
+        reason: `chunk ${stray.chunkId} is of no Datanet of model ${stray.modelId}`,
+      };
+}
+
+/** A chunk may only be called unknown once every contribution accepted before the batch has its rows or its refusal. */
+async function assertContributionsFetched(db: Drizzle, batch: Batch): Promise<void> {
+  const { event } = onchain;
+  const resolutions = await db
+    .select()
+    .from(event)
+    .where(
+      and(
+        eq(event.contract, "DatanetRegistry"),
+        eq(event.name, "ContributionResolved"),
+        lt(event.id, batch.eventId),
+      ),
+    );
+  const accepted = resolutions
+    .map((row) => readEvent(row, "DatanetRegistry", "ContributionResolved"))
+    .flatMap((resolved) => (resolved?.outcome === acceptedOutcome ? [resolved.batchId] : []));
+  if (accepted.length === 0) return;
+  const fetched = await db
+    .selectDistinct({ id: chunk.contributionId })
+    .from(chunk)
+    .where(inArray(chunk.contributionId, accepted));
+  const subjects = accepted.map((id) => `contribution:${id}`);
+  const refused = await db
+    .select({ subject: refusal.subject })
+    .from(refusal)
+    .where(inArray(refusal.subject, subjects));
+  const done = new Set([
+    ...fetched.map(({ id }) => `contribution:${id}`),
+    ...refused.map(({ subject }) => subject),
+  ]);
+  const open = accepted.filter((id) => !done.has(`contribution:${id}`));
+  if (open.length > 0) throw new ChunksPendingError(open);
+}
+
+function receiptRows(batch: Batch, receipts: readonly CheckedReceipt[]) {
+  const poolWei = apportion(
+    batch.poolShare,
+    receipts.map(({ receipt: { fee } }) => fee),
+  );
+  return receipts.map(({ digest, receipt: r, signature, disclosure, disclosed }, index) => ({
+    digest,
+    batchId: batch.id,
+    index,
+    requestId: r.requestId,
+    payer: r.payer,
+    node: r.node,
+    modelId: r.modelId,
+    feeWei: r.fee,
+    poolWei: poolWei[index]!,
+    channelId: r.channelId,
+    cumulativeChargedWei: r.cumulativeCharged,
+    promptTokens: r.promptTokens,
+    completionTokens: r.completionTokens,
+    servedAt: r.servedAt,
+    inputCommit: r.inputCommit,
+    outputCommit: r.outputCommit,
+    retrievalCommit: r.retrievalCommit,
+    paramsHash: r.paramsHash,
+    profileHash: r.profileHash,
+    provenanceMode: r.provenanceMode,
+    signature,
+    disclosure,
+    question: disclosed.question,
+    answer: disclosed.answer,
+  }));
+}
+
+function candidateRows({ digest, disclosed }: CheckedReceipt) {
+  return disclosed.candidates.map((ranked, rank) => ({ receiptDigest: digest, rank, ...ranked }));
+}
+
+export class ChunksPendingError extends PipelineError {
+  override readonly name = "ChunksPendingError";
+  constructor(contributionIds: readonly bigint[]) {
+    super(`contributions ${contributionIds.join(", ")} are not fetched yet.`, {
+      code: "chunks_pending",
+      retryable: true,
+    });
+  }
+}

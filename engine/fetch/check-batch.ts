@@ -1,0 +1,100 @@
+import type { Hex } from "viem";
+import * as commitments from "#settlement/blob/commitments";
+import * as disclosures from "#settlement/blob/disclosure";
+import * as receiptCodec from "#settlement/blob/receipt";
+import * as receiptsCodec from "#settlement/blob/receipts";
+import { int32Max, int64Max } from "../constants.ts";
+import { playersMax } from "../score/shapley.ts";
+
+/** What the chain says of a batch. Amounts in wei, addresses in lowercase. */
+export type BatchOnChain = {
+  chainId: bigint;
+  hub: Hex;
+  receiptsRoot: Hex;
+  node: Hex;
+  calls: number;
+  total: bigint;
+  usage: readonly { modelId: Hex; amount: bigint; calls: number }[];
+};
+
+export type CheckedReceipt = {
+  digest: Hex;
+  receipt: receiptCodec.Receipt;
+  signature: Hex;
+  disclosure: Hex;
+  disclosed: disclosures.Disclosure;
+};
+
+export type Checked = { ok: true; receipts: CheckedReceipt[] } | { ok: false; code: string; reason: string };
+
+/**
+ * Compare a batch's payload with what the chain says of it: scope, root, totals, each receipt's signature and
+ * commitments. A batch is accepted whole or refused whole, for its money was settled whole. No I/O.
+ */
+export async function checkBatch(payload: Uint8Array, chain: BatchOnChain): Promise<Checked> {
+  const decoded = receiptsCodec.decode(payload);
+  if (!decoded.ok) return refuse("malformed_payload", decoded.reason);
+  const { chainId, hub, entries } = decoded.value;
+  if (chainId !== chain.chainId || hub !== chain.hub)
+    return refuse("wrong_scope", "receipts are for another hub or chain");
+  const digests = entries.map(({ receipt }) => receiptCodec.digest({ chainId, hub }, receipt));
+  if (new Set(digests).size < digests.length)
+    return refuse("duplicate_receipt", "a receipt stands twice in the batch");
+  if (receiptsCodec.receiptsRoot(digests) !== chain.receiptsRoot) {
+    return refuse("root_mismatch", "the receipts have another root than the chain");
+  }
+  const receipts: CheckedReceipt[] = [];
+  for (const [index, entry] of entries.entries()) {
+    const checked = await checkEntry(entry, digests[index]!, chain);
+    if (!checked.ok) return refuse(checked.code, `receipt ${index}: ${checked.reason}`);
+    receipts.push(checked.receipt);
+  }
+  const fault = totalsFault(receipts, chain);
+  return fault === null ? { ok: true, receipts } : refuse("totals_mismatch", fault);
+}
+
+type Entry = receiptsCodec.ReceiptEntry;
+
+async function checkEntry({ receipt, signature, disclosure }: Entry, digest: Hex, chain: BatchOnChain) {
+  if (receipt.node !== chain.node) return refuse("wrong_node", "names another node than submitted the batch");
+  if ((await receiptCodec.signer(digest, signature)) !== receipt.node)
+    return refuse("wrong_signature", "is not signed by its node");
+  const isWide =
+    receipt.promptTokens > int32Max || receipt.completionTokens > int32Max || receipt.servedAt > int64Max;
+  if (isWide) return refuse("malformed_receipt", "has token counts or a time beyond any real one");
+  if (receipt.provenanceMode !== 0) return refuse("mode_unsupported", "is not in provenance mode public");
+  const disclosed = disclosures.decode(disclosure);
+  if (!disclosed.ok) return refuse("malformed_disclosure", disclosed.reason);
+  const { value } = disclosed;
+  const fault = commitments.disclosureFault(receipt, value);
+  if (fault !== null) return refuse("disclosure_mismatch", `its disclosure does not open ${fault}`);
+  if (value.answerTokenIds.length !== receipt.completionTokens)
+    return refuse("disclosure_mismatch", "counts its tokens wrongly");
+  if (`${value.question}${value.answer}`.includes("\0"))
+    return refuse("malformed_disclosure", "holds a NUL character");
+  if (value.candidates.filter(({ inContext }) => inContext).length > playersMax) {
+    return refuse("context_too_large", `has more than ${playersMax} chunks in context`);
+  }
+  const isRepeating = new Set(value.candidates.map(({ chunkId }) => chunkId)).size < value.candidates.length;
+  if (isRepeating) return refuse("malformed_disclosure", "names a chunk twice");
+  return { ok: true as const, receipt: { digest, receipt, signature, disclosure, disclosed: value } };
+}
+
+function totalsFault(checked: readonly CheckedReceipt[], chain: BatchOnChain): string | null {
+  const receipts = checked.map(({ receipt }) => receipt);
+  const total = receipts.reduce((sum, { fee }) => sum + fee, 0n);
+  if (receipts.length !== chain.calls || total !== chain.total) {
+    return `${receipts.length} receipts for ${total} wei, the chain has ${chain.calls} for ${chain.total}`;
+  }
+  const totals = receiptsCodec.modelTotals(receipts);
+  const isSame =
+    totals.length === chain.usage.length &&
+    totals.every(({ modelId, amount, calls }) =>
+      chain.usage.some((used) => used.modelId === modelId && used.amount === amount && used.calls === calls),
+    );
+  return isSame ? null : "the models' totals differ from the chain's";
+}
+
+function refuse(code: string, reason: string) {
+  return { ok: false as const, code, reason };
+}

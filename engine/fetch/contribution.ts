@@ -1,0 +1,76 @@
+import { eq } from "drizzle-orm";
+import { onchain } from "#schema/bind";
+import type { Drizzle } from "#schema/database";
+import { invariant } from "#schema/errors";
+import { chunk } from "#schema/offchain/index";
+import * as contributions from "#settlement/blob/contribution";
+import { kinds } from "#settlement/blob/payload";
+import * as leaf from "#settlement/tree/leaf";
+import { rowsPerInsert } from "../constants.ts";
+import type { Task } from "../queue/run-jobs.ts";
+import { recordRefusal } from "../refusal.ts";
+import { fetchPayload, keepPayload, type Retrieve } from "./payload.ts";
+
+type Row = typeof onchain.contribution.$inferSelect;
+
+/** Fetch an accepted contribution and write its chunks, or record why it is refused. Doing it again changes nothing. */
+export async function fetchContribution(
+  { db, retrieve }: { db: Drizzle; retrieve: Retrieve },
+  { data: { eventId, contributionId }, isLastTry }: Task<"fetch-contribution">,
+): Promise<void> {
+  const [row] = await db
+    .select()
+    .from(onchain.contribution)
+    .where(eq(onchain.contribution.id, BigInt(contributionId)));
+  invariant(row !== undefined, `a final resolution has its contribution ${contributionId}`);
+  const refuse = (code: string, reason: string) =>
+    recordRefusal(db, { eventId, subject: `contribution:${contributionId}`, code, reason });
+  const fetched = await fetchPayload(retrieve, row, isLastTry);
+  if (!fetched.ok) return refuse(fetched.code, fetched.reason);
+  const decoded = contributions.decode(fetched.bytes);
+  if (!decoded.ok) return refuse("malformed_payload", decoded.reason);
+  const fault = contributionFault(decoded.value, row);
+  if (fault !== null) return refuse(...fault);
+  await db.transaction(async (tx) => {
+    await keepPayload(tx, kinds.contribution, row.contentHash, fetched);
+    const chunks = chunkRows(decoded.value, row);
+    for (let from = 0; from < chunks.length; from += rowsPerInsert) {
+      await tx
+        .insert(chunk)
+        .values(chunks.slice(from, from + rowsPerInsert))
+        .onConflictDoNothing();
+    }
+  });
+}
+
+/** First difference between the payload and what the chain says of it: code and reason. */
+function contributionFault(
+  { license, chunks }: contributions.Contribution,
+  row: Row,
+): [string, string] | null {
+  if (contributions.dataRoot(chunks) !== row.dataRoot)
+    return ["root_mismatch", "the chunks have another root than the chain"];
+  if (BigInt(chunks.length) !== BigInt(row.items))
+    return ["totals_mismatch", `${chunks.length} chunks, the chain has ${row.items}`];
+  if (contributions.licenseHash(license) !== row.licenseHash)
+    return ["license_mismatch", "the licence is another than the chain's"];
+  const bad = chunks.findIndex(({ source, text }) => `${source}${text}`.includes("\0"));
+  return bad < 0 ? null : ["malformed_payload", `chunk ${bad} holds a NUL character`];
+}
+
+function chunkRows({ chunks }: contributions.Contribution, row: Row) {
+  return chunks.map(({ source, text }, index) => {
+    const textHash = contributions.textHash(text);
+    return {
+      id: contributions.chunkId({ contributionBatchId: row.id, index, textHash }),
+      contributionId: row.id,
+      datanetId: row.datanetId,
+      index,
+      contributor: row.contributor,
+      source,
+      text,
+      textHash,
+      leaf: leaf.chunk({ index, source, text }),
+    };
+  });
+}

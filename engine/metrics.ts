@@ -1,0 +1,37 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+/** The engine's metrics, `tributary_engine_*`. */
+export function createMetrics() {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry, prefix: "tributary_engine_" });
+  return {
+    registry,
+    events: new Counter({ name: "tributary_engine_events_total", help: "Final events consumed.", registers }),
+    finalBlock: new Gauge({
+      name: "tributary_engine_final_block",
+      help: "Final block at the last event.",
+      registers,
+    }),
+    intakeFailures: new Counter({
+      name: "tributary_engine_intake_failures_total",
+      help: "Failures of database or chain that were tried again.",
+      registers,
+    }),
+    jobs: new Counter({
+      name: "tributary_engine_jobs_total",
+      help: "Jobs by queue and result.",
+      labelNames: ["queue", "result"],
+      registers,
+    }),
+    jobSeconds: new Histogram({
+      name: "tributary_engine_job_seconds",
+      help: "Time of a job by queue.",
+      labelNames: ["queue"],
+      buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+      registers,
+    }),
+  };
+}

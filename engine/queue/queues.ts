@@ -1,0 +1,51 @@
+import { sql } from "drizzle-orm";
+import { fromDrizzle, type PgBoss, type QueueOptions } from "pg-boss";
+import type { Hex } from "viem";
+import type { Transaction } from "#schema/database";
+import { jobSecondsMax, retriesMax, retryDelaySeconds, retryDelaySecondsMax } from "../constants.ts";
+
+/** Jobs by queue, in the order of the work. Doing one twice changes nothing. `eventId` is the event behind it. */
+export type Jobs = {
+  "fetch-contribution": { eventId: string; contributionId: string };
+  "fetch-batch": { eventId: string; batchId: string };
+  "score-receipt": { eventId: string; receiptDigest: Hex; index: number };
+};
+export type QueueName = keyof Jobs;
+
+export const queueNames = [
+  "fetch-contribution",
+  "fetch-batch",
+  "score-receipt",
+] as const satisfies QueueName[];
+
+const options: QueueOptions = {
+  retryLimit: retriesMax,
+  retryDelay: retryDelaySeconds,
+  retryBackoff: true,
+  retryDelayMax: retryDelaySecondsMax,
+  expireInSeconds: jobSecondsMax,
+};
+
+/** Make the queues that are missing, and give those that exist our options. */
+export async function createQueues(boss: PgBoss): Promise<void> {
+  for (const name of queueNames) {
+    await boss.createQueue(name, options);
+    await boss.updateQueue(name, options);
+  }
+}
+
+/** Enqueue in `tx`: the job exists if and only if the transaction commits. */
+export async function enqueue<Q extends QueueName>(
+  boss: PgBoss,
+  tx: Transaction,
+  name: Q,
+  jobs: readonly Jobs[Q][],
+): Promise<void> {
+  if (jobs.length === 0) return;
+  const db = fromDrizzle(tx, sql);
+  await boss.insert(
+    name,
+    jobs.map((data) => ({ data })),
+    { db },
+  );
+}

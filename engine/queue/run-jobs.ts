@@ -1,0 +1,48 @@
+import type { JobResult, JobWithMetadata, PgBoss } from "pg-boss";
+import { jobsPerTurn, queuePollSeconds } from "../constants.ts";
+import { describe, type Log } from "../log.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Jobs, QueueName } from "./queues.ts";
+
+/** A job in hand. `isLastTry`: if this fails too, it will not be tried again. */
+export type Task<Q extends QueueName> = { data: Jobs[Q]; isLastTry: boolean };
+
+export type Handlers = { [Q in QueueName]: (task: Task<Q>) => Promise<void> };
+
+type Parts = { boss: PgBoss; metrics: Metrics; log: Log };
+
+/**
+ * Take jobs from a queue, several at once, each settled on its own: done, or failed and tried again later by pg-boss.
+ * A handler throws only for what may be better next time; what will not is a refusal and done.
+ */
+export async function work<Q extends QueueName>(
+  { boss, metrics, log }: Parts,
+  name: Q,
+  handler: Handlers[Q],
+): Promise<void> {
+  const settle = async (job: JobWithMetadata<Jobs[Q]>): Promise<JobResult> => {
+    const stopTimer = metrics.jobSeconds.startTimer({ queue: name });
+    try {
+      await handler({ data: job.data, isLastTry: job.retryCount >= job.retryLimit });
+      metrics.jobs.inc({ queue: name, result: "completed" });
+      return { id: job.id, status: "completed" };
+    } catch (error) {
+      log.error(
+        `${name} ${JSON.stringify(job.data)} failed, try ${job.retryCount + 1} of ${job.retryLimit + 1}`,
+        error,
+      );
+      metrics.jobs.inc({ queue: name, result: "failed" });
+      return { id: job.id, status: "failed", output: { reason: describe(error) } };
+    } finally {
+      stopTimer();
+    }
+  };
+  const options = {
+    batchSize: jobsPerTurn,
+    burstWhenBatchFull: true,
+    pollingIntervalSeconds: queuePollSeconds,
+    includeMetadata: true,
+    perJobResults: true,
+  } as const;
+  await boss.work<Jobs[Q], unknown, typeof options>(name, options, (jobs) => Promise.all(jobs.map(settle)));
+}
