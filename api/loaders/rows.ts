@@ -1,0 +1,170 @@
+import { and, asc, eq, inArray } from "drizzle-orm";
+import type { Hex } from "viem";
+import { onchain } from "#schema/bind";
+import type { Transaction } from "#schema/database";
+import * as engine from "#schema/offchain/40-engine";
+import * as settlement from "#schema/offchain/50-settlement";
+import * as tree from "#settlement/tree/tree";
+import { batchLoader } from "./batch.ts";
+
+export type ClaimRow = typeof onchain.claim.$inferSelect;
+export type BatchRow = typeof onchain.batch.$inferSelect;
+export type EpochRow = typeof onchain.epoch.$inferSelect;
+export type ContributionRow = typeof onchain.contribution.$inferSelect;
+export type DatanetRow = typeof onchain.datanet.$inferSelect;
+export type VoteRow = typeof onchain.validationVote.$inferSelect;
+export type ModelRow = typeof onchain.model.$inferSelect;
+export type ReceiptRow = typeof engine.receipt.$inferSelect;
+export type CandidateRow = typeof engine.candidate.$inferSelect;
+export type ScoreRow = typeof engine.score.$inferSelect;
+export type ChunkRow = typeof engine.chunk.$inferSelect;
+export type RunRow = typeof settlement.epochRun.$inferSelect;
+export type EntryRow = typeof settlement.entry.$inferSelect;
+export type RewardRow = typeof settlement.reward.$inferSelect;
+
+/** One batching loader for each row a field can lead to. Made once per request, on its snapshot. */
+export type RowLoaders = ReturnType<typeof rowLoaders>;
+
+export function rowLoaders(tx: Transaction) {
+  const { contribution, datanet, model, epoch, batch, lineageEdge, validationVote, rewardAccount } = onchain;
+  const { receipt, candidate, score, chunk } = engine;
+  const { epochRun, entry, reward, carried } = settlement;
+  return {
+    contribution: batchLoader(async (ids: bigint[]) =>
+      byKey(await tx.select().from(contribution).where(inArray(contribution.id, ids)), (row) => row.id),
+    ),
+    datanet: batchLoader(async (ids: bigint[]) =>
+      byKey(await tx.select().from(datanet).where(inArray(datanet.id, ids)), (row) => row.id),
+    ),
+    model: batchLoader(async (ids: Hex[]) =>
+      byKey(await tx.select().from(model).where(inArray(model.id, ids)), (row) => row.id),
+    ),
+    parents: batchLoader(async (ids: Hex[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(lineageEdge)
+          .where(inArray(lineageEdge.childId, ids))
+          .orderBy(asc(lineageEdge.parentId)),
+        (row) => row.childId,
+      ),
+    ),
+    votes: batchLoader(async (ids: bigint[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(validationVote)
+          .where(inArray(validationVote.contributionId, ids))
+          .orderBy(asc(validationVote.eventId)),
+        (row) => row.contributionId,
+      ),
+    ),
+    epoch: batchLoader(async (ids: bigint[]) =>
+      byKey(await tx.select().from(epoch).where(inArray(epoch.id, ids)), (row) => row.id),
+    ),
+    run: batchLoader(async (ids: bigint[]) =>
+      byKey(await tx.select().from(epochRun).where(inArray(epochRun.epochId, ids)), (row) => row.epochId),
+    ),
+    carried: batchLoader(async (ids: bigint[]) =>
+      Map.groupBy(
+        await tx.select().from(carried).where(inArray(carried.epochId, ids)).orderBy(asc(carried.modelId)),
+        (row) => row.epochId,
+      ),
+    ),
+    batch: batchLoader(async (ids: bigint[]) =>
+      byKey(await tx.select().from(batch).where(inArray(batch.id, ids)), (row) => row.id),
+    ),
+    receipt: batchLoader(async (digests: Hex[]) =>
+      byKey(await tx.select().from(receipt).where(inArray(receipt.digest, digests)), (row) => row.digest),
+    ),
+    receiptsOfBatch: batchLoader(async (ids: bigint[]) =>
+      Map.groupBy(
+        await tx.select().from(receipt).where(inArray(receipt.batchId, ids)).orderBy(asc(receipt.index)),
+        (row) => row.batchId,
+      ),
+    ),
+    candidates: batchLoader(async (digests: Hex[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(candidate)
+          .where(inArray(candidate.receiptDigest, digests))
+          .orderBy(asc(candidate.rank)),
+        (row) => row.receiptDigest,
+      ),
+    ),
+    scores: batchLoader(async (digests: Hex[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(score)
+          .where(inArray(score.receiptDigest, digests))
+          .orderBy(asc(score.methodHash)),
+        (row) => row.receiptDigest,
+      ),
+    ),
+    entriesOfReceipt: batchLoader(async (digests: Hex[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(entry)
+          .where(inArray(entry.receiptDigest, digests))
+          .orderBy(asc(entry.epochId), asc(entry.index)),
+        (row) => row.receiptDigest,
+      ),
+    ),
+    chunk: batchLoader(async (ids: Hex[]) =>
+      byKey(await tx.select().from(chunk).where(inArray(chunk.id, ids)), (row) => row.id),
+    ),
+    claimedWei: batchLoader(async (accounts: Hex[]) => {
+      const rows = await tx.select().from(rewardAccount).where(inArray(rewardAccount.account, accounts));
+      return new Map(rows.map((row) => [row.account, row.claimed]));
+    }),
+    /** Cumulative reward of an account in the newest epoch that the distributor pays. */
+    payable: batchLoader(async (accounts: Hex[]) => {
+      const rows = await tx
+        .select({ reward })
+        .from(reward)
+        .innerJoin(onchain.distributor, eq(onchain.distributor.epoch, reward.epochId))
+        .where(inArray(reward.account, accounts));
+      return byKey(
+        rows.map((row) => row.reward),
+        (row) => row.account,
+      );
+    }),
+    /** By `${epochId}:${account}`. */
+    reward: batchLoader(async (keys: string[]) => {
+      const parts = keys.map((key) => key.split(":") as [string, Hex]);
+      const ids = [...new Set(parts.map(([epochId]) => BigInt(epochId)))];
+      const accounts = [...new Set(parts.map(([, account]) => account))];
+      const rows = await tx
+        .select()
+        .from(reward)
+        .where(and(inArray(reward.epochId, ids), inArray(reward.account, accounts)));
+      return byKey(rows, (row) => `${row.epochId}:${row.account}`);
+    }),
+    rewardTree: batchLoader(async (ids: bigint[]) => {
+      const rows = await tx
+        .select({ epochId: reward.epochId, leaf: reward.leaf })
+        .from(reward)
+        .where(inArray(reward.epochId, ids));
+      return trees(rows);
+    }),
+    attributionTree: batchLoader(async (ids: bigint[]) => {
+      const rows = await tx
+        .select({ epochId: entry.epochId, leaf: entry.leaf })
+        .from(entry)
+        .where(inArray(entry.epochId, ids));
+      return trees(rows);
+    }),
+  };
+}
+
+function byKey<K, V>(rows: V[], keyOf: (row: V) => K): Map<K, V> {
+  return new Map(rows.map((row) => [keyOf(row), row]));
+}
+
+function trees(rows: { epochId: bigint; leaf: Hex }[]): Map<bigint, tree.Tree> {
+  const grouped = Map.groupBy(rows, (row) => row.epochId);
+  return new Map([...grouped].map(([id, list]) => [id, tree.build(list.map(({ leaf }) => leaf))]));
+}

@@ -1,0 +1,34 @@
+import type { Hex } from "viem";
+import { builder } from "../builder.ts";
+import type {
+  BatchRow,
+  CandidateRow,
+  ChunkRow,
+  ClaimRow,
+  ContributionRow,
+  DatanetRow,
+  EntryRow,
+  EpochRow,
+  ModelRow,
+  ReceiptRow,
+  RewardRow,
+  ScoreRow,
+  VoteRow,
+} from "../loaders/rows.ts";
+
+/** Every object type by the row behind it, declared before any is implemented: they refer to each other. */
+export const Claim = builder.objectRef<ClaimRow>("Claim");
+export const RewardLeaf = builder.objectRef<RewardRow>("RewardLeaf");
+export const Epoch = builder.objectRef<EpochRow>("Epoch");
+export const Batch = builder.objectRef<BatchRow>("Batch");
+export const Receipt = builder.objectRef<ReceiptRow>("Receipt");
+export const Candidate = builder.objectRef<CandidateRow>("Candidate");
+export const Score = builder.objectRef<ScoreRow>("Score");
+export const Entry = builder.objectRef<EntryRow>("Entry");
+export const Chunk = builder.objectRef<ChunkRow>("Chunk");
+export const Contribution = builder.objectRef<ContributionRow>("Contribution");
+export const Vote = builder.objectRef<VoteRow>("Vote");
+export const Datanet = builder.objectRef<DatanetRow>("Datanet");
+export const Model = builder.objectRef<ModelRow>("Model");
+/** Anyone who may be paid: contributor, Datanet owner, validator, model owner. */
+export const Contributor = builder.objectRef<{ account: Hex }>("Contributor");
