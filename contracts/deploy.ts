@@ -28,6 +28,7 @@ import { openTokenAbi } from "#schema/abi/open-token";
 import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
 import { settlementHubAbi } from "#schema/abi/settlement-hub";
 import { stakeVaultAbi } from "#schema/abi/stake-vault";
+import type { Deployment } from "#schema/deployment";
 import { PipelineError } from "#schema/errors";
 import { bytecodes } from "./bytecode.generated.ts";
 
@@ -44,10 +45,7 @@ export const abis = {
 } as const;
 
 export type ContractName = keyof typeof abis;
-export type ContractAddresses = Record<ContractName, Address>;
-
-/** Content of the addresses file. `deployBlock` is the block of the first deployment: indexing starts there. */
-export type Deployment = { chainId: number; deployBlock: number; contracts: ContractAddresses };
+type ContractAddresses = Deployment["contracts"];
 
 /** Parameters of the immutable contracts. Shares in basis points of a batch's total; the pool has the rest. */
 export type DeployConfig = {

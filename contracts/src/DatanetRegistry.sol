@@ -37,6 +37,8 @@ contract DatanetRegistry is IDatanetRegistry {
     mapping(uint64 datanetId => address) public ownerOf;
     mapping(uint64 datanetId => DatanetParams) private _params;
     mapping(uint64 batchId => Batch) private _batches;
+    /// @dev Block before the submission, at whose end the votes were counted.
+    mapping(uint64 batchId => uint48) private _snapshotBlock;
     mapping(uint64 batchId => mapping(address validator => bool)) public hasVoted;
 
     constructor(IStakeVault vault_) {
@@ -79,6 +81,7 @@ contract DatanetRegistry is IDatanetRegistry {
         Batch memory batch = _newBatch(datanetId, dataRoot);
         batchId = ++batchCount;
         _batches[batchId] = batch;
+        _snapshotBlock[batchId] = uint48(block.number) - 1;
         emit ContributionSubmitted(
             datanetId,
             batchId,
@@ -101,7 +104,7 @@ contract DatanetRegistry is IDatanetRegistry {
         require(quality <= QUALITY_MAX, QualityOutOfRange(quality, QUALITY_MAX));
         require(msg.sender != batch.contributor, ContributorCannotVote(msg.sender));
         require(!hasVoted[batchId][msg.sender], AlreadyVoted(msg.sender));
-        uint128 weight = _weightOf(batch, msg.sender);
+        uint128 weight = _weightOf(batchId, batch.datanetId, msg.sender);
         uint128 minStake = _params[batch.datanetId].minValidatorStake;
         require(weight >= minStake, StakeTooSmall(weight, minStake));
         hasVoted[batchId][msg.sender] = true;
@@ -169,7 +172,7 @@ contract DatanetRegistry is IDatanetRegistry {
         bytes32 scope = scopeOf(datanetId);
         uint128 staked = vault.votableOf(scope, msg.sender);
         require(staked >= params.minContributorStake, StakeTooSmall(staked, params.minContributorStake));
-        uint48 before = uint48(block.timestamp) - 1;
+        uint48 before = uint48(block.number) - 1;
         uint128 votable = vault.votableAt(scope, before) - vault.votableOfAt(scope, msg.sender, before);
         return Batch({
             datanetId: datanetId,
@@ -191,12 +194,10 @@ contract DatanetRegistry is IDatanetRegistry {
         require(batch.state == PENDING, AlreadyResolved(batch.state));
     }
 
-    /// @return Smaller of what was staked the second before the submission and what is staked now.
-    function _weightOf(Batch storage batch, address validator) private view returns (uint128) {
-        uint64 datanetId = batch.datanetId;
+    /// @return Smaller of what was staked before the submission and what is staked now.
+    function _weightOf(uint64 batchId, uint64 datanetId, address validator) private view returns (uint128) {
         bytes32 scope = scopeOf(datanetId);
-        uint64 submittedAt = batch.voteEnd - _params[datanetId].votingPeriodSeconds;
-        uint128 then_ = vault.votableOfAt(scope, validator, uint48(submittedAt) - 1);
+        uint128 then_ = vault.votableOfAt(scope, validator, _snapshotBlock[batchId]);
         uint128 now_ = vault.votableOf(scope, validator);
         return then_ < now_ ? then_ : now_;
     }

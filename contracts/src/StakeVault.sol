@@ -141,15 +141,15 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IStakeVault
-    function votableOfAt(bytes32 scope, address account, uint48 timestamp) external view returns (uint128) {
-        require(timestamp < block.timestamp, NotInThePast(timestamp));
-        return uint128(_votableOf[scope][account].upperLookupRecent(timestamp));
+    function votableOfAt(bytes32 scope, address account, uint48 blockNumber) external view returns (uint128) {
+        require(blockNumber < block.number, NotInThePast(blockNumber));
+        return uint128(_votableOf[scope][account].upperLookupRecent(blockNumber));
     }
 
     /// @inheritdoc IStakeVault
-    function votableAt(bytes32 scope, uint48 timestamp) external view returns (uint128) {
-        require(timestamp < block.timestamp, NotInThePast(timestamp));
-        return uint128(_votable[scope].upperLookupRecent(timestamp));
+    function votableAt(bytes32 scope, uint48 blockNumber) external view returns (uint128) {
+        require(blockNumber < block.number, NotInThePast(blockNumber));
+        return uint128(_votable[scope].upperLookupRecent(blockNumber));
     }
 
     function _stake(bytes32 scope, address account, uint128 amount) private nonReentrant {
@@ -167,9 +167,9 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
 
     /// @return newVotable Votable stake of the whole scope.
     function _setVotable(bytes32 scope, address account, uint128 from, uint128 to) private returns (uint128 newVotable) {
-        uint48 timestamp = uint48(block.timestamp);
+        uint48 blockNumber = uint48(block.number);
         newVotable = uint128(_votable[scope].latest()) - from + to;
-        _votableOf[scope][account].push(timestamp, to);
-        _votable[scope].push(timestamp, newVotable);
+        _votableOf[scope][account].push(blockNumber, to);
+        _votable[scope].push(blockNumber, newVotable);
     }
 }

@@ -19,7 +19,7 @@ interface IStakeVault {
     error UnstakeAlreadyRequested(uint64 unlockAt);
     /// @param given, max In basis points of the stake.
     error SlashTooLarge(uint128 given, uint128 max);
-    error NotInThePast(uint48 timestamp);
+    error NotInThePast(uint48 blockNumber);
 
     function stake(bytes32 scope, uint128 amount) external;
     /// @notice Stake for another account; the caller pays.
@@ -35,9 +35,10 @@ interface IStakeVault {
     /// @notice Stake of `account` that counts in votes: zero once an unstake is requested.
     function votableOf(bytes32 scope, address account) external view returns (uint128);
     function votable(bytes32 scope) external view returns (uint128);
-    /// @notice votableOf at the end of second `timestamp`, which must lie in the past, so that nobody stakes into a running vote.
-    function votableOfAt(bytes32 scope, address account, uint48 timestamp) external view returns (uint128);
-    function votableAt(bytes32 scope, uint48 timestamp) external view returns (uint128);
+    /// @notice votableOf at the end of block `blockNumber`, which must lie in the past, so that nobody stakes into a
+    /// running vote. By block and not by time: blocks of one second share their timestamp on some chains.
+    function votableOfAt(bytes32 scope, address account, uint48 blockNumber) external view returns (uint128);
+    function votableAt(bytes32 scope, uint48 blockNumber) external view returns (uint128);
     function totalStaked() external view returns (uint256);
     function totalSlashed() external view returns (uint256);
 }

@@ -135,18 +135,18 @@ contract StakeVaultTest is Base {
         vault.slash(SCOPE, alice, 1, "r", "e");
     }
 
-    function test_past_votes_are_those_at_the_end_of_the_second() public {
+    function test_past_votes_are_those_at_the_end_of_the_block() public {
         stake(100);
-        uint48 stakedAt = uint48(block.timestamp);
+        uint48 stakedAt = uint48(block.number);
         refuse(abi.encodeWithSelector(IStakeVault.NotInThePast.selector, stakedAt));
         vault.votableAt(SCOPE, stakedAt);
         refuse(abi.encodeWithSelector(IStakeVault.NotInThePast.selector, stakedAt));
         vault.votableOfAt(SCOPE, alice, stakedAt);
-        pass(10);
+        vm.roll(stakedAt + 10);
         stake(50);
-        pass(10);
+        vm.roll(stakedAt + 20);
         requestUnstake();
-        pass(1);
+        vm.roll(stakedAt + 21);
         eq(vault.votableOfAt(SCOPE, alice, stakedAt - 1), 0, "before");
         eq(vault.votableOfAt(SCOPE, alice, stakedAt), 100, "first");
         eq(vault.votableAt(SCOPE, stakedAt + 10), 150, "second");

@@ -1,0 +1,294 @@
+/** A scripted life of all contracts on a real chain, in which every event of ours happens at least once. */
+import { StandardMerkleTree } from "@openzeppelin/merkle-tree";
+import {
+  type Abi,
+  type Address,
+  type Hex,
+  keccak256,
+  maxUint256,
+  parseEther,
+  toHex,
+  zeroAddress,
+  zeroHash,
+} from "viem";
+import { abis, type ContractName } from "#contracts/deploy";
+import { channelEscrowAbi } from "#schema/abi/channel-escrow";
+import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
+import { modelRegistryAbi } from "#schema/abi/model-registry";
+import { chainClient, devAccount, type TestDeployment, walletClient } from "#schema/testing/stack";
+
+/** Which development account plays whom. 7, 8 and 9 are those of the deployment. */
+const contributor = 1;
+const validator = 2;
+const payer = 3;
+const node = 4;
+const disputer = 5;
+const claimer = 6;
+const poster = 8;
+const holder = 9;
+
+const votingPeriodSeconds = 60;
+const withdrawDelaySeconds = 900;
+const stakeWei = parseEther("100");
+
+export type World = { rpcUrl: string; deployment: TestDeployment };
+
+export async function live(world: World): Promise<void> {
+  const chain = connect(world);
+  await fundEveryone(chain);
+  const modelId = await registerModels(chain);
+  await contribute(chain);
+  await leaveTheVault(chain);
+  await settle(chain, modelId);
+  await leaveTheChannel(chain);
+  await closeEpochs(chain);
+}
+
+type Chain = ReturnType<typeof connect>;
+
+function connect({ rpcUrl, deployment }: World) {
+  const client = chainClient(rpcUrl);
+  return {
+    client,
+    deployment,
+    /** Sends as development account `who` and waits; a revert throws. */
+    async send(who: number, name: ContractName, functionName: string, args: unknown[]): Promise<void> {
+      const abi = abis[name] as Abi;
+      const address = deployment.contracts[name];
+      const { request } = await client.simulateContract({
+        account: devAccount(who),
+        abi,
+        address,
+        functionName,
+        args,
+      });
+      const hash = await walletClient(rpcUrl, devAccount(who)).writeContract({ ...request, chain: null });
+      await client.waitForTransactionReceipt({ hash });
+    },
+    async pass(seconds: number): Promise<void> {
+      await client.increaseTime({ seconds });
+      await client.mine({ blocks: 1 });
+    },
+  };
+}
+
+async function fundEveryone({ send, deployment }: Chain): Promise<void> {
+  const { contracts } = deployment;
+  for (const who of [contributor, validator, payer, disputer, poster]) {
+    await send(holder, "openToken", "transfer", [devAccount(who).address, parseEther("1000")]);
+  }
+  const spenders = [
+    [holder, contracts.stakeVault],
+    [holder, contracts.rewardDistributor],
+    [contributor, contracts.stakeVault],
+    [validator, contracts.stakeVault],
+    [payer, contracts.channelEscrow],
+    [disputer, contracts.attributionLedger],
+    [poster, contracts.attributionLedger],
+  ] as const;
+  for (const [who, spender] of spenders) await send(who, "openToken", "approve", [spender, maxUint256]);
+}
+
+async function registerModels({ send, client, deployment }: Chain): Promise<Hex> {
+  const artifactHash = keccak256(toHex("artifact"));
+  const params = {
+    artifactHash,
+    configHash: zeroHash,
+    trainingDataRoot: zeroHash,
+    tokenizerHash: zeroHash,
+    ownerBps: 10_000,
+    provenanceMode: 0,
+    pricePerCall: 7n,
+    uri: "runtime/models/a",
+  };
+  await send(node, "modelRegistry", "registerModel", ["base", 0, params, []]);
+  const [registered] = await client.getContractEvents({
+    address: deployment.contracts.modelRegistry,
+    abi: modelRegistryAbi,
+    eventName: "ModelRegistered",
+    strict: true,
+    fromBlock: 0n,
+  });
+  const modelId = registered!.args.modelId;
+  const child = { ...params, ownerBps: 6_000, pricePerCall: 11n };
+  await send(node, "modelRegistry", "registerModel", ["child", 2, child, [{ modelId, weightBps: 10_000 }]]);
+  await send(node, "modelRegistry", "useDatanet", [modelId, 1n, zeroHash, zeroHash]);
+  await send(node, "modelRegistry", "registerServingNode", [
+    devAccount(node).address,
+    zeroHash,
+    "http://node",
+  ]);
+  return modelId;
+}
+
+/** Four batches: accepted and retracted, rejected, lapsed, pending. */
+async function contribute({ send, pass, client, deployment }: Chain): Promise<void> {
+  await send(holder, "datanetRegistry", "createDatanet", [
+    zeroHash,
+    "datanet",
+    {
+      minContributorStake: stakeWei,
+      minValidatorStake: stakeWei,
+      votingPeriodSeconds: BigInt(votingPeriodSeconds),
+      quorumBps: 5_000,
+      slashBps: 1_000,
+      ownerBps: 500,
+      validatorBps: 1_000,
+    },
+  ]);
+  const scope = await scopeOf(client, deployment.contracts.datanetRegistry);
+  await send(validator, "stakeVault", "stake", [scope, stakeWei]);
+  await send(holder, "stakeVault", "stakeFor", [scope, devAccount(contributor).address, 2n * stakeWei]);
+  for (const root of ["accepted", "rejected", "lapsed", "pending"]) {
+    const dataRoot = keccak256(toHex(root));
+    await send(contributor, "datanetRegistry", "submitContribution", [
+      1n,
+      dataRoot,
+      3,
+      zeroHash,
+      zeroHash,
+      "0x1234",
+    ]);
+  }
+  await send(validator, "datanetRegistry", "vote", [1n, true, 9_000]);
+  await send(validator, "datanetRegistry", "vote", [2n, false, 100]);
+  await send(holder, "datanetRegistry", "resolve", [1n]);
+  await send(holder, "datanetRegistry", "resolve", [2n]);
+  await send(contributor, "datanetRegistry", "retract", [1n, keccak256(toHex("licence"))]);
+  await pass(votingPeriodSeconds);
+  await send(holder, "datanetRegistry", "resolve", [3n]);
+}
+
+async function scopeOf(client: Chain["client"], address: Address): Promise<Hex> {
+  return client.readContract({ address, abi: datanetRegistryAbi, functionName: "scopeOf", args: [1n] });
+}
+
+async function leaveTheVault({ send, pass, client, deployment }: Chain): Promise<void> {
+  const scope = await scopeOf(client, deployment.contracts.datanetRegistry);
+  await send(validator, "stakeVault", "requestUnstake", [scope]);
+  await send(contributor, "stakeVault", "requestUnstake", [scope]);
+  await pass(deployment.config.unstakeCooldownSeconds + 1);
+  await send(validator, "stakeVault", "unstake", [scope]);
+}
+
+async function settle({ send, client, deployment }: Chain, modelId: Hex): Promise<void> {
+  const { contracts, chainId } = deployment;
+  const config = {
+    payer: devAccount(payer).address,
+    payerAuthorizer: zeroAddress,
+    receiver: contracts.settlementHub,
+    receiverAuthorizer: devAccount(node).address,
+    token: contracts.openToken,
+    withdrawDelay: withdrawDelaySeconds,
+    salt: zeroHash,
+  };
+  await send(payer, "channelEscrow", "openChannel", [config, 10_000n]);
+  const channelId = await client.readContract({
+    address: contracts.channelEscrow,
+    abi: channelEscrowAbi,
+    functionName: "channelIdOf",
+    args: [config],
+  });
+  await send(payer, "channelEscrow", "deposit", [channelId, 5_000n]);
+  for (const totalClaimed of [4_999n, 9_001n]) {
+    const signature = await devAccount(payer).signTypedData({
+      domain: {
+        name: "TributaryChannelEscrow",
+        version: "1",
+        chainId,
+        verifyingContract: contracts.channelEscrow,
+      },
+      types: {
+        Voucher: [
+          { name: "channelId", type: "bytes32" },
+          { name: "maxClaimableAmount", type: "uint128" },
+        ],
+      },
+      primaryType: "Voucher",
+      message: { channelId, maxClaimableAmount: 9_999n },
+    });
+    const amount = totalClaimed === 4_999n ? 4_999n : 4_002n;
+    const claims = [{ channelId, maxClaimableAmount: 9_999n, totalClaimed, signature }];
+    const totals = [{ modelId, amount, calls: 3 }];
+    const receiptsRoot = keccak256(toHex(`receipts ${totalClaimed}`));
+    await send(node, "settlementHub", "submitBatch", [claims, totals, receiptsRoot, zeroHash, "0xda"]);
+    if (totalClaimed === 4_999n) await send(holder, "settlementHub", "payNode", [devAccount(node).address]);
+  }
+}
+
+async function leaveTheChannel({ send, pass, client, deployment }: Chain): Promise<void> {
+  const [created] = await client.getContractEvents({
+    address: deployment.contracts.channelEscrow,
+    abi: channelEscrowAbi,
+    eventName: "ChannelCreated",
+    strict: true,
+    fromBlock: 0n,
+  });
+  const channelId = created!.args.channelId;
+  await send(payer, "channelEscrow", "initiateWithdraw", [channelId]);
+  await pass(withdrawDelaySeconds);
+  await send(holder, "channelEscrow", "finalizeWithdraw", [channelId]);
+  await send(payer, "channelEscrow", "deposit", [channelId, 77n]);
+  await send(payer, "channelEscrow", "initiateWithdraw", [channelId]);
+}
+
+/** Epoch 1: rejected by ruling, wrongly disputed, final, claimed. Epoch 2: rejected by silence, open again. */
+async function closeEpochs({ send, pass, client, deployment }: Chain): Promise<void> {
+  await send(holder, "rewardDistributor", "fund", [1_000n]);
+  const { challengeWindowSeconds, arbitrationTimeoutSeconds } = deployment.config;
+  const rows = [contributor, validator, claimer].map((who) => [
+    deployment.chainId,
+    deployment.contracts.rewardDistributor,
+    devAccount(who).address,
+    `${100 * who}`,
+  ]);
+  const tree = StandardMerkleTree.of(rows, ["uint256", "address", "address", "uint256"]);
+  const propose = async (epoch: bigint, fromBlock: bigint) => {
+    const toBlock = (await client.getBlockNumber()) - 1n;
+    const header = {
+      rewardRoot: tree.root as Hex,
+      attributionRoot: keccak256(toHex("attribution")),
+      receiptsAccumulator: keccak256(toHex("accumulator")),
+      rootTotal: 900n,
+      fromBlock,
+      toBlock,
+      methodHash: keccak256(toHex("method")),
+      contentHash: keccak256(toHex("content")),
+      daRef: keccak256("0xce"),
+    };
+    await send(poster, "attributionLedger", "propose", [epoch, header, "0xce"]);
+    return toBlock;
+  };
+  await propose(1n, 0n);
+  await send(disputer, "attributionLedger", "dispute", [1n, 1, "0xbad0"]);
+  await send(poster, "attributionLedger", "resolveDispute", [1n, true]);
+  const settledTo = await propose(1n, 0n);
+  await send(disputer, "attributionLedger", "dispute", [1n, 2, "0x"]);
+  await send(poster, "attributionLedger", "resolveDispute", [1n, false]);
+  await pass(challengeWindowSeconds);
+  await send(holder, "attributionLedger", "finalize", [1n]);
+  await send(disputer, "attributionLedger", "withdrawBond", []);
+
+  const items = rows.map((row, index) => ({
+    account: row[2] as Address,
+    cumulative: BigInt(row[3] as string),
+    proof: tree.getProof(index) as Hex[],
+  }));
+  const [first, second, third] = items as [(typeof items)[0], (typeof items)[0], (typeof items)[0]];
+  await send(holder, "rewardDistributor", "claim", [first.account, first.cumulative, first.proof]);
+  await send(validator, "rewardDistributor", "setClaimer", [devAccount(claimer).address]);
+  const recipient = devAccount(holder).address;
+  await send(claimer, "rewardDistributor", "claimTo", [
+    second.account,
+    recipient,
+    second.cumulative,
+    second.proof,
+  ]);
+  await send(holder, "rewardDistributor", "claimMany", [[first, third]]);
+
+  await propose(2n, settledTo);
+  await send(disputer, "attributionLedger", "dispute", [2n, 3, "0xff"]);
+  await pass(arbitrationTimeoutSeconds);
+  await send(holder, "attributionLedger", "rejectUnresolved", [2n]);
+  await propose(2n, settledTo);
+}

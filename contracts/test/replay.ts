@@ -1,0 +1,289 @@
+/**
+ * Rebuilds the storage of the contracts from their logs alone: no call data, no traces, no reads. What it cannot know is
+ * not in any log: token allowances (OpenZeppelin emits no Approval on transferFrom) and past votes.
+ */
+import {
+  encodeAbiParameters,
+  getAbiItem,
+  type Hex,
+  keccak256,
+  type Log,
+  parseEventLogs,
+  zeroAddress,
+} from "viem";
+import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
+import { channelEscrowAbi } from "#schema/abi/channel-escrow";
+import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
+import { modelRegistryAbi } from "#schema/abi/model-registry";
+import { openTokenAbi } from "#schema/abi/open-token";
+import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
+import { settlementHubAbi } from "#schema/abi/settlement-hub";
+import { stakeVaultAbi } from "#schema/abi/stake-vault";
+
+/** One getter with its arguments and the value the logs say it has. */
+export type Slot = { functionName: string; args: readonly unknown[]; value: unknown };
+
+/** What one contract's getters must answer. */
+export class Slots {
+  readonly #slots = new Map<string, Slot>();
+
+  set(functionName: string, args: readonly unknown[], value: unknown): void {
+    this.#slots.set(keyOf(functionName, args), { functionName, args, value });
+  }
+
+  /** @returns the value set last, or `initial`. */
+  get<T>(functionName: string, args: readonly unknown[], initial: T): T {
+    return (this.#slots.get(keyOf(functionName, args))?.value as T | undefined) ?? initial;
+  }
+
+  add(functionName: string, args: readonly unknown[], amount: bigint): void {
+    this.set(functionName, args, this.get(functionName, args, 0n) + amount);
+  }
+
+  all(): Slot[] {
+    return [...this.#slots.values()];
+  }
+}
+
+function keyOf(functionName: string, args: readonly unknown[]): string {
+  return `${functionName}(${args.join()})`;
+}
+
+export function replayOpenToken(logs: Log[]): Slots {
+  const slots = new Slots();
+  for (const { args } of parseEventLogs({ abi: openTokenAbi, logs, eventName: "Transfer" })) {
+    slots.add(
+      ...(args.from === zeroAddress ? supply : balanceOf(args.from)),
+      args.from === zeroAddress ? args.value : -args.value,
+    );
+    slots.add(
+      ...(args.to === zeroAddress ? supply : balanceOf(args.to)),
+      args.to === zeroAddress ? -args.value : args.value,
+    );
+  }
+  return slots;
+}
+
+const supply: [string, unknown[]] = ["totalSupply", []];
+const balanceOf = (account: Hex): [string, unknown[]] => ["balanceOf", [account]];
+
+type Stake = readonly [amount: bigint, unlockAt: bigint, locks: number];
+
+export function replayStakeVault(logs: Log[]): Slots {
+  const slots = new Slots();
+  for (const { eventName, args } of parseEventLogs({ abi: stakeVaultAbi, logs })) {
+    const key = [args.scope, args.account];
+    const [amount, unlockAt, locks] = slots.get<Stake>("stakeOf", key, [0n, 0n, 0]);
+    switch (eventName) {
+      case "Staked":
+        slots.set("stakeOf", key, [args.newStake, 0n, locks]);
+        slots.set("votableOf", key, args.newStake);
+        slots.set("votable", [args.scope], args.newVotable);
+        slots.add("totalStaked", [], args.amount);
+        break;
+      case "UnstakeRequested":
+        slots.set("stakeOf", key, [args.amount, args.unlockAt, locks]);
+        slots.set("votableOf", key, 0n);
+        slots.set("votable", [args.scope], args.newVotable);
+        break;
+      case "Unstaked":
+        slots.set("stakeOf", key, [args.newStake, 0n, locks]);
+        slots.add("totalStaked", [], -args.amount);
+        break;
+      case "StakeLocked":
+      case "StakeReleased":
+        slots.set("stakeOf", key, [amount, unlockAt, args.locks]);
+        break;
+      case "Slashed":
+        slots.set("stakeOf", key, [args.newStake, unlockAt, locks]);
+        slots.add("totalStaked", [], -args.amount);
+        slots.add("totalSlashed", [], args.amount);
+        if (unlockAt !== 0n) break;
+        slots.set("votableOf", key, args.newStake);
+        slots.add("votable", [args.scope], -args.amount);
+        break;
+    }
+  }
+  return slots;
+}
+
+type Params = { votingPeriodSeconds: bigint; quorumBps: number; slashBps: number };
+type Batch = Record<string, unknown>;
+
+export function replayDatanetRegistry(logs: Log[]): Slots {
+  const slots = new Slots();
+  const patch = (batchId: bigint, changes: Batch) =>
+    slots.set("batchOf", [batchId], { ...slots.get<Batch>("batchOf", [batchId], {}), ...changes });
+  for (const { eventName, args } of parseEventLogs({ abi: datanetRegistryAbi, logs })) {
+    switch (eventName) {
+      case "DatanetCreated":
+        slots.set("ownerOf", [args.datanetId], args.owner);
+        slots.set("paramsOf", [args.datanetId], args.params);
+        slots.set("datanetCount", [], args.datanetId);
+        break;
+      case "ContributionSubmitted": {
+        const { datanetId, batchId, contributor, voteEnd, snapshotVotable, dataRoot } = args;
+        const { quorumBps, slashBps } = slots.get<Params>("paramsOf", [datanetId], {} as Params);
+        const terms = { datanetId, contributor, voteEnd, quorumBps, slashBps, snapshotVotable, dataRoot };
+        patch(batchId, { ...terms, state: 1, forW: 0n, againstW: 0n });
+        slots.set("batchCount", [], batchId);
+        break;
+      }
+      case "ValidationVote":
+        patch(args.batchId, { forW: args.forW, againstW: args.againstW });
+        slots.set("hasVoted", [args.batchId, args.validator], true);
+        break;
+      case "ContributionResolved":
+        patch(args.batchId, { state: args.outcome, forW: args.forW, againstW: args.againstW });
+        break;
+      case "ContributionRetracted":
+        patch(args.batchId, { state: 5 });
+        break;
+    }
+  }
+  return slots;
+}
+
+export function replayModelRegistry(logs: Log[]): Slots {
+  const slots = new Slots();
+  for (const { eventName, args } of parseEventLogs({ abi: modelRegistryAbi, logs })) {
+    switch (eventName) {
+      case "ModelRegistered":
+        slots.set("ownerOf", [args.modelId], args.owner);
+        slots.set("priceOf", [args.modelId], args.params.pricePerCall);
+        slots.set("depthOf", [args.modelId], 0);
+        break;
+      case "LineageEdge":
+        slots.set("depthOf", [args.childId], args.depth);
+        break;
+      case "ServingNodeRegistered":
+        slots.set("isNode", [args.node], true);
+        break;
+      case "DatanetUsed":
+        break; // Lives in the log alone.
+    }
+  }
+  return slots;
+}
+
+const emptyChannel = { balance: 0n, totalClaimed: 0n, withdrawAmount: 0n, withdrawFinalizeAfter: 0 };
+
+export function replayChannelEscrow(logs: Log[]): Slots {
+  const slots = new Slots();
+  const channelOf = (channelId: Hex) => slots.get("channelOf", [channelId], emptyChannel);
+  const patch = (channelId: Hex, changes: Partial<typeof emptyChannel>) =>
+    slots.set("channelOf", [channelId], { ...channelOf(channelId), ...changes });
+  for (const { eventName, args } of parseEventLogs({ abi: channelEscrowAbi, logs })) {
+    switch (eventName) {
+      case "ChannelCreated":
+        slots.set("configOf", [args.channelId], args.config);
+        slots.set("receiverAuthorizerOf", [args.channelId], args.config.receiverAuthorizer);
+        break;
+      case "Deposited":
+        patch(args.channelId, { balance: args.newBalance });
+        slots.add("escrowed", [], args.amount);
+        break;
+      case "Claimed":
+        patch(args.channelId, { totalClaimed: args.newTotalClaimed });
+        slots.add("escrowed", [], -args.claimAmount);
+        break;
+      case "WithdrawInitiated":
+        patch(args.channelId, { withdrawAmount: args.amount, withdrawFinalizeAfter: args.finalizeAfter });
+        break;
+      case "WithdrawFinalized": {
+        const balance = channelOf(args.channelId).balance - args.amount;
+        patch(args.channelId, { balance, withdrawAmount: 0n, withdrawFinalizeAfter: 0 });
+        slots.add("escrowed", [], -args.amount);
+        break;
+      }
+    }
+  }
+  return slots;
+}
+
+export function replaySettlementHub(logs: Log[]): Slots {
+  const slots = new Slots();
+  for (const { eventName, args } of parseEventLogs({ abi: settlementHubAbi, logs })) {
+    switch (eventName) {
+      case "BatchSettled":
+        slots.set("batchIdOf", [args.receiptsRoot], args.batchId);
+        slots.set("batchCount", [], args.batchId);
+        break;
+      case "NodeCredited":
+      case "NodePaid":
+        slots.set("nodeCredit", [args.node], args.newCredit);
+        break;
+    }
+  }
+  return slots;
+}
+
+export function replayRewardDistributor(logs: Log[]): Slots {
+  const slots = new Slots();
+  for (const { eventName, args } of parseEventLogs({ abi: rewardDistributorAbi, logs })) {
+    switch (eventName) {
+      case "Funded":
+        slots.set("totalFunded", [], args.totalFunded);
+        break;
+      case "RootActivated":
+        slots.set("root", [], args.root);
+        slots.set("epoch", [], args.epoch);
+        slots.set("rootTotal", [], args.rootTotal);
+        break;
+      case "Claimed":
+        slots.set("claimed", [args.account], args.cumulative);
+        slots.set("totalClaimed", [], args.totalClaimed);
+        break;
+      case "ClaimerSet":
+        slots.set("claimerFor", [args.account], args.claimer);
+        break;
+    }
+  }
+  return slots;
+}
+
+type Status = readonly [status: number, challengeEnd: bigint, poster: Hex];
+type Chain = { challengeWindowSeconds: number; timestampOf: (blockNumber: bigint) => bigint };
+
+export function replayAttributionLedger(logs: Log[], { challengeWindowSeconds, timestampOf }: Chain): Slots {
+  const slots = new Slots();
+  let openToBlock = 0n;
+  for (const { eventName, args, blockNumber } of parseEventLogs({ abi: attributionLedgerAbi, logs })) {
+    switch (eventName) {
+      case "EpochProposed":
+        slots.set("statusOf", [args.epoch], [1, args.challengeEnd, args.poster]);
+        slots.set("headerHashOf", [args.epoch], headerHash(args));
+        openToBlock = args.toBlock;
+        break;
+      case "EpochDisputed":
+      case "EpochResolved":
+      case "EpochFinalized": {
+        const [, challengeEnd, poster] = slots.get<Status>("statusOf", [args.epoch], [0, 0n, zeroAddress]);
+        // A dispute found wrong opens a whole new window.
+        const newEnd = timestampOf(blockNumber) + BigInt(challengeWindowSeconds);
+        const isBack = eventName === "EpochResolved" && !args.upheld;
+        const status = { EpochDisputed: 2, EpochResolved: isBack ? 1 : 3, EpochFinalized: 4 }[eventName];
+        slots.set("statusOf", [args.epoch], [status, isBack ? newEnd : challengeEnd, poster]);
+        if (eventName !== "EpochFinalized") break;
+        slots.set("epochCount", [], args.epoch);
+        slots.set("settledToBlock", [], openToBlock);
+        break;
+      }
+      case "BondCredited":
+        slots.set("bondCredit", [args.to], args.newCredit);
+        break;
+      case "BondWithdrawn":
+        slots.set("bondCredit", [args.to], 0n);
+        break;
+    }
+  }
+  return slots;
+}
+
+const proposeInputs = getAbiItem({ abi: attributionLedgerAbi, name: "propose" }).inputs;
+type Header = Parameters<typeof encodeAbiParameters<readonly [(typeof proposeInputs)[1]]>>[1][0];
+
+/** keccak256(abi.encode(header)) */
+export function headerHash(header: Header): Hex {
+  return keccak256(encodeAbiParameters([proposeInputs[1]], [header]));
+}
