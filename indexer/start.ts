@@ -7,7 +7,7 @@ import { chdir } from "node:process";
 import { fileURLToPath } from "node:url";
 import { PipelineError } from "#schema/errors";
 import { config } from "./config.ts";
-import { lockIndexer } from "./lock.ts";
+import { clearFetched, lockIndexer } from "./lock.ts";
 
 const exitRetryable = 75;
 const exitMeanings: Record<number, string> = {
@@ -25,12 +25,15 @@ try {
     console.error("indexer: lost its lock with the database connection");
     process.exit(exitRetryable);
   });
+  if (!config.isCached) await clearFetched(config.databaseUrl, config.deployment.chainId);
 } catch (error) {
   const isRetryable = !(error instanceof PipelineError) || error.retryable;
   console.error(`indexer: ${error instanceof Error ? error.message : error}`);
   process.exit(isRetryable ? exitRetryable : 1);
 }
 
+// Ponder's driver calls its own deprecated ways at every start.
+Object.assign(process, { noDeprecation: true });
 // Ponder reads .env files and its command line from these.
 chdir(fileURLToPath(new URL("..", import.meta.url)));
 process.argv.splice(

@@ -155,11 +155,13 @@ async function pause(limitMs: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Connection lost or refused, server starting or stopping, deadlock, lock and statement timeouts (PostgreSQL, A). */
+/**
+ * Connection lost or refused, server starting or stopping, deadlock, lock and statement timeouts (PostgreSQL, A). The
+ * last four: the views go away for a moment while Ponder points them at a new deployment, under a query as well.
+ */
 const transientCodes =
-  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ETIMEDOUT|08|57P|57014|40001|40P01|55P03|25P03|42P01|3F000)/;
+  /^(CONNECTION_|CONNECT_TIMEOUT|ECONN|EPIPE|ETIMEDOUT|08|57P|57014|40001|40P01|55P03|25P03|42P01|3F000|0A000|XX000)/;
 
-/** 42P01 and 3F000 too: the views are away for a moment while Ponder points them at a new deployment. */
 function isTransient(error: unknown): boolean {
   if (error instanceof DeepReorgError || error instanceof CursorLostError) return false;
   if (error instanceof PipelineError) return error.retryable;

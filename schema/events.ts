@@ -24,7 +24,7 @@ export type IndexedContract = keyof typeof indexedAbis;
 export type EventName<C extends IndexedContract> = ContractEventName<(typeof indexedAbis)[C]>;
 export type EventRow = typeof event.$inferSelect;
 
-/** Arguments as viem decodes them: number up to 48 bits, bigint above, text, boolean, objects for tuples. */
+/** Arguments as viem decodes them (number up to 48 bits, bigint above, objects for tuples), but addresses in lower case. */
 export type EventArgs<C extends IndexedContract, N extends EventName<C>> = DecodeEventLogReturnType<
   (typeof indexedAbis)[C],
   N

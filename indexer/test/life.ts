@@ -1,0 +1,252 @@
+/** A life of the contracts in which every indexed event happens, and every hostile value that anyone can post. */
+import {
+  type ContractFunctionName,
+  type Hex,
+  keccak256,
+  maxUint256,
+  stringToHex,
+  toHex,
+  zeroAddress,
+  zeroHash,
+} from "viem";
+import { abis, type ContractName } from "#contracts/deploy";
+import { chainClient, devAccount, type TestDeployment, walletClient } from "#schema/testing/stack";
+
+export const [owner, contributor, thief, validator, second, payer, node, treasury, poster, holder] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+] as const;
+export const token = 10n ** 18n;
+const uint32Max = 2 ** 32 - 1;
+
+export type Sender = ReturnType<typeof newSender>;
+
+/** Sends as a development account and waits for the block; throws if it reverts. */
+export function newSender(rpcUrl: string, { contracts }: Pick<TestDeployment, "contracts">) {
+  const client = chainClient(rpcUrl);
+  return {
+    client,
+    contracts,
+    async send<C extends ContractName, F extends ContractFunctionName<(typeof abis)[C], "nonpayable">>(
+      from: number,
+      contract: C,
+      functionName: F,
+      args: readonly unknown[],
+    ) {
+      const wallet = walletClient(rpcUrl, devAccount(from));
+      const hash = await wallet.writeContract({
+        chain: null,
+        address: contracts[contract],
+        abi: abis[contract],
+        functionName,
+        args,
+      } as never);
+      const receipt = await client.waitForTransactionReceipt({ hash });
+      if (receipt.status !== "success") throw new Error(`${contract}.${functionName} reverted`);
+      return receipt;
+    },
+    read<T>(contract: ContractName, functionName: string, args: readonly unknown[] = []) {
+      const call = { address: contracts[contract], abi: abis[contract], functionName, args };
+      return client.readContract(call as never) as Promise<T>;
+    },
+    async warp(seconds: number) {
+      await client.increaseTime({ seconds });
+      await client.mine({ blocks: 1 });
+    },
+  };
+}
+
+const datanetParams = {
+  minContributorStake: token,
+  minValidatorStake: token,
+  votingPeriodSeconds: 100n,
+  quorumBps: 5_000,
+  slashBps: 1_000,
+  ownerBps: 1_000,
+  validatorBps: 500,
+};
+
+export function scopeOf(sender: Sender, datanetId: bigint): Promise<Hex> {
+  return sender.read("datanetRegistry", "scopeOf", [datanetId]);
+}
+
+/** Everyone gets tokens and lets the contracts take them. */
+export async function fund(sender: Sender): Promise<void> {
+  const { contracts, send } = sender;
+  for (const index of [contributor, thief, validator, second, payer, poster]) {
+    await send(holder, "openToken", "transfer", [devAccount(index).address, 1_000n * token]);
+    for (const spender of [contracts.stakeVault, contracts.channelEscrow, contracts.attributionLedger]) {
+      await send(index, "openToken", "approve", [spender, maxUint256]);
+    }
+  }
+}
+
+/** Two Datanets, stakes, and a contribution for each outcome; the models; a channel. */
+export async function firstHalf(sender: Sender): Promise<void> {
+  await contributions(sender);
+  await models(sender);
+  await openChannel(sender, 1);
+}
+
+async function contributions(sender: Sender): Promise<void> {
+  const { send, warp } = sender;
+  const registry = "datanetRegistry";
+  await send(owner, registry, "createDatanet", [
+    label("meta"),
+    "ipfs://\0null\u0007 and ünïcode",
+    datanetParams,
+  ]);
+  const scope = await scopeOf(sender, 1n);
+  for (const index of [contributor, thief, validator])
+    await send(index, "stakeVault", "stake", [scope, 10n * token]);
+  await send(validator, "stakeVault", "stakeFor", [scope, devAccount(second).address, 5n * token]);
+  await warp(2);
+  for (const index of [contributor, thief, contributor, contributor]) await submit(sender, index, 1n, 7);
+  await send(validator, registry, "vote", [1n, true, 9_000]);
+  await send(second, registry, "vote", [1n, true, 8_000]);
+  for (const index of [validator, second]) await send(index, registry, "vote", [2n, false, 0]);
+  await send(contributor, registry, "retract", [4n, label("mistake")]);
+  await warp(101);
+  for (const batchId of [1n, 2n, 3n]) await send(owner, registry, "resolve", [batchId]);
+  // Nobody needs a stake here: the lock comes without one, with a number of items that no int4 holds.
+  await send(owner, registry, "createDatanet", [zeroHash, "", { ...datanetParams, minContributorStake: 0n }]);
+  await submit(sender, payer, 2n, uint32Max);
+}
+
+export async function submit(sender: Sender, from: number, datanetId: bigint, items: number) {
+  const root = keccak256(toHex(`${from} ${Math.floor(performance.now() * 1e6)}`));
+  const args = [datanetId, root, items, label("content"), label("MIT"), "0xda"];
+  return await sender.send(from, "datanetRegistry", "submitContribution", args);
+}
+
+async function models(sender: Sender): Promise<void> {
+  const { send } = sender;
+  const params = {
+    artifactHash: label("artifact"),
+    configHash: label("config"),
+    trainingDataRoot: zeroHash,
+    tokenizerHash: label("tokenizer"),
+    ownerBps: 10_000,
+    provenanceMode: 0,
+    pricePerCall: token,
+    uri: "file:model",
+  };
+  await send(owner, "modelRegistry", "registerModel", ["base", 0, params, []]);
+  const parents = [{ modelId: await baseModel(sender), weightBps: 10_000 }];
+  await send(contributor, "modelRegistry", "registerModel", [
+    "tuned",
+    1,
+    { ...params, ownerBps: 6_000 },
+    parents,
+  ]);
+  for (const root of [zeroHash, label("snapshot")]) {
+    await send(owner, "modelRegistry", "useDatanet", [await baseModel(sender), 1n, root, zeroHash]);
+  }
+  await send(node, "modelRegistry", "registerServingNode", [
+    devAccount(node).address,
+    zeroHash,
+    "http://127.0.0.1",
+  ]);
+}
+
+/** The id the contract computed, from its log. */
+export async function baseModel({ client, contracts }: Sender): Promise<Hex> {
+  const logs = await client.getContractEvents({
+    address: contracts.modelRegistry,
+    abi: abis.modelRegistry,
+    eventName: "ModelRegistered",
+    fromBlock: 0n,
+  });
+  return logs[0]!.args.modelId!;
+}
+
+export function channelConfig({ contracts }: Sender, salt: number) {
+  return {
+    payer: devAccount(payer).address,
+    payerAuthorizer: zeroAddress,
+    receiver: contracts.settlementHub,
+    receiverAuthorizer: devAccount(node).address,
+    token: contracts.openToken,
+    withdrawDelay: 900,
+    salt: toHex(salt, { size: 32 }),
+  };
+}
+
+export async function openChannel(sender: Sender, salt: number): Promise<void> {
+  await sender.send(payer, "channelEscrow", "openChannel", [channelConfig(sender, salt), 100n * token]);
+}
+
+/** Two batches, an epoch that is disputed twice, claims, and everyone leaves. */
+export async function secondHalf(sender: Sender): Promise<void> {
+  await settle(sender, { salt: 1, totalWei: 10n * token, calls: uint32Max });
+  await settle(sender, { salt: 1, totalWei: 25n * token, calls: 3 });
+  await sender.send(owner, "settlementHub", "payNode", [devAccount(node).address]);
+  await epochs(sender);
+  await leave(sender);
+}
+
+type Settling = { salt: number; totalWei: bigint; calls: number };
+
+/** Claims up to `totalWei` of the channel, cumulative, as one batch of the base model. */
+export async function settle(sender: Sender, { salt, totalWei, calls }: Settling): Promise<void> {
+  const { read, send } = sender;
+  const channelId = await read<Hex>("channelEscrow", "channelIdOf", [channelConfig(sender, salt)]);
+  const { totalClaimed } = await read<{ totalClaimed: bigint }>("channelEscrow", "channelOf", [channelId]);
+  const hash = await read<Hex>("channelEscrow", "voucherDigest", [channelId, totalWei]);
+  const signature = await devAccount(payer).sign({ hash });
+  const claims = [{ channelId, maxClaimableAmount: totalWei, totalClaimed: totalWei, signature }];
+  const totals = [{ modelId: await baseModel(sender), amount: totalWei - totalClaimed, calls }];
+  const root = label(`receipts ${salt} ${totalWei}`);
+  await send(node, "settlementHub", "submitBatch", [claims, totals, root, label("content"), "0xda01"]);
+}
+
+async function epochs(sender: Sender): Promise<void> {
+  const { send, warp } = sender;
+  const account = devAccount(contributor).address;
+  await propose(sender, token);
+  await send(payer, "attributionLedger", "dispute", [1n, 3, "0xbad0"]);
+  await send(poster, "attributionLedger", "resolveDispute", [1n, true]);
+  await propose(sender, 2n * token);
+  await send(payer, "attributionLedger", "dispute", [1n, 4, "0x"]);
+  await send(poster, "attributionLedger", "resolveDispute", [1n, false]);
+  await warp(5);
+  await send(owner, "attributionLedger", "finalize", [1n]);
+  await send(poster, "attributionLedger", "withdrawBond", []);
+  await send(contributor, "rewardDistributor", "setClaimer", [devAccount(second).address]);
+  await send(owner, "rewardDistributor", "claim", [account, 2n * token, []]);
+  await send(thief, "rewardDistributor", "setClaimer", [zeroAddress]);
+}
+
+/** Proposes epoch 1 whose only leaf gives the contributor `cumulativeWei`. */
+async function propose(sender: Sender, cumulativeWei: bigint): Promise<void> {
+  const { client, read, send } = sender;
+  const account = devAccount(contributor).address;
+  const daCommitment = "0xcafe";
+  const header = {
+    rewardRoot: await read<Hex>("rewardDistributor", "leafOf", [account, cumulativeWei]),
+    attributionRoot: label(`attribution ${cumulativeWei}`),
+    receiptsAccumulator: label("accumulator"),
+    rootTotal: cumulativeWei,
+    fromBlock: 0n,
+    toBlock: (await client.getBlockNumber({ cacheTime: 0 })) - 1n,
+    methodHash: label("method"),
+    contentHash: label("provenance"),
+    daRef: keccak256(daCommitment),
+  };
+  await send(poster, "attributionLedger", "propose", [1n, header, daCommitment]);
+}
+
+async function leave(sender: Sender): Promise<void> {
+  const { read, send, warp } = sender;
+  const channelId = await read<Hex>("channelEscrow", "channelIdOf", [channelConfig(sender, 1)]);
+  await send(payer, "channelEscrow", "initiateWithdraw", [channelId]);
+  await settle(sender, { salt: 1, totalWei: 30n * token, calls: 1 });
+  await send(validator, "stakeVault", "requestUnstake", [await scopeOf(sender, 1n)]);
+  await warp(86_401);
+  await send(owner, "channelEscrow", "finalizeWithdraw", [channelId]);
+  await send(validator, "stakeVault", "unstake", [await scopeOf(sender, 1n)]);
+  await send(payer, "channelEscrow", "deposit", [channelId, token]);
+}
+
+export function label(text: string): Hex {
+  return keccak256(stringToHex(text));
+}
