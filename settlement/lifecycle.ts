@@ -1,5 +1,6 @@
 import { type Hex, hexToBytes } from "viem";
 import type { Drizzle } from "#schema/database";
+import { PipelineError } from "#schema/errors";
 import { finalBlock } from "#schema/finality";
 import { type Computed, computeEpoch } from "./compute.ts";
 import { daRefOf, epochStatus, headerHash, type Ledger, type Wallet } from "./ledger.ts";
@@ -35,8 +36,12 @@ export type Context = {
   chainId: bigint;
   distributor: Hex;
   limits: { epochBatches: number; ageMsMax: number };
-  /** Null for a follower, which never posts. */
-  poster: { wallet: Wallet; disperse: (payload: Uint8Array) => Promise<Uint8Array> } | null;
+  /** Null for a follower, which never posts. `disperse` returns the certificate. */
+  poster: {
+    wallet: Wallet;
+    disperse: (payload: Uint8Array) => Promise<Uint8Array>;
+    payloadBytesMax: number;
+  } | null;
 };
 
 /** What one step did; `waiting` says for what. */
@@ -72,10 +77,25 @@ async function open(context: Context, previous: EpochRun | undefined): Promise<S
     const result = await compute(context, previous, range);
     if ("missing" in result) return waiting(epochId, result.missing);
     if (result.run.rewardRoot === zeroRoot || result.run.attributionRoot === zeroRoot) continue;
+    if (context.poster !== null && payloadBytes(result) > context.poster.payloadBytesMax) {
+      return openShorter(context, previous, payloadBytes(result));
+    }
     await insertComputed(db, result);
     return moved(epochId, `computed up to block ${range.toBlock}, reward root ${result.run.rewardRoot}`);
   }
   return waiting(epochId, "a batch that pays someone: a zero root is not proposed");
+}
+
+/** Half the batches, where the payload of all of them does not fit into a blob. */
+function openShorter(context: Context, previous: EpochRun | undefined, givenBytes: number): Promise<Step> {
+  const { limits, poster } = context;
+  if (limits.epochBatches === 1) throw new ProvenanceTooLargeError(poster!.payloadBytesMax, givenBytes);
+  const epochBatches = Math.floor(limits.epochBatches / 2);
+  return open({ ...context, limits: { ...limits, epochBatches } }, previous);
+}
+
+function payloadBytes({ run }: Computed): number {
+  return (run.payload.length - 2) / 2;
 }
 
 /** `methodHash` is null where the rows decide it. */
@@ -203,4 +223,15 @@ function moved(epochId: bigint, what: string): Step {
 
 function waiting(epochId: bigint, what: string): Step {
   return { did: "waiting", epochId, what };
+}
+
+/** One batch alone makes a provenance payload that no blob holds. */
+export class ProvenanceTooLargeError extends PipelineError {
+  override readonly name = "ProvenanceTooLargeError";
+  constructor(maxBytes: number, givenBytes: number) {
+    super(
+      `The provenance of one batch is too large for a blob: lower BATCH_RECEIPTS or take a longer SRS. Max: ${maxBytes} bytes. Given: ${givenBytes} bytes.`,
+      { code: "provenance_too_large", retryable: false },
+    );
+  }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createPublicClient, createWalletClient, http } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
-import { DisperserClient, developmentSrs } from "#eigenda/index";
+import { DisperserClient, developmentSrs, payloadBytesMax } from "#eigenda/index";
 import { openDatabase } from "#schema/database";
 import { readDeployment } from "#schema/deployment";
 import { InvariantError } from "#schema/errors";
@@ -54,6 +54,7 @@ async function openPoster(
   return {
     wallet: createWalletClient({ account, transport: http(rpcUrl) }),
     disperse: async (payload) => (await disperser.disperse(payload)).certificate,
+    payloadBytesMax: payloadBytesMax(srs.symbolsMax),
   };
 }
 

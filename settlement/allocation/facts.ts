@@ -22,6 +22,17 @@ export type ReceiptFacts = {
   candidates: readonly CandidateFacts[];
 };
 
+/**
+ * Stands for a receipt the engine could not score: values no score has, for with v(∅) = 0 the data share is zero.
+ * Nobody earns, so its whole pool is carried.
+ */
+export const unscored = {
+  valueFullWad: 0n,
+  valueEmptyWad: 0n,
+  dataShareWad: 10n ** 18n,
+  candidates: [],
+} as const satisfies Partial<ReceiptFacts>;
+
 export type CandidateFacts = { chunkId: Hex; inContext: boolean; scoreWad: bigint };
 
 /** A contribution that chunks belong to. `votes` are those for it, ascending by validator. */

@@ -1,9 +1,9 @@
-import { and, asc, eq, gt, inArray, lte } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, lte, sql } from "drizzle-orm";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
 import * as engine from "#schema/offchain/40-engine";
-import type { BatchFacts, CandidateFacts, ReceiptFacts } from "../allocation/facts.ts";
+import { type BatchFacts, type CandidateFacts, type ReceiptFacts, unscored } from "../allocation/facts.ts";
 
 const { batch, modelUsage } = onchain;
 
@@ -30,15 +30,17 @@ export async function loadBatchFacts(
   const ids = rows.map(({ id }) => id);
   const refused = await refusedBatches(db, rows);
   const receipts = await receiptsOf(db, ids);
-  const open = rows.find(
+  const unfetched = rows.find(
     ({ id, eventId, calls }) => !refused.has(eventId) && (receipts.get(id)?.length ?? 0) !== calls,
   );
-  if (open !== undefined) return { ready: false, missing: `receipts of batch ${open.id}` };
+  if (unfetched !== undefined) return { ready: false, missing: `receipts of batch ${unfetched.id}` };
   const kept = rows.filter(({ eventId }) => !refused.has(eventId)).map(({ id }) => id);
-  const methodHash = method ?? (await completeMethod(db, kept, receipts));
+  const unscorable = await refusedReceipts(db, kept);
+  const scorable = kept.flatMap((id) => receipts.get(id)!).filter(({ digest }) => !unscorable.has(digest));
+  const methodHash = method ?? (await completeMethod(db, kept, scorable));
   const scored = await scoresOf(db, kept, methodHash);
-  const unscored = kept.flatMap((id) => receipts.get(id)!).find(({ digest }) => !scored.has(digest));
-  if (unscored !== undefined) return { ready: false, missing: `score of receipt ${unscored.digest}` };
+  const open = scorable.find(({ digest }) => !scored.has(digest));
+  if (open !== undefined) return { ready: false, missing: `score of receipt ${open.digest}` };
   const usage = await usageOf(db, ids);
   const batches = rows.map((row) => ({
     batchId: row.id,
@@ -50,10 +52,10 @@ export async function loadBatchFacts(
           receiptDigest: digest,
           modelId,
           feeWei,
-          ...scored.get(digest)!,
+          ...(unscorable.has(digest) ? unscored : scored.get(digest)!),
         })),
   }));
-  return { ready: true, methodHash: kept.length === 0 ? null : methodHash, batches };
+  return { ready: true, methodHash, batches };
 }
 
 /** Event ids of batches the engine refused: their pools are carried. */
@@ -78,21 +80,35 @@ async function receiptsOf(db: Reader, batchIds: bigint[]): Promise<Map<bigint, R
   return Map.groupBy(rows, (row) => row.batchId);
 }
 
+/** Digests of receipts the engine could not score: its refusals name them as `receipt:<digest>`. */
+async function refusedReceipts(db: Reader, batchIds: bigint[]): Promise<Set<Hex>> {
+  const { receipt, refusal } = engine;
+  const rows = await db
+    .select({ digest: receipt.digest })
+    .from(receipt)
+    .innerJoin(refusal, eq(refusal.subject, sql`'receipt:' || ${receipt.digest}`))
+    .where(inArray(receipt.batchId, batchIds));
+  return new Set(rows.map(({ digest }) => digest));
+}
+
 /** The method all these receipts are scored under; the lowest hash if there are several. Null where there is none. */
 async function completeMethod(
   db: Reader,
   batchIds: bigint[],
-  receipts: Map<bigint, ReceiptRow[]>,
+  scorable: readonly ReceiptRow[],
 ): Promise<Hex | null> {
-  const count = batchIds.reduce((total, id) => total + receipts.get(id)!.length, 0);
+  const { score, receipt } = engine;
   const rows = await db
-    .select({ methodHash: engine.score.methodHash })
-    .from(engine.score)
-    .innerJoin(engine.receipt, eq(engine.receipt.digest, engine.score.receiptDigest))
-    .where(inArray(engine.receipt.batchId, batchIds));
-  const counts = Map.groupBy(rows, (row) => row.methodHash);
-  const complete = [...counts].filter(([, scored]) => scored.length === count).map(([hash]) => hash);
-  return complete.sort()[0] ?? null;
+    .select({ digest: receipt.digest, methodHash: score.methodHash })
+    .from(score)
+    .innerJoin(receipt, eq(receipt.digest, score.receiptDigest))
+    .where(inArray(receipt.batchId, batchIds));
+  const scoredUnder = Map.groupBy(rows, (row) => row.methodHash);
+  const complete = [...scoredUnder].filter(([, scored]) => {
+    const digests = new Set(scored.map(({ digest }) => digest));
+    return scorable.every(({ digest }) => digests.has(digest));
+  });
+  return complete.map(([hash]) => hash).sort()[0] ?? null;
 }
 
 type Scored = Pick<ReceiptFacts, "valueFullWad" | "valueEmptyWad" | "dataShareWad" | "candidates">;
