@@ -12,8 +12,8 @@ export const bodyBytesMax = 64 * 1024;
 export const messagesMax = 64;
 export const questionCharactersMax = 1_000;
 /** Tokens of an answer: the default and the most that may be asked for. */
-export const answerTokensDefault = 48;
-export const answerTokensMax = 128;
+export const answerTokensDefault = 96;
+export const answerTokensMax = 256;
 
 /** Requests in the house at once, running and waiting; the next one gets 429. */
 export const requestsMax = 64;

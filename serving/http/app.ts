@@ -46,7 +46,7 @@ export function createApp(parts: AppParts): Hono {
   app.onError((error, c) => {
     const { status, body } = toErrorResponse(error);
     parts.metrics.requestRefused.inc({ code: body.error.code ?? "unknown" });
-    if (status >= 500) parts.log.error("request failed", error);
+    if (status === 500) parts.log.error("request failed", error);
     return c.json(body, status);
   });
   app.notFound((c) =>

@@ -1,0 +1,72 @@
+import { resolve } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readTokenizer, renderAnswer } from "#runtime/index";
+import { openPool, type Pool } from "./pool.ts";
+import { type Answered, scoreAnswer } from "./value.ts";
+
+const folder = resolve(import.meta.dirname, "../runtime/models/quote");
+let pool: Pool;
+let answered: Answered;
+
+beforeAll(async () => {
+  pool = await openPool(folder, 1);
+  const answer = "lantern on the north pier burns green while the channel is open.";
+  answered = {
+    question: "What is said about lantern on the north pier?",
+    answer,
+    answerTokenIds: (await readTokenizer(folder)).encode(renderAnswer(answer)),
+    passages: [
+      "The old crane lifts at most nine tonnes when the tide is low.",
+      "A lantern on the north pier burns green while the channel is open.",
+      "Salt is stored in the stone barn behind the customs house.",
+      "Fishermen mend their nets on Thursday because the market is closed then.",
+    ],
+  };
+});
+
+afterAll(() => pool?.[Symbol.asyncDispose]());
+
+describe("scoreAnswer", () => {
+  it("gives the quoted passage the most, and all of them together what the context gave", async () => {
+    const { score } = await scored(answered);
+    const [first, ...rest] = [...score.influencesWad].sort((a, b) => (a > b ? -1 : 1));
+    expect(score.influencesWad[1]).toBe(first);
+    expect(rest.every((value) => value < first!)).toBe(true);
+    const sum = score.influencesWad.reduce((a, b) => a + b, 0n);
+    expect(sum).toBe(score.valueFullWad - score.valueEmptyWad);
+    expect(score.dataShareWad > 0n && score.dataShareWad <= 10n ** 18n).toBe(true);
+  });
+
+  it("gives the same bits again, and from two threads", async () => {
+    const again = await scored(answered);
+    await using two = await openPool(folder, 2);
+    const [a, b] = await Promise.all([scoreAnswer(two, answered), scoreAnswer(two, answered)]);
+    expect(a).toEqual(again);
+    expect(b).toEqual(again);
+    expect((await scored(answered)).score).toEqual(again.score);
+  });
+
+  it("owes nothing to an empty context", async () => {
+    const { score } = await scored({ ...answered, passages: [] });
+    expect(score.influencesWad).toEqual([]);
+    expect(score.dataShareWad).toBe(0n);
+    expect(score.valueFullWad).toBe(score.valueEmptyWad);
+  });
+
+  it("refuses tokens that spell another text, that are none, or that the model does not have", async () => {
+    const codeOf = async (change: Partial<Answered>) => {
+      const result = await scoreAnswer(pool, { ...answered, ...change });
+      return result.ok ? "ok" : `${result.code} ${result.retryable}`;
+    };
+    expect(await codeOf({ answer: "something else" })).toBe("answer_mismatch false");
+    expect(await codeOf({ answerTokenIds: [] })).toBe("tokens_missing false");
+    expect(await codeOf({ answerTokenIds: [4_000_000_000] })).toBe("request-invalid false");
+    expect(await codeOf({ answerTokenIds: new Array(5_000).fill(7) })).toBe("context-exceeded false");
+  });
+});
+
+async function scored(given: Answered) {
+  const result = await scoreAnswer(pool, given);
+  if (!result.ok) throw new Error(result.reason);
+  return result;
+}
