@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
-import { dirname, join } from "node:path";
+import { createRequire } from "node:module";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const rootDir = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -14,12 +15,15 @@ export type Finished = { status: number; stdout: string; stderr: string };
  * inside it; the configuration travels by environment, since forge 1.7.1 finds no sources with --config-path.
  */
 export function forge(args: string[]): Promise<Finished> {
-  const command = [
-    "FOUNDRY_CONFIG=contracts/foundry.toml",
-    join(rootDir, "node_modules/.bin/forge"),
-    ...args,
-  ];
-  return run("env", command);
+  return run("env", ["FOUNDRY_CONFIG=contracts/foundry.toml", forgeBinary(), ...args]);
+}
+
+/** The npm package's own command is a wrapper that exits with 0 when forge fails; this is what it runs. */
+function forgeBinary(): string {
+  const arch = process.arch === "x64" ? "amd64" : process.arch;
+  const suffix = process.platform === "win32" ? ".exe" : "";
+  const require = createRequire(import.meta.url);
+  return require.resolve(`@foundry-rs/forge-${process.platform}-${arch}/bin/forge${suffix}`);
 }
 
 /** @returns whatever the exit status is; rejects only where the command could not be started or was killed. */

@@ -233,45 +233,67 @@ async function leaveTheChannel({ send, pass, client, deployment }: Chain): Promi
 }
 
 /** Epoch 1: rejected by ruling, wrongly disputed, final, claimed. Epoch 2: rejected by silence, open again. */
-async function closeEpochs({ send, pass, client, deployment }: Chain): Promise<void> {
-  await send(holder, "rewardDistributor", "fund", [1_000n]);
+async function closeEpochs(chain: Chain): Promise<void> {
+  const { send, pass, deployment } = chain;
   const { challengeWindowSeconds, arbitrationTimeoutSeconds } = deployment.config;
-  const rows = [contributor, validator, claimer].map((who) => [
-    deployment.chainId,
-    deployment.contracts.rewardDistributor,
-    devAccount(who).address,
-    `${100 * who}`,
-  ]);
-  const tree = StandardMerkleTree.of(rows, ["uint256", "address", "address", "uint256"]);
-  const propose = async (epoch: bigint, fromBlock: bigint) => {
-    const toBlock = (await client.getBlockNumber()) - 1n;
-    const header = {
-      rewardRoot: tree.root as Hex,
-      attributionRoot: keccak256(toHex("attribution")),
-      receiptsAccumulator: keccak256(toHex("accumulator")),
-      rootTotal: 900n,
-      fromBlock,
-      toBlock,
-      methodHash: keccak256(toHex("method")),
-      contentHash: keccak256(toHex("content")),
-      daRef: keccak256("0xce"),
-    };
-    await send(poster, "attributionLedger", "propose", [epoch, header, "0xce"]);
-    return toBlock;
-  };
-  await propose(1n, 0n);
+  await send(holder, "rewardDistributor", "fund", [1_000n]);
+  const tree = rewardTree(deployment);
+  await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
   await send(disputer, "attributionLedger", "dispute", [1n, 1, "0xbad0"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, true]);
-  const settledTo = await propose(1n, 0n);
+  const settledTo = await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
   await send(disputer, "attributionLedger", "dispute", [1n, 2, "0x"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, false]);
   await pass(challengeWindowSeconds);
   await send(holder, "attributionLedger", "finalize", [1n]);
   await send(disputer, "attributionLedger", "withdrawBond", []);
+  await claimAll(chain, tree);
+  await propose(chain, tree, { epoch: 2n, fromBlock: settledTo });
+  await send(disputer, "attributionLedger", "dispute", [2n, 3, "0xff"]);
+  await pass(arbitrationTimeoutSeconds);
+  await send(holder, "attributionLedger", "rejectUnresolved", [2n]);
+  await propose(chain, tree, { epoch: 2n, fromBlock: settledTo });
+}
 
-  const items = rows.map((row, index) => ({
-    account: row[2] as Address,
-    cumulative: BigInt(row[3] as string),
+type RewardTree = ReturnType<typeof rewardTree>;
+
+function rewardTree({ chainId, contracts }: TestDeployment) {
+  const rows = [contributor, validator, claimer].map((who) => [
+    chainId,
+    contracts.rewardDistributor,
+    devAccount(who).address,
+    `${100 * who}`,
+  ]);
+  return StandardMerkleTree.of(rows, ["uint256", "address", "address", "uint256"]);
+}
+
+/** @returns the epoch's toBlock. */
+async function propose(
+  { send, client }: Chain,
+  tree: RewardTree,
+  { epoch, fromBlock }: { epoch: bigint; fromBlock: bigint },
+): Promise<bigint> {
+  const toBlock = (await client.getBlockNumber()) - 1n;
+  const header = {
+    rewardRoot: tree.root as Hex,
+    attributionRoot: keccak256(toHex("attribution")),
+    receiptsAccumulator: keccak256(toHex("accumulator")),
+    rootTotal: 900n,
+    fromBlock,
+    toBlock,
+    methodHash: keccak256(toHex("method")),
+    contentHash: keccak256(toHex("content")),
+    daRef: keccak256("0xce"),
+  };
+  await send(poster, "attributionLedger", "propose", [epoch, header, "0xce"]);
+  return toBlock;
+}
+
+/** By anyone, by a claimer to elsewhere, and many at once of which one was paid before. */
+async function claimAll({ send }: Chain, tree: RewardTree): Promise<void> {
+  const items = [...tree.entries()].map(([index, [, , account, cumulative]]) => ({
+    account: account as Address,
+    cumulative: BigInt(cumulative as string),
     proof: tree.getProof(index) as Hex[],
   }));
   const [first, second, third] = items as [(typeof items)[0], (typeof items)[0], (typeof items)[0]];
@@ -285,10 +307,4 @@ async function closeEpochs({ send, pass, client, deployment }: Chain): Promise<v
     second.proof,
   ]);
   await send(holder, "rewardDistributor", "claimMany", [[first, third]]);
-
-  await propose(2n, settledTo);
-  await send(disputer, "attributionLedger", "dispute", [2n, 3, "0xff"]);
-  await pass(arbitrationTimeoutSeconds);
-  await send(holder, "attributionLedger", "rejectUnresolved", [2n]);
-  await propose(2n, settledTo);
 }

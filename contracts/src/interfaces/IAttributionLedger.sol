@@ -49,6 +49,7 @@ interface IAttributionLedger {
     /// @notice Dispute within the window with an equal bond.
     function dispute(uint64 epoch, uint8 reason, bytes calldata evidence) external;
     /// @notice Arbiter only: upheld means the dispute is right. Half of the loser's bond to the winner, half burned.
+    /// Not upheld: the epoch is Proposed again with a whole new window, challengeEnd = block.timestamp + challengeWindowSeconds.
     function resolveDispute(uint64 epoch, bool upheld) external;
     /// @notice After `arbitrationTimeoutSeconds` without a ruling the dispute stands (safety first), anyone may call.
     function rejectUnresolved(uint64 epoch) external;
