@@ -37,7 +37,7 @@ async function main(config: Config, signal: AbortSignal): Promise<number> {
     poster: await openPoster(config, BigInt(deployment.chainId), resources),
   };
   console.log(`ready ${context.poster === null ? "to follow" : "to propose"}`);
-  return work(context, metrics, config.pollMs, signal);
+  return await work(context, metrics, config.pollMs, signal);
 }
 
 async function openPoster(

@@ -44,24 +44,18 @@ export async function bringUp(options: Options): Promise<Running> {
   await checkPorts(config, ports);
   const stack = await resolveStack(config, folder, ports, pace);
   checkData(stack);
-  const supervisor = new Supervisor(processesPath, log);
+  await using resources = new AsyncDisposableStack();
+  const supervisor = resources.use(new Supervisor(processesPath, log));
   onSupervisor(supervisor);
-  try {
-    await startDatabase(stack, supervisor);
-    const saving = await startChain(stack, supervisor, options);
-    if (config.disperserUrl === undefined) await supervisor.start(disperserService(stack));
-    await migrate(stack.databaseUrl);
-    for (const service of stageServices(stack)) await supervisor.start(service);
-    return { stack, supervisor, [Symbol.asyncDispose]: () => stop(supervisor, saving) };
-  } catch (error) {
-    await supervisor.stop();
-    throw error;
-  }
-}
-
-async function stop(supervisor: Supervisor, saving: Disposable): Promise<void> {
-  saving[Symbol.dispose]();
-  await supervisor.stop();
+  await startDatabase(stack, supervisor);
+  resources.use(await startChain(stack, supervisor, options));
+  if (config.disperserUrl === undefined) await supervisor.start(disperserService(stack));
+  await migrate(stack.databaseUrl);
+  const [indexer, ...others] = stageServices(stack);
+  await supervisor.start(indexer!); // The others read its tables; among themselves they wait for nobody.
+  await Promise.all(others.map((service) => supervisor.start(service)));
+  const running = resources.move();
+  return { stack, supervisor, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
 async function checkPorts(config: Config, ports: Ports): Promise<void> {

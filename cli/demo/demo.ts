@@ -1,0 +1,115 @@
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { readConfig, root } from "../config.ts";
+import { fileLog, type Log, terminalLog } from "../up/log.ts";
+import { removePostgres } from "../up/postgres.ts";
+import { endLeftovers } from "../up/processes.ts";
+import { stopOnSignal } from "../up/up.ts";
+import { readFolderDocuments, readPackageDocuments, type Submission } from "./documents.ts";
+import { runJob } from "./job.ts";
+import { createProgress } from "./progress.ts";
+
+/** What a demo is about. Kept in its folder: another plan starts afresh. */
+export type Plan = { seed: number; questionCount: number; datanetFolder: string | null };
+
+const help = `npm run demo [-- options]
+  The whole job, once: contribute, vote, ask, attribute, settle, claim, verify. An unfinished demo is resumed.
+  --json              end with one JSON line
+  --fresh             forget an unfinished demo
+  --seed <n>          which questions are asked (default 7)
+  --questions <n>     how many, a multiple of 16 of at least 32 (default 32)
+  --datanet <folder>  Markdown with \`author:\` front matter instead of the installed packages' documentation
+  --verbose           show the log of every process (otherwise in .tributary/demo/demo.log)`;
+
+const options = {
+  json: { type: "boolean", default: false },
+  fresh: { type: "boolean", default: false },
+  verbose: { type: "boolean", default: false },
+  help: { type: "boolean", default: false },
+  seed: { type: "string", default: "7" },
+  questions: { type: "string", default: "32" },
+  datanet: { type: "string" },
+} as const;
+
+/** Runs or resumes the demo. @returns 0 if everything was conserved and verified, 1 if not. */
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseArgs({ args, options });
+  const plan = readPlan(values);
+  if (values.help || !plan) {
+    console.log(help);
+    return values.help ? 0 : 2;
+  }
+  const config = readConfig();
+  const folder = join(config.folder, "demo");
+  await prepareFolder(folder, plan, values.fresh);
+  const log: Log = values.verbose ? terminalLog() : fileLog(join(folder, "demo.log"));
+  const stopping = stopOnSignal();
+  const progress = createProgress((line) => console.log(line));
+  const { onSupervisor } = stopping;
+  const job = runJob({
+    config,
+    folder,
+    plan,
+    submissions: readSubmissions(plan),
+    log,
+    progress,
+    onSupervisor,
+    command: runCommand,
+  });
+  const ended = await Promise.race([job, stopping.signalled]);
+  if (ended === undefined) {
+    await job.catch(() => undefined); // Cut short by Ctrl-C: it fails at whatever hop it was; what it started is stopped.
+    console.log("stopped; the next `npm run demo` goes on from here");
+    return 130;
+  }
+  writeFileSync(join(folder, "finished"), "");
+  console.log(ended.report);
+  if (values.json) console.log(ended.json);
+  return ended.isGood ? 0 : 1;
+}
+
+function readPlan(values: { seed: string; questions: string; datanet?: string | undefined }): Plan | null {
+  const [seed, questionCount] = [Number(values.seed), Number(values.questions)];
+  if (!Number.isSafeInteger(seed) || questionCount % 16 !== 0 || questionCount < 32) return null;
+  return { seed, questionCount, datanetFolder: values.datanet ?? null };
+}
+
+function readSubmissions({ datanetFolder }: Plan): Submission[] {
+  return datanetFolder === null
+    ? readPackageDocuments(join(root, "node_modules"))
+    : readFolderDocuments(datanetFolder);
+}
+
+/** Keeps the folder of an unfinished demo with the same plan; otherwise empties it. */
+async function prepareFolder(folder: string, plan: Plan, isFresh: boolean): Promise<void> {
+  const planPath = join(folder, "plan.json");
+  const text = JSON.stringify(plan);
+  const isSame = existsSync(planPath) && readFileSync(planPath, "utf8") === text;
+  if (existsSync(folder) && (isFresh || !isSame || existsSync(join(folder, "finished")))) {
+    await endLeftovers(join(folder, "processes.json"));
+    removePostgres(folder);
+    rmSync(folder, { recursive: true });
+  }
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(planPath, text);
+}
+
+/** Runs another command of the terminal in its own process, with the demo's addresses. @returns its exit code and output. */
+async function runCommand(
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<{ code: number; output: string }> {
+  const child = spawn(process.execPath, [join(root, "cli/main.ts"), ...args], {
+    env,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => (output += text));
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (code) => resolve({ code: code ?? 1, output }));
+  });
+}

@@ -1,0 +1,276 @@
+import type { Sql } from "postgres";
+import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
+import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
+import { openDatabase } from "#schema/database";
+import { invariant, PipelineError } from "#schema/errors";
+import { claimAll } from "../bot.ts";
+import { type Chain, openChain } from "../chain/transactions.ts";
+import type { Config, Ports } from "../config.ts";
+import { bringUp, type Running } from "../up/bring-up.ts";
+import type { Log } from "../up/log.ts";
+import { freePort } from "../up/ports.ts";
+import { accountOf, type Pace, type Stack } from "../up/stack.ts";
+import type { Supervisor } from "../up/supervisor.ts";
+import { ask, countAnswers, openChannels } from "./ask.ts";
+import {
+  contribute,
+  isAcceptable,
+  type OnChain,
+  prepare,
+  readState,
+  retract,
+  voteAndResolve,
+} from "./contribute.ts";
+import type { Plan } from "./demo.ts";
+import type { Submission } from "./documents.ts";
+import { type Progress, waitUntil } from "./progress.ts";
+import { deriveQuestions, type Question } from "./questions.ts";
+import { readContributors, readOutcome, renderReport } from "./report.ts";
+
+type Options = {
+  config: Config;
+  folder: string;
+  plan: Plan;
+  submissions: Submission[];
+  log: Log;
+  progress: Progress;
+  onSupervisor: (supervisor: Supervisor) => void;
+  command: (
+    args: readonly string[],
+    env: Record<string, string>,
+  ) => Promise<{ code: number; output: string }>;
+};
+
+export type Ended = { isGood: boolean; report: string; json: string };
+
+const batchReceipts = 4;
+const epochBatches = 4;
+const epochQuestions = batchReceipts * epochBatches;
+/** Unix second from which the demo's answers are stamped, one more for each: receipts are the same in every run. */
+const clockBaseSeconds = 1_767_225_600;
+
+const pace: Pace = {
+  blockSeconds: 0.25,
+  saveMs: 2_000,
+  stepMs: 50,
+  durability: "process",
+  challengeWindowSeconds: 3,
+  batchReceipts,
+  batchAgeMsMax: 0,
+  epochBatches,
+  epochAgeMsMax: 2 ** 31,
+  clock: `fixed:${clockBaseSeconds}`,
+};
+
+/** Longest waits for what other processes do, in ms. Generous: a killed process and a busy machine fit in. */
+const chunksMsMax = 300_000;
+const epochMsMax = 600_000;
+
+type Job = Options & { stack: Stack; chain: Chain; sql: Sql; submitted: OnChain[]; questions: Question[] };
+
+/**
+ * The main job. Every hop first looks at what the chain and the database say is done, so that a second run after a
+ * kill goes on where the first ended. @throws HopFailedError naming the hop.
+ */
+export async function runJob(options: Options): Promise<Ended> {
+  const { progress, submissions } = options;
+  const datanetNames = [...new Set(submissions.map(({ datanet }) => datanet))].sort();
+  await using running = await progress.hop("start", (say) => start(options, datanetNames, say));
+  const { stack } = running;
+  await using database = openDatabase({ url: stack.databaseUrl, applicationName: "demo" });
+  const chain = openChain(stack.rpcUrl, stack.addressesFile);
+  const prepared = prepare(submissions, datanetNames);
+  const submitted = await progress.hop("contribute", async (say) => {
+    const found = await contribute(chain, stack, prepared);
+    say(
+      `${submissions.flatMap(({ documents }) => documents).length} documents of ${new Set(submissions.map(({ contributor }) => contributor)).size} contributors in ${found.length} contributions to ${datanetNames.length} Datanets`,
+    );
+    return found;
+  });
+  const questions = deriveQuestions(passagesOf(submitted), options.plan.questionCount, options.plan.seed);
+  const job: Job = { ...options, stack, chain, sql: database.sql, submitted, questions };
+  const work = async (): Promise<Ended> => {
+    await progress.hop("vote", (say) => vote(job, say));
+    await progress.hop("pay in", (say) => payIn(job, say));
+    await progress.hop("index", (say) => awaitChunks(job, expectedChunks(submitted, 0n), say));
+    for (let epoch = 1; epoch * epochQuestions <= questions.length; epoch++) {
+      await progress.hop(`ask, round ${epoch}`, (say) => askRound(job, epoch, say));
+      await progress.hop(`settle ${epoch}`, (say) => awaitEpoch(job, epoch, say));
+    }
+    await progress.hop("claim", (say) => claim(job, say));
+    await progress.hop("verify", (say) => verify(job, say));
+    return conclude(job);
+  };
+  return Promise.race([work(), running.supervisor.failed]);
+}
+
+async function start(
+  options: Options,
+  datanetNames: string[],
+  say: (text: string) => void,
+): Promise<Running> {
+  const { config, folder, log, onSupervisor } = options;
+  const names = Object.keys(config.ports) as (keyof Ports)[];
+  const entries: [keyof Ports, number][] = [];
+  for (const name of names) entries.push([name, await freePort()]);
+  const ports = Object.fromEntries(entries) as Ports;
+  const running = await bringUp({ config, folder, ports, pace, datanetNames, log, onSupervisor });
+  say("database, chain, contracts, disperser, indexer, engine, serving, settlement, API");
+  return running;
+}
+
+async function vote({ chain, submitted }: Job, say: (text: string) => void): Promise<void> {
+  await voteAndResolve(chain, submitted);
+  const states = await Promise.all(submitted.map(({ batchId }) => readState(chain, batchId)));
+  const count = (...wanted: number[]) => states.filter((state) => wanted.includes(state)).length;
+  say(`${count(2, 5)} accepted, ${count(3)} rejected`);
+}
+
+async function payIn({ chain, stack, questions }: Job, say: (text: string) => void): Promise<void> {
+  await openChannels(chain, stack, questions.length);
+  say("one channel per payer");
+}
+
+/** Waits until the node can retrieve exactly the chunks of what is accepted and not retracted. */
+async function awaitChunks({ stack }: Job, expected: number, say: (text: string) => void): Promise<void> {
+  await waitUntil(`${expected} chunks to be retrievable`, chunksMsMax, async () => {
+    const response = await fetch(`http://127.0.0.1:${stack.ports.serving}/health`);
+    const { chunks } = (await response.json()) as { chunks?: number };
+    return { isDone: chunks === expected, seen: `${chunks} chunks` };
+  });
+  say(`${expected} chunks final, fetched from DA and retrievable`);
+}
+
+function expectedChunks(submitted: readonly OnChain[], retractedId: bigint): number {
+  return submitted
+    .filter((one) => isAcceptable(one) && one.batchId !== retractedId)
+    .reduce((sum, { chunks }) => sum + chunks.length, 0);
+}
+
+/**
+ * Asks one epoch's questions. In the second, before the last batch, the contribution first cited in it is retracted:
+ * its part of the answers it moved in that epoch is withheld and carried.
+ */
+async function askRound(job: Job, epoch: number, say: (text: string) => void): Promise<void> {
+  const { chain, stack, sql, questions } = job;
+  const [from, to] = [(epoch - 1) * epochQuestions, epoch * epochQuestions];
+  const lastBatch = to - batchReceipts;
+  const ended = await countAnswers(sql);
+  if (epoch === 2 && ended <= lastBatch) {
+    await ask(chain, stack, questions, { from: Math.max(from, ended), to: lastBatch });
+    const retractedId = await retractCited(job, from);
+    await awaitChunks(job, expectedChunks(job.submitted, retractedId), () => undefined);
+  }
+  await ask(chain, stack, questions, { from: Math.max(from, await countAnswers(sql)), to });
+  say(`${to - from} questions answered, paid and signed for`);
+}
+
+/** Retracts the first contribution cited from answer `from` on. @returns its id. */
+async function retractCited({ chain, sql, submitted }: Job, from: number): Promise<bigint> {
+  const rows = await sql`
+    select response->'citations'->0->>'contribution_id' as id from serving.answer order by sequence offset ${from}`;
+  const id = rows.map((row) => row.id as string | null).find((cited) => cited !== null);
+  const one = submitted.find(({ batchId }) => batchId.toString() === id) ?? submitted.find(isAcceptable);
+  invariant(one, "something was accepted");
+  await retract(chain, one);
+  return one.batchId;
+}
+
+/** Waits until the epoch's root is active on chain and the API's rows say so too. */
+async function awaitEpoch({ chain, sql }: Job, epoch: number, say: (text: string) => void): Promise<void> {
+  await waitUntil(`epoch ${epoch} to be final`, epochMsMax, async () => {
+    const count = await chain.client.readContract({
+      address: chain.deployment.contracts.attributionLedger,
+      abi: attributionLedgerAbi,
+      functionName: "epochCount",
+    });
+    const [row] = await sql`select count(*)::int as count from onchain.epoch where status = 4`;
+    const [scored] = await sql`select count(*)::int as count from engine.score`;
+    return {
+      isDone: Number(count) >= epoch && (row!.count as number) >= epoch,
+      seen: `${count} epochs final, ${scored!.count} receipts scored`,
+    };
+  });
+  const [run] =
+    await sql`select root_total_wei::text as total from settlement.epoch_run where epoch_id = ${epoch}`;
+  say(
+    `receipts scored, root ${run ? `of ${run.total as string} wei ` : ""}proposed, challenge window over, active`,
+  );
+}
+
+async function claim({ chain, stack }: Job, say: (text: string) => void): Promise<void> {
+  const distributor = {
+    address: chain.deployment.contracts.rewardDistributor,
+    abi: rewardDistributorAbi,
+  } as const;
+  const apiUrl = `http://127.0.0.1:${stack.ports.api}/graphql`;
+  let [accounts, transactions] = [0, 0];
+  await waitUntil("everything to be claimed", chunksMsMax, async () => {
+    const claimed = await claimAll(chain, apiUrl, accountOf("bot"));
+    accounts += claimed.accounts;
+    transactions += claimed.transactions.length;
+    const [paid, owed] = await Promise.all([
+      chain.client.readContract({ ...distributor, functionName: "totalClaimed" }),
+      chain.client.readContract({ ...distributor, functionName: "rootTotal" }),
+    ]);
+    return { isDone: paid === owed, seen: `${paid} of ${owed} wei claimed` };
+  });
+  say(`${accounts} accounts paid in ${transactions} transactions`);
+}
+
+/** Every claim transaction, recomputed by the command an outsider would use; one of them told hop by hop. */
+async function verify(job: Job, say: (text: string) => void): Promise<void> {
+  const { chain, stack, command, config, log } = job;
+  const claims = await chain.client.getContractEvents({
+    address: chain.deployment.contracts.rewardDistributor,
+    abi: rewardDistributorAbi,
+    eventName: "Claimed",
+    fromBlock: 0n,
+  });
+  const transactions = [...new Set(claims.map(({ transactionHash }) => transactionHash))];
+  const env = {
+    ...config.inherited,
+    TRIBUTARY_FOLDER: stack.folder,
+    DATABASE_URL: stack.databaseUrl,
+    RPC_URL: stack.rpcUrl,
+    ADDRESSES_FILE: stack.addressesFile,
+    DISPERSER_URL: stack.disperserUrl,
+    SRS_FOLDER: stack.srsFolder,
+    API_PORT: String(stack.ports.api),
+  };
+  const runs: string[][] = [["trace", transactions[0]!], ...transactions.map((hash) => ["verify", hash])];
+  for (const args of runs) {
+    const { code, output } = await command(args, env);
+    for (const line of output.split("\n")) if (line !== "") log(args[0]!, line);
+    if (code !== 0) throw new CommandFailedError(args, code, output);
+  }
+  say(`${claims.length} payouts in ${transactions.length} transactions recomputed from chain and DA`);
+}
+
+async function conclude({ chain, sql, submitted, progress }: Job): Promise<Ended> {
+  const outcome = await readOutcome(chain, sql);
+  const verdict = "valid"; // The hop before this one throws otherwise.
+  const report = renderReport(outcome, await readContributors(sql, submitted), verdict);
+  const json = JSON.stringify({ ...outcome, verdict, timingsMs: progress.timings }, (_, value) =>
+    typeof value === "bigint" ? value.toString() : value,
+  );
+  return { isGood: outcome.conserved && outcome.claimedWei === outcome.leavesWei, report, json };
+}
+
+function passagesOf(submitted: readonly OnChain[]) {
+  return submitted
+    .filter(isAcceptable)
+    .flatMap(({ contributor, documents }) =>
+      documents.flatMap(({ source, chunks }) => chunks.map((text) => ({ source, text, contributor }))),
+    );
+}
+
+export class CommandFailedError extends PipelineError {
+  override readonly name = "CommandFailedError";
+  constructor(args: readonly string[], code: number, output: string) {
+    super(`\`${args.join(" ")}\` ended with ${code}: ${output.trim().split("\n").slice(-5).join(" / ")}`, {
+      code: "command_failed",
+      retryable: false,
+    });
+  }
+}
