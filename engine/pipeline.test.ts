@@ -1,84 +1,298 @@
-import { count } from "drizzle-orm";
+import { count, eq } from "drizzle-orm";
+import { PgBoss } from "pg-boss";
+import { bytesToHex, type Hex, keccak256, toHex } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { candidate, chunk, influence, receipt, refusal, score } from "#schema/offchain/index";
+import { DisperserClient } from "#eigenda/index";
+import { candidate, chunk, influence, payload, receipt, refusal, score } from "#schema/offchain/index";
 import { until } from "#schema/testing/stack";
+import * as contribution from "#settlement/blob/contribution";
+import * as payloads from "#settlement/blob/payload";
+import * as receiptsCodec from "#settlement/blob/receipts";
+import { contributor } from "../indexer/test/life.ts";
+import * as voucher from "../serving/payment/voucher.ts";
+import { createIssuer } from "../serving/receipt.ts";
+import { createHubClient } from "../serving/settler/hub-client.ts";
 import {
   ask,
+  contribute,
+  eigendaKey,
   feeWei,
   finalise,
+  nodeKey,
+  openChannel,
   openPipeline,
   type Pipeline,
   type Running,
+  signVoucher,
   startEngine,
   startNode,
+  submitContribution,
   texts,
 } from "./testing/pipeline.ts";
 
 let pipeline: Pipeline;
 let engine: Running;
-let node: Running;
 
 beforeAll(async () => {
   pipeline = await openPipeline();
   engine = await startEngine(pipeline);
-  node = await startNode(pipeline);
-}, 180_000);
+});
 
 afterAll(async () => {
-  await node?.[Symbol.asyncDispose]();
   await engine?.[Symbol.asyncDispose]();
   await pipeline?.[Symbol.asyncDispose]();
 });
 
-describe("one question all the way to its scores", () => {
-  it("answers, settles, fetches and scores", async () => {
-    const { db } = pipeline.world.database;
-    await until("the node has its chunks", async () => {
-      const health = await fetch(`${node.url}/health`);
-      return health.ok && ((await health.json()) as { chunks: number }).chunks === texts.length;
-    });
-    const first = await ask(pipeline, node.url, {
-      channelId: pipeline.channelId,
-      maxWei: feeWei,
-      question: "What burns green while the channel is open?",
-    });
-    const completion = await first.json();
-    console.log(JSON.stringify(completion, null, 1));
-    expect(first.status).toBe(200);
-    const second = await ask(pipeline, node.url, {
-      channelId: pipeline.channelId,
-      maxWei: 2n * feeWei,
-      question: "Where is salt stored in the stone barn?",
-    });
-    expect(second.status).toBe(200);
-    await until(
-      "the batch is on chain",
-      async () => (await pipeline.sender.read<bigint>("settlementHub", "batchCount")) === 1n,
-      60_000,
-    ).catch((e) => {
-      console.log(node.log.join("\n"));
-      throw e;
-    });
+describe("the engine", () => {
+  it("turns an accepted contribution into its chunks", async () => {
+    await until("the chunks are there", async () => (await rowsOf(chunk)) === texts.length);
+    const rows = await database().select().from(chunk).orderBy(chunk.index);
+    expect(rows.map(({ text }) => text)).toEqual(texts);
+    for (const row of rows) {
+      const { contributionId: contributionBatchId, index, text } = row;
+      const textHash = contribution.textHash(text);
+      expect(row.id).toBe(contribution.chunkId({ contributionBatchId, index, textHash }));
+    }
+  });
+
+  it("scores every receipt of a settled batch, and sums add up", async () => {
+    await using node = await startNode(pipeline);
+    await until("the node retrieves", async () => (await healthOf(node)).chunks === texts.length);
+    for (const [i, question] of ["What does the harbour master keep?", "Where is salt stored?"].entries()) {
+      const response = await ask(pipeline, node.url, {
+        channelId: pipeline.channelId,
+        maxWei: BigInt(i + 1) * feeWei,
+        question,
+      });
+      expect(response.status).toBe(200);
+    }
+    await until("the batch is on chain", async () => (await batchCount()) === 1n);
+    await finalise(pipeline.world);
+    await until("both receipts are scored", async () => (await rowsOf(score)) === 2);
+    const batchShare = (feeWei * 2n * 7_500n) / 10_000n;
+    const receipts = await database().select().from(receipt).orderBy(receipt.index);
+    expect(receipts.reduce((sum, { poolWei }) => sum + poolWei, 0n)).toBe(batchShare);
+    for (const { digest } of receipts) {
+      const [scored] = await database().select().from(score).where(eq(score.receiptDigest, digest));
+      const influences = await database().select().from(influence).where(eq(influence.receiptDigest, digest));
+      expect(influences).toHaveLength(4);
+      const sum = influences.reduce((total, { scoreWad }) => total + scoreWad, 0n);
+      expect(sum).toBe(scored!.valueFullWad - scored!.valueEmptyWad);
+    }
+  });
+
+  it("changes nothing when every job is done again", async () => {
+    const before = await snapshot();
+    await using boss = await openBoss();
+    const jobs = await database().execute<{ name: string; id: string; data: object }>(
+      "select name, id, data from pgboss.job where state = 'completed'",
+    );
+    expect(jobs.length).toBeGreaterThanOrEqual(4);
+    for (const { name, data } of jobs) await boss.boss.send(name, data);
+    await until("the queues are empty", async () => (await openJobs()) === 0);
+    expect(await snapshot()).toEqual(before);
+  });
+
+  it("takes up a job that a dead engine left behind", async () => {
+    await engine[Symbol.asyncDispose]();
+    const [{ digest } = { digest: "0x" as Hex }] = await database()
+      .select({ digest: receipt.digest })
+      .from(receipt)
+      .limit(1);
+    const before = await snapshot();
+    await database().delete(influence).where(eq(influence.receiptDigest, digest));
+    await database().delete(score).where(eq(score.receiptDigest, digest));
+    await using boss = await openBoss();
+    await boss.boss.send("score-receipt", { eventId: "0", receiptDigest: digest, index: 0 });
+    expect(await boss.boss.fetch("score-receipt")).toHaveLength(1);
+    engine = await startEngine(pipeline);
+    await until("the receipt is scored again", async () => (await rowsOf(score)) === 2);
+    expect(await snapshot()).toEqual(before);
+  });
+
+  it("refuses what does not match the chain, each with its reason, and goes on", async () => {
+    const { sender } = pipeline;
+    const chunks = [{ source: "a.md", text: "one chunk" }];
+    const bytes = contribution.encode({ license: "MIT", chunks });
+    const good = {
+      dataRoot: contribution.dataRoot(chunks),
+      items: 1,
+      contentHash: payloads.contentHash(bytes),
+      daCommitment: await disperse(bytes),
+    };
+    const nul = contribution.encode({ license: "MIT", chunks: [{ source: "a\0.md", text: "one chunk" }] });
+    const wrong: Record<string, typeof good> = {
+      content_hash: { ...good, contentHash: keccak256("0x01") },
+      da_certificate: { ...good, daCommitment: "0xda" },
+      root_mismatch: { ...good, dataRoot: keccak256("0x02") },
+      totals_mismatch: { ...good, items: 2 },
+    };
+    const expected = new Map<string, string>();
+    for (const [code, given] of Object.entries(wrong)) {
+      expected.set(`contribution:${await submitContribution(sender, contributor, given)}`, code);
+    }
+    const nulRoot = contribution.dataRoot([{ source: "a\0.md", text: "one chunk" }]);
+    const withNul = {
+      ...good,
+      dataRoot: nulRoot,
+      contentHash: payloads.contentHash(nul),
+      daCommitment: await disperse(nul),
+    };
+    expected.set(
+      `contribution:${await submitContribution(sender, contributor, withNul)}`,
+      "malformed_payload",
+    );
+    const fine = await submitContribution(sender, contributor, good);
+    await finalise(pipeline.world);
+    await until("the good one is there", async () => (await rowsOf(chunk)) === texts.length + 1);
+    await until("the others are refused", async () => (await rowsOf(refusal)) === expected.size);
+    const refusals = await database().select().from(refusal);
+    expect(new Map(refusals.map(({ subject, code }) => [subject, code]))).toEqual(expected);
+    const stored = await database().select().from(chunk).where(eq(chunk.contributionId, fine));
+    expect(stored).toHaveLength(1);
+  });
+
+  it("refuses a blob with one flipped bit", async () => {
+    const id = await contribute(pipeline, contributor, ["This blob will be corrupted on its way."]);
+    pipeline.disperser.faults.add("corrupt");
+    try {
+      await finalise(pipeline.world);
+      await until("it is refused", async () => (await refusalOf(`contribution:${id}`)) === "da_mismatch");
+    } finally {
+      pipeline.disperser.faults.delete("corrupt");
+    }
+    expect(await database().select().from(chunk).where(eq(chunk.contributionId, id))).toEqual([]);
+  });
+
+  it("refuses a settled batch with a bad receipt, and one that names an unknown chunk", async () => {
+    const channelId = await openChannel(pipeline, 2);
+    const unsigned = await submitReceipts(channelId, 1n, { signature: `0x${"11".repeat(64)}1b` });
+    const stray = await submitReceipts(channelId, 2n, { chunkId: keccak256(toHex("no chunk")) });
     await finalise(pipeline.world);
     await until(
-      "both receipts are scored",
-      async () => {
-        const [row] = await db.select({ scores: count() }).from(score);
-        return row?.scores === 2;
-      },
-      60_000,
-    ).catch(async (e) => {
-      console.log(engine.log.join("\n"), await db.select().from(refusal));
-      throw e;
-    });
-    console.log(
-      await db.select().from(score),
-      await db.select().from(influence),
-      await db.select().from(receipt),
-      (await db.select().from(candidate)).length,
-      (await db.select().from(chunk)).length,
-      node.log,
-      engine.log,
+      "both are refused",
+      async () =>
+        (await refusalOf(`batch:${stray}`)) !== undefined &&
+        (await refusalOf(`batch:${unsigned}`)) !== undefined,
     );
+    expect(await refusalOf(`batch:${unsigned}`)).toBe("wrong_signature");
+    expect(await refusalOf(`batch:${stray}`)).toBe("unknown_chunk");
+    expect(await database().select().from(receipt).where(eq(receipt.batchId, stray))).toEqual([]);
+    const health = await fetch(`${engine.url}/health`);
+    expect(await health.json()).toMatchObject({ status: "ok" });
+    expect(await (await fetch(`${engine.url}/metrics`)).text()).toContain("tributary_engine_jobs_total");
   });
 });
+
+function database() {
+  return pipeline.world.database.db;
+}
+
+async function rowsOf(table: typeof chunk | typeof score | typeof refusal): Promise<number> {
+  const [row] = await database().select({ rows: count() }).from(table);
+  return row?.rows ?? 0;
+}
+
+/** Everything the engine wrote but refusals, in a fixed order. */
+async function snapshot() {
+  const db = database();
+  return {
+    chunks: await db.select().from(chunk).orderBy(chunk.id),
+    payloads: await db.select().from(payload).orderBy(payload.contentHash),
+    receipts: await db.select().from(receipt).orderBy(receipt.digest),
+    candidates: await db.select().from(candidate).orderBy(candidate.receiptDigest, candidate.rank),
+    scores: await db.select().from(score).orderBy(score.receiptDigest),
+    influences: await db.select().from(influence).orderBy(influence.receiptDigest, influence.chunkId),
+  };
+}
+
+async function refusalOf(subject: string): Promise<string | undefined> {
+  const [row] = await database().select().from(refusal).where(eq(refusal.subject, subject));
+  return row?.code;
+}
+
+async function openJobs(): Promise<number> {
+  const [row] = await database().execute<{ open: number }>(
+    "select count(*)::int as open from pgboss.job where state in ('created', 'retry', 'active')",
+  );
+  return row?.open ?? 0;
+}
+
+async function openBoss(): Promise<AsyncDisposable & { boss: PgBoss }> {
+  const boss = new PgBoss({
+    connectionString: pipeline.world.url,
+    schema: "pgboss",
+    supervise: false,
+    schedule: false,
+  });
+  await boss.start();
+  return { boss, [Symbol.asyncDispose]: () => boss.stop({ graceful: false }) };
+}
+
+async function healthOf(node: Running): Promise<{ chunks?: number }> {
+  return (await (await fetch(`${node.url}/health`)).json()) as { chunks?: number };
+}
+
+function batchCount(): Promise<bigint> {
+  return pipeline.sender.read<bigint>("settlementHub", "batchCount");
+}
+
+async function disperse(bytes: Uint8Array): Promise<Hex> {
+  const { disperser, srs } = pipeline;
+  await using client = new DisperserClient({
+    url: disperser.url,
+    accountKey: eigendaKey,
+    chainId: 31_337n,
+    srs,
+    pollMs: 20,
+  });
+  return bytesToHex((await client.disperse(bytes)).certificate);
+}
+
+/** Settle a batch of one receipt straight at the hub, as a registered node that lies would. Returns its id. */
+async function submitReceipts(
+  channelId: Hex,
+  calls: bigint,
+  lie: { signature?: Hex; chunkId?: Hex },
+): Promise<bigint> {
+  const { world, node, modelId } = pipeline;
+  const hub = world.deployment.contracts.settlementHub.toLowerCase() as Hex;
+  const scope = { chainId: 31_337n, hub };
+  const issued = await createIssuer(node, nodeKey, scope).issue({
+    payer: hub,
+    modelId,
+    profileHash: modelId,
+    provenanceMode: 0,
+    channelId,
+    cumulativeChargedWei: calls * feeWei,
+    feeWei,
+    question: "q",
+    answer: "a",
+    promptTokens: 1,
+    answerTokenIds: [1],
+    candidates: lie.chunkId === undefined ? [] : [{ chunkId: lie.chunkId, scoreMicro: 1n, inContext: true }],
+    params: { maxTokens: 1, temperatureMilli: 0, topK: 0, topPMilli: 1000, seed: 0n },
+    servedAt: 1n,
+  });
+  const signature = lie.signature ?? issued.signature;
+  const bytes = receiptsCodec.encode({ ...scope, entries: [{ ...issued, signature }] });
+  const held = voucher.decode(await signVoucher(pipeline, channelId, calls * feeWei));
+  if (!held.ok) throw new Error(held.reason);
+  const maxClaimableAmount = held.value.maxClaimableWei;
+  const claim = {
+    channelId,
+    maxClaimableAmount,
+    totalClaimed: maxClaimableAmount,
+    signature: held.value.signature,
+  };
+  await createHubClient({ rpcUrl: world.rpcUrl, chainId: 31_337n, hub, account: node }).submit({
+    receiptsRoot: receiptsCodec.receiptsRoot([issued.digest]),
+    state: "dispersed",
+    sequence: 1,
+    payload: bytes,
+    contentHash: payloads.contentHash(bytes),
+    submission: { claims: [claim], totals: receiptsCodec.modelTotals([issued.receipt]) },
+    daCommitment: await disperse(bytes),
+  });
+  return batchCount();
+}
