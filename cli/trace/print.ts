@@ -1,0 +1,87 @@
+import pc from "picocolors";
+import { formatUnits } from "viem";
+import type { ClaimNode, EntryNode, ReceiptNode, ReceiptWithEntries } from "./query.ts";
+
+/** Lines of a payout, from the claim down to who contributed: each hop with its hash. */
+export function claimLines(claim: ClaimNode): string[] {
+  const { epoch, leaf, entries } = claim;
+  const byReceipt = Map.groupBy(entries.nodes, (entry) => entry.receipt.digest);
+  return [
+    hop(
+      0,
+      "payout",
+      claim.txHash,
+      `${open(claim.amountWei)} to ${claim.account.account}, block ${claim.blockNumber}`,
+    ),
+    hop(
+      1,
+      "leaf",
+      leaf?.hash ?? null,
+      `${open(claim.cumulativeWei)} in all, proof of ${leaf?.proof.length ?? "?"} hashes`,
+    ),
+    hop(1, "reward root", epoch.rewardRoot, `epoch ${epoch.id}, ${epoch.status}`),
+    hop(2, "proposed", epoch.proposedTx, ""),
+    hop(2, "finalised", epoch.finalizedTx, ""),
+    hop(2, "attribution", epoch.attributionRoot, "root over who got what, and why"),
+    hop(2, "provenance", epoch.contentHash, "keccak of the payload in EigenDA"),
+    hop(2, "certificate", epoch.daRef, "keccak of the EigenDA certificate"),
+    ...[...byReceipt.values()].flatMap((list) => [
+      ...receiptLines(list[0]!.receipt),
+      ...list.flatMap((entry) => entryLines(entry)),
+    ]),
+    ...(entries.hasNextPage ? [pc.dim("    … more entries: --entries <count>")] : []),
+  ];
+}
+
+/** Lines of one answer: its batch, and each candidate and model with what it got and why. */
+export function answerLines(receipt: ReceiptWithEntries): string[] {
+  return [
+    ...(receipt.question === null ? [] : [`${pc.bold("question")} ${receipt.question}`]),
+    ...(receipt.answer === null ? [] : [`${pc.bold("answer")}   ${receipt.answer}`]),
+    ...receiptLines(receipt),
+    ...receipt.entries.flatMap((entry) => entryLines(entry)),
+    ...(receipt.entries.length === 0 ? [pc.dim("    not settled yet: its epoch is still open")] : []),
+  ];
+}
+
+function receiptLines(receipt: ReceiptNode): string[] {
+  const { batch } = receipt;
+  return [
+    hop(2, "receipt", receipt.digest, `fee ${open(receipt.feeWei)}, of it ${open(receipt.poolWei)} to share`),
+    hop(3, "batch", batch.receiptsRoot, `receipts root of batch ${batch.id}`),
+    hop(3, "settled", batch.txHash, ""),
+    hop(3, "retrieved", receipt.retrievalCommit, "root over what was retrieved"),
+  ];
+}
+
+function entryLines({ role, amountWei, account, reasonText, leaf, subject, chunk }: EntryNode): string[] {
+  const who = account === null ? "" : ` to ${account.account}`;
+  const head = hop(3, "entry", leaf, `${role}: ${open(amountWei)}${who}; ${reasonText}`);
+  if (chunk === null) return [head, hop(4, role === "model owner" ? "model" : "subject", subject, "")];
+  const { contribution } = chunk;
+  return [
+    head,
+    hop(4, "chunk", chunk.id, pc.italic(shorten(chunk.text))),
+    hop(
+      4,
+      "data root",
+      contribution.dataRoot,
+      `contribution ${contribution.id} to Datanet ${contribution.datanet.id}`,
+    ),
+    hop(4, "submitted", contribution.submittedTx, `by ${contribution.contributor.account}`),
+  ];
+}
+
+const textCharactersMax = 60;
+
+function shorten(text: string): string {
+  return text.length <= textCharactersMax ? `“${text}”` : `“${text.slice(0, textCharactersMax)}…”`;
+}
+
+function hop(depth: number, name: string, hash: string | null, detail: string): string {
+  return `${"  ".repeat(depth)}${pc.bold(name.padEnd(14 - depth))} ${pc.dim(hash ?? "not yet")} ${detail}`.trimEnd();
+}
+
+function open(wei: string): string {
+  return `${formatUnits(BigInt(wei), 18)} OPEN`;
+}

@@ -1,0 +1,67 @@
+import type { Address, Hex } from "viem";
+import { roles } from "#settlement/blob/codes";
+import * as contribution from "#settlement/blob/contribution";
+import * as payload from "#settlement/blob/payload";
+import type { Entry } from "#settlement/blob/provenance";
+import type { CheckedEpoch } from "./epoch.ts";
+import { BrokenLink, check, type Report } from "./link.ts";
+import { type Event, retrievePayload, type Sources } from "./sources.ts";
+
+const chunkRoles: readonly number[] = [roles.contributor, roles.datanetOwner, roles.validator];
+
+/** Each chunk the account was paid for stands in its contribution's blob, under the root its contributor submitted. */
+export async function checkChunks(
+  sources: Sources,
+  epochs: readonly CheckedEpoch[],
+  account: Address,
+  report: Report,
+): Promise<void> {
+  const paid = epochs
+    .flatMap(({ provenance }) => provenance.receipts)
+    .flatMap(({ entries }) => entries)
+    .filter((e) => e.account === account.toLowerCase() && e.amountWei > 0n && chunkRoles.includes(e.role));
+  if (paid.length === 0) return;
+  const toBlock = epochs.at(-1)!.header.toBlock;
+  const submitted = await sources.events("DatanetRegistry", "ContributionSubmitted", toBlock);
+  const chunksOf = Map.groupBy(paid, (entry) => entry.contributionBatchId);
+  for (const [batchId, entries] of [...chunksOf].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const event = submitted.find(({ args }) => args.batchId === batchId);
+    if (event === undefined) throw new BrokenLink("chunk", `contribution ${batchId} is not on chain`);
+    await checkContribution(sources, event, entries, report);
+  }
+}
+
+async function checkContribution(
+  sources: Sources,
+  { args }: Event<"DatanetRegistry", "ContributionSubmitted">,
+  entries: readonly Entry[],
+  report: Report,
+): Promise<void> {
+  const { batchId, daCommitment, contentHash, dataRoot, contributor } = args;
+  const verdict = await sources.checkCertificate(daCommitment);
+  const text = verdict.ok ? `contribution ${batchId}` : verdict.reason;
+  check(report, "contribution certificate", contentHash, verdict.ok, text);
+  const bytes = await retrievePayload(sources, daCommitment, "contribution blob");
+  const isContent = payload.contentHash(bytes) === contentHash;
+  check(report, "contribution blob", contentHash, isContent, `${bytes.length} bytes, commitment recomputed`);
+  const decoded = contribution.decode(bytes);
+  if (!decoded.ok) throw new BrokenLink("contribution blob", decoded.reason);
+  const { chunks } = decoded.value;
+  const root = contribution.dataRoot(chunks);
+  check(report, "data root", root, root === dataRoot, `${chunks.length} chunks submitted by ${contributor}`);
+  const ids = new Set<Hex>(
+    chunks.map(({ text }, index) =>
+      contribution.chunkId({ contributionBatchId: batchId, index, textHash: contribution.textHash(text) }),
+    ),
+  );
+  for (const subject of new Set(entries.map((entry) => entry.subject))) {
+    const isHeld = ids.has(subject);
+    check(
+      report,
+      "chunk",
+      subject,
+      isHeld,
+      `${isHeld ? "stands" : "does not stand"} in contribution ${batchId}`,
+    );
+  }
+}

@@ -1,0 +1,110 @@
+import type { Abi, ContractEventName, DecodeEventLogReturnType, Hex, PublicClient } from "viem";
+import { hexToBytes } from "viem";
+import { EigenDaError, type RelayClient, type Srs, verifyCertificate } from "#eigenda/index";
+import type { Deployment } from "#schema/deployment";
+import { type IndexedContract, indexedAbis } from "#schema/events";
+import { BrokenLink, CannotCheck, type LinkName } from "./link.ts";
+
+/** An event with the place it stands at. */
+export type Event<C extends IndexedContract, N extends ContractEventName<(typeof indexedAbis)[C]>> = {
+  args: DecodeEventLogReturnType<(typeof indexedAbis)[C], N>["args"];
+  blockNumber: bigint;
+  logIndex: number;
+  txHash: Hex;
+};
+
+/** The two truths, and nothing else: logs of the chain, payloads of DA. */
+export type Sources = {
+  chainId: bigint;
+  contracts: Deployment["contracts"];
+  events: <C extends IndexedContract, N extends ContractEventName<(typeof indexedAbis)[C]>>(
+    contract: C,
+    eventName: N,
+    toBlock: bigint,
+  ) => Promise<Event<C, N>[]>;
+  /** Null where the chain has no such transaction. */
+  transaction: (hash: Hex) => Promise<{ to: Hex | null; input: Hex; blockNumber: bigint } | null>;
+  /** Signature and inclusion of the certificate; false with the reason. */
+  checkCertificate: (certificate: Hex) => Promise<{ ok: true } | { ok: false; reason: string }>;
+  /** Bytes whose commitment was recomputed. @throws EigenDaError */
+  retrieve: (certificate: Hex) => Promise<Uint8Array>;
+};
+
+/** Most blocks in one request for logs; public nodes refuse wider ranges. */
+const logBlocksMax = 10_000n;
+
+const addressNames = {
+  StakeVault: "stakeVault",
+  DatanetRegistry: "datanetRegistry",
+  ModelRegistry: "modelRegistry",
+  ChannelEscrow: "channelEscrow",
+  SettlementHub: "settlementHub",
+  AttributionLedger: "attributionLedger",
+  RewardDistributor: "rewardDistributor",
+} as const satisfies Record<IndexedContract, keyof Deployment["contracts"]>;
+
+export function chainSources(
+  client: PublicClient,
+  deployment: Deployment,
+  relay: RelayClient,
+  srs: Srs,
+): Sources {
+  const { contracts, chainId } = deployment;
+  return {
+    chainId: BigInt(chainId),
+    contracts,
+    events: async (contract, eventName, toBlock) => {
+      const found = [];
+      for (let from = BigInt(deployment.deployBlock); from <= toBlock; from += logBlocksMax) {
+        const to = from + logBlocksMax - 1n;
+        const logs = await client.getContractEvents({
+          address: contracts[addressNames[contract]],
+          abi: indexedAbis[contract] as Abi,
+          eventName,
+          fromBlock: from,
+          toBlock: to < toBlock ? to : toBlock,
+          strict: true,
+        });
+        found.push(...logs);
+      }
+      return found.map(({ args, blockNumber, logIndex, transactionHash }) => ({
+        args: args as never,
+        blockNumber,
+        logIndex,
+        txHash: transactionHash,
+      }));
+    },
+    transaction: async (hash) => {
+      try {
+        const { to, input, blockNumber } = await client.getTransaction({ hash });
+        return blockNumber === null ? null : { to, input, blockNumber };
+      } catch (error) {
+        if ((error as Error).name === "TransactionNotFoundError") return null;
+        throw error;
+      }
+    },
+    checkCertificate: (certificate) =>
+      verifyCertificate(hexToBytes(certificate), { level: "inclusion+signature", srs }),
+    retrieve: (certificate) => relay.retrieve(hexToBytes(certificate)),
+  };
+}
+
+/**
+ * A payload by its certificate. Relays that answer wrong bytes break the link; relays that do not answer leave it open.
+ * @throws BrokenLink, CannotCheck
+ */
+export async function retrievePayload(
+  sources: Sources,
+  certificate: Hex,
+  link: LinkName,
+): Promise<Uint8Array> {
+  try {
+    return await sources.retrieve(certificate);
+  } catch (error) {
+    if (!(error instanceof EigenDaError)) throw error;
+    if (error.retryable) throw new CannotCheck(`${link}: DA does not answer: ${error.message}`, error);
+    if (error.message.includes("longer than the SRS"))
+      throw new CannotCheck(`${link}: ${error.message}`, error);
+    throw new BrokenLink(link, error.message);
+  }
+}
