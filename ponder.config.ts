@@ -1,5 +1,6 @@
 import { createConfig } from "ponder";
 import { config } from "./indexer/config.ts";
+import { reorgAwareHttp } from "./indexer/transport.ts";
 import { indexedAbis as abis } from "./schema/events.ts";
 
 const { deployment, startBlock } = config;
@@ -12,7 +13,7 @@ export default createConfig({
   chains: {
     main: {
       id: deployment.chainId,
-      rpc: config.rpcUrl,
+      rpc: reorgAwareHttp(config.rpcUrl),
       pollingInterval: config.pollingIntervalMs,
       disableCache: !config.isCached,
     },

@@ -63,7 +63,8 @@ CREATE TABLE "engine"."chunk" (
 CREATE TABLE "engine"."cursor" (
 	"name" text PRIMARY KEY NOT NULL,
 	"chain_id" bigint NOT NULL,
-	"last_event_id" text NOT NULL
+	"last_event_id" text NOT NULL,
+	"last_block_hash" text NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "engine"."influence" (

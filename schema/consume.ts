@@ -85,8 +85,8 @@ async function consumeBatch(
   final: FinalBlock,
 ): Promise<number> {
   return await database.db.transaction(async (tx) => {
-    const lastEventId = await lockCursor(tx, name, chainId);
-    await assertCursorKnown(tx, name, lastEventId, final);
+    const { lastEventId, lastBlockHash } = await lockCursor(tx, name, chainId);
+    await assertCursorKnown(tx, { name, lastEventId, lastBlockHash }, final);
     const { event } = onchain;
     const events = await tx
       .select()
@@ -96,7 +96,10 @@ async function consumeBatch(
       .limit(batchEventsMax);
     for (const row of events) await apply(tx, row);
     const last = events.at(-1);
-    if (last) await tx.update(cursor).set({ lastEventId: last.id }).where(eq(cursor.name, name));
+    if (last) {
+      const moved = { lastEventId: last.id, lastBlockHash: last.blockHash };
+      await tx.update(cursor).set(moved).where(eq(cursor.name, name));
+    }
     return events.length;
   });
 }
@@ -104,24 +107,30 @@ async function consumeBatch(
 /** Sorts before every event id. */
 const start = "";
 
-async function lockCursor(tx: Transaction, name: string, chainId: bigint): Promise<string> {
-  await tx.insert(cursor).values({ name, chainId, lastEventId: start }).onConflictDoNothing();
+type Cursor = typeof cursor.$inferSelect;
+
+async function lockCursor(tx: Transaction, name: string, chainId: bigint): Promise<Cursor> {
+  await tx
+    .insert(cursor)
+    .values({ name, chainId, lastEventId: start, lastBlockHash: "0x" })
+    .onConflictDoNothing();
   const [row] = await tx.select().from(cursor).where(eq(cursor.name, name)).for("update");
   if (row?.chainId !== chainId) throw new CursorLostError(name, `it stands on chain ${row?.chainId}`);
-  return row.lastEventId;
+  return row;
 }
 
 /** What was consumed must still be in the log, else rows were made from a chain that is gone. */
 async function assertCursorKnown(
   tx: Transaction,
-  name: string,
-  id: string,
+  { name, lastEventId, lastBlockHash }: Omit<Cursor, "chainId">,
   final: FinalBlock,
 ): Promise<void> {
-  if (id === start || blockOf(id) > final.indexedBlock) return;
+  if (lastEventId === start || blockOf(lastEventId) > final.indexedBlock) return;
   const { event } = onchain;
-  const [row] = await tx.select({ id: event.id }).from(event).where(eq(event.id, id));
-  if (row === undefined) throw new CursorLostError(name, `event ${id} is not in the log`);
+  const [row] = await tx.select({ hash: event.blockHash }).from(event).where(eq(event.id, lastEventId));
+  // The hash too: an id is time, block and position, which another branch can repeat.
+  if (row?.hash === lastBlockHash) return;
+  throw new CursorLostError(name, `event ${lastEventId} of block ${lastBlockHash} is not in the log`);
 }
 
 /** An event id is 10 digits of time, 16 of chain, 16 of block, and more. */

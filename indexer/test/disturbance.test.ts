@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { asc } from "drizzle-orm";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { onchain } from "#schema/bind";
 import { sourceChecksum } from "#schema/checksum";
 import { CursorLostError, consumeFinal } from "#schema/consume";
@@ -29,6 +29,10 @@ beforeAll(async () => {
   await firstHalf(sender);
   indexer = await world.startIndexer();
   await world.caughtUp();
+});
+
+afterEach(({ task }) => {
+  if (task.result?.state === "fail") console.error(indexer?.output());
 });
 
 afterAll(async () => {

@@ -93,7 +93,8 @@ async function startIndexer(environment: Record<string, string>): Promise<Indexe
 async function caughtUp(database: Database, rpcUrl: string): Promise<void> {
   const client = chainClient(rpcUrl);
   const head = await client.getBlockNumber({ cacheTime: 0 });
-  await until(`block ${head} is indexed`, async () => ((await indexedHead(database)) ?? -1n) >= head, 60_000);
+  const isIndexed = async () => ((await indexedHead(database)) ?? -1n) >= head;
+  await until(`block ${head} is indexed`, isIndexed, 60_000);
 }
 
 /** Last block Ponder has committed; undefined before it has caught up for the first time. */

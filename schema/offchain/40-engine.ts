@@ -6,11 +6,12 @@ export const engineSchema = pgSchema("engine");
 
 const bytea = customType<{ data: Buffer }>({ dataType: () => "bytea" });
 
-/** Last event a consumer has committed. Rows, cursor and jobs move in one transaction. */
+/** Last event a consumer has committed, and its block. Rows, cursor and jobs move in one transaction. */
 export const cursor = engineSchema.table("cursor", {
   name: text("name").primaryKey(),
   chainId: bigint("chain_id", { mode: "bigint" }).notNull(),
   lastEventId: text("last_event_id").notNull(),
+  lastBlockHash: hex("last_block_hash").notNull(),
 });
 
 /** A payload fetched from DA and checked against its certificate's commitment and its content hash on chain. */
