@@ -92,7 +92,7 @@ def generate(network, tokenizer, asked: list[tuple[list[str], Question]]) -> lis
     ]
     said: list[str] = []
     for start in range(0, len(prompts), BATCH):
-        batch = tokenizer(prompts[start : start + BATCH], return_tensors="pt", padding=True, return_token_type_ids=False)
+        batch = tokenizer(prompts[start : start + BATCH], return_tensors="pt", padding=True)
         with torch.no_grad():
             ids = network.generate(**batch, do_sample=False, max_new_tokens=TOKENS_MAX)
         said += tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)

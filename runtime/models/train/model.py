@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-SCORE_MAX = 70.0
 HIDDEN_BIAS = -1e9
 WRITE_STD = 0.002
 WRITE_GAIN = 8.0
@@ -72,8 +71,8 @@ class Attention(nn.Module):
         """Attention of rows x [B*N, T, hidden] over the context (shared) and, causally, themselves (own).
 
         `shared`: k, v [B, groups, P, size] and bias [B, P]; `own`: k, v [B*N, groups, T, size] and bias [T, T].
-        Biases are 0 where a key may be seen, else very negative. One softmax over both parts, its sums
-        carried as an extra column of the values; scores are capped so that exp cannot overflow.
+        Biases are 0 where a key may be seen, else very negative. One softmax over both parts: the largest
+        score of either is subtracted from both, and the sums are carried as an extra column of the values.
         """
         (k_c, v_c, bias_c), (k_r, v_r, bias_r) = shared, own
         (b, g, p, d), (rows, t, _) = k_c.shape, x.shape
@@ -83,7 +82,11 @@ class Attention(nn.Module):
         q_r = q.reshape(rows * g, r * t, d)
         s_c = (q_c @ k_c.reshape(b * g, p, d).mT).view(b, g, -1, p) + bias_c.to(q.dtype)[:, None, None]
         s_r = (q_r @ k_r.reshape(rows * g, t, d).mT).view(rows * g, r, t, t) + bias_r.to(q.dtype)
-        e_c, e_r = (s.clamp(max=SCORE_MAX).exp().view(-1, s.shape[-2] * f, s.shape[-1]) for s, f in ((s_c, 1), (s_r, r)))
+        with torch.no_grad():
+            most_c = s_c.amax(-1).view(b, g, r, n, t).permute(0, 3, 1, 2, 4)
+            most = torch.maximum(most_c, s_r.amax(-1).view(b, n, g, r, t))
+        e_c = (s_c - most.permute(0, 2, 3, 1, 4).reshape(b, g, -1, 1)).exp().view(b * g, -1, p)
+        e_r = (s_r - most.reshape(rows * g, r, t, 1)).exp().view(rows * g, -1, t)
         o_c = (e_c @ with_ones(v_c).reshape(b * g, p, d + 1)).view(b, g, r, n, t, d + 1)
         o_r = (e_r @ with_ones(v_r).reshape(rows * g, t, d + 1)).view(b, n, g, r, t, d + 1)
         o = o_c.permute(0, 3, 4, 1, 2, 5) + o_r.permute(0, 1, 4, 2, 3, 5)

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -34,8 +35,8 @@ LOG_STEPS = 50
 class Stage:
     """A stretch of training. Sizes in tokens; `passages` is the most a context holds, 0 = random ids.
 
-    Each batch draws its cap on a row from `row_tokens`. The learning rate is `rate`, falling linearly to 0
-    over the stage if it `decays`.
+    Each batch draws its cap on a row from `row_tokens`. The learning rate goes linearly from `rate` to
+    `rate_end` over the stage.
     """
 
     steps: int
@@ -45,14 +46,14 @@ class Stage:
     context_tokens: int
     row_tokens: tuple[int, ...]
     rate: float
-    decays: bool = False
+    rate_end: float
 
 
-IDS = Stage(steps=300, passages=0, batch=16, rows=8, context_tokens=64, row_tokens=(24, 40), rate=2e-3)
-SHORT = Stage(steps=400, passages=2, batch=8, rows=8, context_tokens=192, row_tokens=(48, 64), rate=1.5e-3)
-LONG = Stage(steps=250, passages=6, batch=6, rows=8, context_tokens=448, row_tokens=(48, 64, 88), rate=1.2e-3)
-LAST = replace(LONG, steps=500, decays=True)
-STAGES = (IDS, SHORT, *[LONG] * 6, LAST)
+IDS = Stage(300, passages=0, batch=16, rows=8, context_tokens=64, row_tokens=(24, 40), rate=2e-3, rate_end=2e-3)
+SHORT = Stage(400, passages=2, batch=8, rows=8, context_tokens=192, row_tokens=(48, 64), rate=1.5e-3, rate_end=1.5e-3)
+LONG = Stage(250, passages=6, batch=6, rows=8, context_tokens=448, row_tokens=(48, 64, 88), rate=1.2e-3, rate_end=1.2e-3)
+FALL = (1.2e-3, 0.8e-3, 0.4e-3, 0.0)
+STAGES = (IDS, SHORT, LONG, LONG, LONG, *(replace(LONG, rate=a, rate_end=b) for a, b in pairwise(FALL)))
 
 
 def main() -> None:
@@ -91,9 +92,9 @@ class Trainer:
         check = Batcher(self.tokenizer, self.held_out, Random(f"{SEED}/held out")).batch(stage)
         started = time.monotonic() - self.seconds
         for step in range(stage.steps):
-            fall = 1 - step / stage.steps if stage.decays else 1.0
+            rate = stage.rate + (stage.rate_end - stage.rate) * step / stage.steps
             for group in self.optimizer.param_groups:
-                group["lr"] = stage.rate * fall * min(1.0, (self.step + 1) / WARMUP_STEPS)
+                group["lr"] = rate * min(1.0, (self.step + 1) / WARMUP_STEPS)
             loss, exact = self.measure(feed.get())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM_MAX)
