@@ -202,9 +202,9 @@ contract DatanetRegistry is IDatanetRegistry {
         return then_ < now_ ? then_ : now_;
     }
 
-    /// @dev Zero votes are never a quorum, also where the snapshot or quorumBps is zero.
+    /// @dev Without votes neither side is ahead, so a batch lapses also where the quorum is zero.
     function _hasQuorum(Batch storage batch) private view returns (bool) {
         uint256 cast = uint256(batch.forW) + batch.againstW;
-        return cast > 0 && cast * BPS >= uint256(batch.snapshotVotable) * batch.quorumBps;
+        return cast * BPS >= uint256(batch.snapshotVotable) * batch.quorumBps;
     }
 }

@@ -82,6 +82,35 @@ contract DatanetRegistryTest is Base {
         datanets.resolve(batchId);
     }
 
+    function test_a_majority_below_the_quorum_waits_too() public {
+        IDatanetRegistry.DatanetParams memory strict = params();
+        strict.quorumBps = 8_000;
+        datanetId = datanets.createDatanet("meta", "uri", strict);
+        scope = datanets.scopeOf(datanetId);
+        stakeAs(contributor, 100);
+        stakeAs(alice, 600);
+        stakeAs(bob, 400);
+        pass(1);
+        uint64 batchId = submit();
+        voteAs(alice, batchId, true);
+        uint64 voteEnd = datanets.batchOf(batchId).voteEnd;
+        refuse(abi.encodeWithSelector(IDatanetRegistry.VotingOpen.selector, voteEnd));
+        datanets.resolve(batchId);
+        voteAs(bob, batchId, false);
+        datanets.resolve(batchId);
+        eq(stateOf(batchId), 2, "accepted");
+    }
+
+    function test_lapses_without_votes_also_where_no_quorum_is_asked() public {
+        IDatanetRegistry.DatanetParams memory open = params();
+        (open.quorumBps, open.minContributorStake) = (0, 0);
+        datanetId = datanets.createDatanet("meta", "uri", open);
+        uint64 batchId = submit();
+        pass(1 days);
+        datanets.resolve(batchId);
+        eq(stateOf(batchId), 4, "lapsed");
+    }
+
     function test_a_minority_waits_for_the_end_of_the_vote() public {
         uint64 batchId = submit();
         voteAs(bob, batchId, true);
