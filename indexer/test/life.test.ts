@@ -1,13 +1,26 @@
-import { asc, count, eq } from "drizzle-orm";
-import { decodeEventLog, type Hex } from "viem";
+import { asc, count, eq, sql } from "drizzle-orm";
+import { decodeEventLog, type Hex, HttpRequestError } from "viem";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { abis, type ContractName } from "#contracts/deploy";
 import { onchain } from "#schema/bind";
+import { consumeEvents } from "#schema/consume";
 import { encodeArgs, indexedAbis, readEvent } from "#schema/events";
 import { finalBlock, findOrphan } from "#schema/finality";
+import { carried } from "#schema/offchain/50-settlement";
 import { compareStates, stateHash } from "#schema/state-hash";
 import { devAccount, until } from "#schema/testing/stack";
-import { firstHalf, fund, newSender, payer, type Sender, scopeOf, secondHalf } from "./life.ts";
+import {
+  baseModel,
+  contributor,
+  firstHalf,
+  fund,
+  newSender,
+  payer,
+  type Sender,
+  scopeOf,
+  secondHalf,
+  submit,
+} from "./life.ts";
 import { type Indexer, openWorld, type World } from "./world.ts";
 
 let world: World;
@@ -178,6 +191,41 @@ it("calls final what both Ponder and the node call final", async () => {
   expect(await findOrphan(reader, head)).toBeUndefined();
 });
 
+it("wakes a consumer when the indexer commits, not by the clock, and lets it stop between transactions", async () => {
+  const stopping = new AbortController();
+  const seen: string[] = [];
+  let failuresLeft = 1;
+  const failures: unknown[] = [];
+  const consuming = consumeEvents({
+    database: world.database,
+    client: {
+      getChainId: world.client.getChainId,
+      // The node is away for the first question.
+      getBlock: ((args: never) => {
+        if (failuresLeft-- > 0) return Promise.reject(new HttpRequestError({ url: world.rpcUrl, body: {} }));
+        return world.client.getBlock(args);
+      }) as typeof world.client.getBlock,
+    },
+    name: "woken",
+    signal: stopping.signal,
+    pollMs: 3_600_000,
+    apply: async (tx, { id }) => {
+      await tx.execute(sql`select 1`);
+      seen.push(id);
+    },
+    onFailure: (error) => failures.push(error),
+  });
+  await until("what is final is consumed", () => seen.length > 0);
+  const before = seen.length;
+  await submit(sender, contributor, 1n, 1);
+  await world.client.mine({ blocks: 62 });
+  await until("the new event is consumed", () => seen.length > before);
+  stopping.abort();
+  await consuming;
+  expect(failures).toHaveLength(1);
+  expect(new Set(seen).size).toBe(seen.length);
+});
+
 it("indexes the same rows again from nothing, in a new schema", async () => {
   const before = await stateHash(world.database.sql, "full");
   expect(before.tables.filter(({ rows }) => rows > 0).length).toBeGreaterThanOrEqual(18);
@@ -194,7 +242,13 @@ it("indexes the same rows again from nothing, in a new schema", async () => {
   const after = await stateHash(world.database.sql, "full");
   expect(compareStates(before, after)).toEqual([]);
   expect(after.hash).toBe(before.hash);
-  expect((await stateHash(world.database.sql, "content")).hash).not.toBe(before.hash);
+  await world.database.db
+    .insert(carried)
+    .values({ epochId: 1n, modelId: await baseModel(sender), amountWei: 7n });
+  const changed = await stateHash(world.database.sql, "full");
+  expect(compareStates(before, changed)).toEqual([
+    expect.stringMatching(/^settlement\.carried: 0 rows .* ≠ 1 rows/),
+  ]);
 });
 
 /** Addresses of the expected side; Ponder decodes them in lower case. */

@@ -43,7 +43,7 @@ export async function openWorld(chain: Parameters<typeof startAnvil>[0] = {}) {
   parts.use(postgres);
   parts.use(anvil);
   const url = await postgres.url("tributary");
-  await migrate(url);
+  await Promise.all([migrate(url), migrate(url)]);
   const deployment = await deployContracts({ rpcUrl: anvil.rpcUrl, folder });
   const database = parts.use(openDatabase({ url, applicationName: "indexer-test" }));
   const environment = { DATABASE_URL: url, RPC_URL: anvil.rpcUrl, ADDRESSES_FILE: deployment.addressesFile };
