@@ -32,6 +32,8 @@ const minedMsMax = 30_000;
 const minedPollMs = 100;
 /** Times a goal is tried before it counts as out of reach: a chain that was killed loses what it had not saved. */
 const attemptsMax = 5;
+/** Gas given, in percent of the estimate: earlier calls of the same turn may make a later one dearer. */
+const gasFactorPercent = 200n;
 /** Transactions of one batch of `reach`: keeps a block's gas within its limit. */
 const callsPerTurn = 50;
 
@@ -80,7 +82,11 @@ export async function sendAll(chain: Chain, calls: readonly Call[]): Promise<Tra
       (await chain.client.getTransactionCount({ address: account.address, blockTag: "pending" }));
     nonces.set(account.address, nonce + 1);
     const wallet = createWalletClient({ account, chain: chainOf(chain), transport: http(chain.rpcUrl) });
-    const request = { address: to, abi, functionName, args, nonce } as Parameters<
+    const estimate = { address: to, abi, functionName, args, account } as Parameters<
+      typeof chain.client.estimateContractGas
+    >[0];
+    const gas = ((await chain.client.estimateContractGas(estimate)) * gasFactorPercent) / 100n;
+    const request = { address: to, abi, functionName, args, nonce, gas } as Parameters<
       typeof wallet.writeContract
     >[0];
     hashes.push(await wallet.writeContract(request));

@@ -101,7 +101,7 @@ export async function runJob(options: Options): Promise<Ended> {
     await progress.hop("verify", (say) => verify(job, say));
     return conclude(job);
   };
-  return Promise.race([work(), running.supervisor.failed]);
+  return await Promise.race([work(), running.supervisor.failed]);
 }
 
 async function start(

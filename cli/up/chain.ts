@@ -15,6 +15,8 @@ export type ChainOptions = {
   saveMs: number;
 };
 
+/** Gas of one block: an OP chain's 60 million and room for a burst. */
+const blockGasMax = 200_000_000;
 /** Time one JSON-RPC request may take, in ms. */
 const requestMsMax = 20_000;
 
@@ -42,6 +44,7 @@ export function chainService(options: ChainOptions): Service {
         "--quiet",
       ],
       ...["--block-time", String(blockSeconds), "--slots-in-an-epoch", "1"],
+      ...["--order", "fifo", "--gas-limit", String(blockGasMax)],
       ...(existsSync(statePath) ? ["--load-state", statePath] : []),
     ],
     env: {},
