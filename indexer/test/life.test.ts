@@ -204,7 +204,7 @@ it("wakes a consumer when the indexer commits, not by the clock, and lets it sto
       getBlock: ((args: never) => {
         if (failuresLeft-- > 0) return Promise.reject(new HttpRequestError({ url: world.rpcUrl, body: {} }));
         return world.client.getBlock(args);
-      }) as typeof world.client.getBlock,
+      }) as unknown as typeof world.client.getBlock,
     },
     name: "woken",
     signal: stopping.signal,
