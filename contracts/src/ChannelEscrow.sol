@@ -160,7 +160,8 @@ contract ChannelEscrow is IChannelEscrow, EIP712, ReentrancyGuardTransient {
         if (authorizer == address(0)) {
             return SignatureChecker.isValidSignatureNowCalldata(config.payer, digest, voucher.signature);
         }
-        (address signer, ECDSA.RecoverError error_,) = ECDSA.tryRecoverCalldata(digest, voucher.signature);
-        return error_ == ECDSA.RecoverError.NoError && signer == authorizer;
+        // What is no signature recovers the zero address, which is no authoriser.
+        (address signer,,) = ECDSA.tryRecoverCalldata(digest, voucher.signature);
+        return signer == authorizer;
     }
 }
