@@ -74,9 +74,14 @@ function measureField(field: FieldNode, parent: GraphQLNamedType, scope: Scope):
   if (field.selectionSet === undefined) return { cost: 1, depth: 1 };
   const inner = measureSelections(field.selectionSet, getNamedType(definition.type), scope);
   const isPaged = definition.args.some((argument) => argument.name === "first");
-  const isList = isListType(getNullableType(definition.type));
+  const isList = isListType(getNullableType(definition.type)) && !isPage(parent);
   const times = isPaged ? firstOf(field, scope) : isList ? listSizeAssumed : 1;
   return { cost: 1 + times * inner.cost, depth: 1 + inner.depth };
+}
+
+/** A page's nodes were counted where the page was asked for. */
+function isPage({ name }: GraphQLNamedType): boolean {
+  return name.endsWith("Page");
 }
 
 function firstOf(field: FieldNode, { variables }: Scope): number {

@@ -16,6 +16,7 @@ const help = `npm run tributary -- verify <claim transaction> [options]
   --rpc <url>           chain (RPC_URL)
   --disperser <url>     EigenDA relay (DISPERSER_URL)
   --addresses <file>    contract addresses (ADDRESSES_FILE)
+  --srs <folder>        cache of the structured reference string (in the data folder)
   --json                one JSON line: {verdict, link, reason, links}
   Exit code: 0 valid, 1 invalid (the link is named), 2 cannot check (and why).`;
 
@@ -48,11 +49,12 @@ const options = {
   rpc: { type: "string" },
   disperser: { type: "string" },
   addresses: { type: "string" },
+  srs: { type: "string" },
   json: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
 } as const;
 
-type Places = { rpc?: string | undefined; disperser?: string | undefined; addresses?: string | undefined };
+type Places = Partial<Record<"rpc" | "disperser" | "addresses" | "srs", string | undefined>>;
 
 /** Opens chain and DA as given, or as the configuration says, and checks every link. */
 async function judge(txHash: Hex, places: Places, print: (link: Link) => void): Promise<Verdict> {
@@ -66,7 +68,7 @@ async function judge(txHash: Hex, places: Places, print: (link: Link) => void): 
     print(link);
   };
   try {
-    const srs = await developmentSrs({ folder: join(config.folder, "srs") });
+    const srs = await developmentSrs({ folder: places.srs ?? join(config.folder, "srs") });
     await using relay = new RelayClient({ relayUrl: () => relayUrl, srs });
     const client = createPublicClient({ transport: http(rpcUrl), cacheTime: 0 });
     await verifyPayout(chainSources(client, readDeployment(addresses), relay, srs), txHash, report);
