@@ -114,8 +114,9 @@ contract AttributionLedgerTest is Base {
     }
 
     function test_the_next_epoch_begins_where_the_last_ended() public {
+        uint64 settledTo = uint64(block.number) - 1; // toBlock of the first header.
         finalizeNext(1, 100);
-        uint64 settledTo = ledger.settledToBlock();
+        eq(ledger.settledToBlock(), settledTo, "settled");
         IAttributionLedger.EpochHeader memory given = header(200);
         given.fromBlock = settledTo + 1;
         refuse(abi.encodeWithSelector(IAttributionLedger.BlockRangeMismatch.selector, settledTo + 1, settledTo));
