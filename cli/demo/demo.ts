@@ -6,6 +6,7 @@ import { readConfig, root } from "../config.ts";
 import { fileLog, type Log, terminalLog } from "../up/log.ts";
 import { removePostgres } from "../up/postgres.ts";
 import { endLeftovers } from "../up/processes.ts";
+import { hashModel } from "../up/stack.ts";
 import { stopOnSignal } from "../up/up.ts";
 import { readFolderDocuments, readPackageDocuments, type Submission } from "./documents.ts";
 import { runJob } from "./job.ts";
@@ -13,6 +14,9 @@ import { createProgress } from "./progress.ts";
 
 /** What a demo is about. Kept in its folder: another plan starts afresh. */
 export type Plan = { seed: number; questionCount: number; datanetFolder: string | null };
+
+/** What a demo cannot be resumed under when it changes. */
+type Ground = Plan & { artifactHash: string };
 
 const help = `npm run demo [-- options]
   The whole job, once: contribute, vote, ask, attribute, settle, claim, verify. An unfinished demo is resumed.
@@ -43,7 +47,7 @@ export async function run(args: string[]): Promise<number> {
   }
   const config = readConfig();
   const folder = join(config.folder, "demo");
-  await prepareFolder(folder, plan, values.fresh);
+  await prepareFolder(folder, { ...plan, artifactHash: await hashModel(config.modelFolder) }, values.fresh);
   const log: Log = values.verbose ? terminalLog() : fileLog(join(folder, "demo.log"));
   const stopping = stopOnSignal();
   const progress = createProgress((line) => console.log(line));
@@ -82,8 +86,8 @@ function readSubmissions({ datanetFolder }: Plan): Submission[] {
     : readFolderDocuments(datanetFolder);
 }
 
-/** Keeps the folder of an unfinished demo with the same plan; otherwise empties it. */
-async function prepareFolder(folder: string, plan: Plan, isFresh: boolean): Promise<void> {
+/** Keeps the folder of an unfinished demo with the same plan and model; otherwise empties it. */
+async function prepareFolder(folder: string, plan: Ground, isFresh: boolean): Promise<void> {
   const planPath = join(folder, "plan.json");
   const text = JSON.stringify(plan);
   const isSame = existsSync(planPath) && readFileSync(planPath, "utf8") === text;

@@ -62,6 +62,9 @@ const pace: Pace = {
   clock: `fixed:${clockBaseSeconds}`,
 };
 
+/** DatanetRegistry's state of a contribution that counts. */
+const acceptedState = 2;
+
 /** Longest waits for what other processes do, in ms. Generous: a killed process and a busy machine fit in. */
 const chunksMsMax = 300_000;
 const epochMsMax = 600_000;
@@ -92,7 +95,7 @@ export async function runJob(options: Options): Promise<Ended> {
   const work = async (): Promise<Ended> => {
     await progress.hop("vote", (say) => vote(job, say));
     await progress.hop("pay in", (say) => payIn(job, say));
-    await progress.hop("index", (say) => awaitChunks(job, expectedChunks(submitted, 0n), say));
+    await progress.hop("index", (say) => awaitChunks(job, say));
     for (let epoch = 1; epoch * epochQuestions <= questions.length; epoch++) {
       await progress.hop(`ask, round ${epoch}`, (say) => askRound(job, epoch, say));
       await progress.hop(`settle ${epoch}`, (say) => awaitEpoch(job, epoch, say));
@@ -131,20 +134,17 @@ async function payIn({ chain, stack, questions }: Job, say: (text: string) => vo
   say("one channel per payer");
 }
 
-/** Waits until the node can retrieve exactly the chunks of what is accepted and not retracted. */
-async function awaitChunks({ stack }: Job, expected: number, say: (text: string) => void): Promise<void> {
-  await waitUntil(`${expected} chunks to be retrievable`, chunksMsMax, async () => {
+/** Waits until the node can retrieve exactly the chunks of what stands accepted on chain. */
+async function awaitChunks({ chain, stack, submitted }: Job, say: (text: string) => void): Promise<void> {
+  await waitUntil("the accepted chunks to be retrievable", chunksMsMax, async () => {
+    const states = await Promise.all(submitted.map(({ batchId }) => readState(chain, batchId)));
+    const accepted = submitted.filter((_, index) => states[index] === acceptedState);
+    const expected = accepted.reduce((sum, one) => sum + one.chunks.length, 0);
     const response = await fetch(`http://127.0.0.1:${stack.ports.serving}/health`);
     const { chunks } = (await response.json()) as { chunks?: number };
-    return { isDone: chunks === expected, seen: `${chunks} chunks` };
+    say(`${expected} chunks final, fetched from DA and retrievable`);
+    return { isDone: chunks === expected, seen: `${chunks} of ${expected} chunks` };
   });
-  say(`${expected} chunks final, fetched from DA and retrievable`);
-}
-
-function expectedChunks(submitted: readonly OnChain[], retractedId: bigint): number {
-  return submitted
-    .filter((one) => isAcceptable(one) && one.batchId !== retractedId)
-    .reduce((sum, { chunks }) => sum + chunks.length, 0);
 }
 
 /**
@@ -158,22 +158,21 @@ async function askRound(job: Job, epoch: number, say: (text: string) => void): P
   const ended = await countAnswers(sql);
   if (epoch === 2 && ended <= lastBatch) {
     await ask(chain, stack, questions, { from: Math.max(from, ended), to: lastBatch });
-    const retractedId = await retractCited(job, from);
-    await awaitChunks(job, expectedChunks(job.submitted, retractedId), () => undefined);
+    await retractCited(job, from);
+    await awaitChunks(job, () => undefined);
   }
   await ask(chain, stack, questions, { from: Math.max(from, await countAnswers(sql)), to });
   say(`${to - from} questions answered, paid and signed for`);
 }
 
-/** Retracts the first contribution cited from answer `from` on. @returns its id. */
-async function retractCited({ chain, sql, submitted }: Job, from: number): Promise<bigint> {
+/** Retracts the first contribution cited from answer `from` on, or the first of all where none is. */
+async function retractCited({ chain, sql, submitted }: Job, from: number): Promise<void> {
   const rows = await sql`
     select response->'citations'->0->>'contribution_id' as id from serving.answer order by sequence offset ${from}`;
   const id = rows.map((row) => row.id as string | null).find((cited) => cited !== null);
   const one = submitted.find(({ batchId }) => batchId.toString() === id) ?? submitted.find(isAcceptable);
   invariant(one, "something was accepted");
   await retract(chain, one);
-  return one.batchId;
 }
 
 /** Waits until the epoch's root is active on chain and the API's rows say so too. */
@@ -220,7 +219,7 @@ async function claim({ chain, stack }: Job, say: (text: string) => void): Promis
 
 /** Every claim transaction, recomputed by the command an outsider would use; one of them told hop by hop. */
 async function verify(job: Job, say: (text: string) => void): Promise<void> {
-  const { chain, stack, command, config, log } = job;
+  const { chain, sql, stack, command, config, log } = job;
   const claims = await chain.client.getContractEvents({
     address: chain.deployment.contracts.rewardDistributor,
     abi: rewardDistributorAbi,
@@ -238,7 +237,11 @@ async function verify(job: Job, say: (text: string) => void): Promise<void> {
     SRS_FOLDER: stack.srsFolder,
     API_PORT: String(stack.ports.api),
   };
-  const runs: string[][] = [["trace", transactions[0]!], ...transactions.map((hash) => ["verify", hash])];
+  const [receipt] = await sql`select digest from engine.receipt order by batch_id, index limit 1`;
+  const runs: string[][] = [
+    ["trace", receipt!.digest as string],
+    ...transactions.map((hash) => ["verify", hash]),
+  ];
   for (const args of runs) {
     const { code, output } = await command(args, env);
     for (const line of output.split("\n")) if (line !== "") log(args[0]!, line);

@@ -76,8 +76,8 @@ function modelIdOf(owner: Hex, artifactHash: Hex): Hex {
   return keccak256(encodeAbiParameters(parameters, [owner, artifactHash, modelName]));
 }
 
-/** The artifact hash of runtime/README.md: SHA-256 over what `sha256sum` prints for the four files of the folder. */
-async function hashModel(folder: string): Promise<Hex> {
+/** The artifact hash of runtime/README.md: SHA-256 over what `sha256sum` prints for the four files of the folder. @throws ModelFolderMissingError. */
+export async function hashModel(folder: string): Promise<Hex> {
   const lines: string[] = [];
   for (const name of modelFiles) {
     const path = join(folder, name);
