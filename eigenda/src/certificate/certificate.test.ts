@@ -6,6 +6,7 @@ import { loadMcl } from "../curve/mcl.ts";
 import { BlobStatus, BlobStatusReplySchema } from "../gen/disperser_pb.ts";
 import { blobCertificateHash } from "../header/header.ts";
 import { mainnetSrsAnchor } from "../kzg/mainnet-srs.ts";
+import { provableSymbolsMax } from "../kzg/srs.ts";
 import { fromHex, hasVectors, readVectors } from "../testing/vectors.ts";
 import { type Certificate, certificateHash, decodeCertificate, encodeCertificate } from "./certificate.ts";
 import { buildBatch, rootFromProof } from "./merkle.ts";
@@ -63,6 +64,18 @@ it("never throws on bytes that are no certificate", () => {
     }),
     { numRuns: 200 },
   );
+});
+
+it("refuses a blob longer than any whose length can be proven", async () => {
+  const decoded = decodeCertificate(realV4);
+  if (!decoded.ok) throw new Error(decoded.reason);
+  const { header } = decoded.value;
+  for (const length of [provableSymbolsMax, 2 * provableSymbolsMax, 2 ** 31]) {
+    const commitment = { ...header.commitment, length };
+    const bytes = encodeCertificate({ ...decoded.value, header: { ...header, commitment } });
+    const isProvable = length === provableSymbolsMax;
+    expect(await verifyCertificate(bytes, { level: "structure" })).toMatchObject({ ok: isProvable });
+  }
 });
 
 it("refuses a quorum that did not sign, and one that was required and not asked", async () => {

@@ -6,7 +6,7 @@ import { type G1, g1Infinity, negateG1 } from "../curve/points.ts";
 import { batchHeaderHash, blobCertificateHash, blobKey } from "../header/header.ts";
 import { recoverSigner } from "../header/signer.ts";
 import { isCommitmentConsistent } from "../kzg/commitment.ts";
-import type { SrsAnchor } from "../kzg/srs.ts";
+import { provableSymbolsMax, type SrsAnchor } from "../kzg/srs.ts";
 import { type Certificate, decodeCertificate } from "./certificate.ts";
 import { rootFromProof } from "./merkle.ts";
 
@@ -63,11 +63,12 @@ export async function verifyCertificate(bytes: Uint8Array, options: VerifyOption
 }
 
 function structureFault(backend: CurveBackend, certificate: Certificate): string | null {
-  const { lengthCommitment, lengthProof } = certificate.header.commitment;
+  const { lengthCommitment, lengthProof, length } = certificate.header.commitment;
   const { quorumApks, signedQuorumNumbers, nonSignerPubkeys, header } = certificate;
   if (certificate.offchainDerivationVersion !== knownDerivationVersion)
     return "The derivation version is unknown.";
   if (header.quorumNumbers.length === 0) return "The blob names no quorum.";
+  if (length > provableSymbolsMax) return `The blob is longer than ${provableSymbolsMax} symbols.`;
   if (signedQuorumNumbers.length > quorumsMax) return `More than ${quorumsMax} quorums signed.`;
   if (quorumApks.length !== signedQuorumNumbers.length)
     return "There is not one aggregate key for each quorum.";

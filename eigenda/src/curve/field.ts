@@ -58,7 +58,7 @@ export function powFr(base: bigint, exponent: bigint): bigint {
   return result;
 }
 
-export function inverseFr(value: bigint): bigint {
+function inverseFr(value: bigint): bigint {
   return powFr(value, frModulus - 2n);
 }
 

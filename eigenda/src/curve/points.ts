@@ -11,7 +11,7 @@ export type G2 = { x: Fp2; y: Fp2 };
 export const g1AffineBytes = 64;
 export const g2AffineBytes = 128;
 export const g1CompressedBytes = 32;
-export const g2CompressedBytes = 64;
+const g2CompressedBytes = 64;
 
 const { Fp, Fp2: Fp2Field } = bn254.fields;
 

@@ -66,7 +66,10 @@ const notices: readonly string[] = [
   `Commitments are checked under the ${developmentSrsAnchor.name}: anyone can forge them.`,
 ];
 
-/** Starts the disperser and relay services on one port. Resolves when it accepts calls. */
+/**
+ * Starts the disperser and relay services on one port. Resolves when it accepts calls.
+ * @throws EigenDaError invalid if the port is taken; nothing goes on running then.
+ */
 export async function startDevelopmentDisperser(
   options: DevelopmentDisperserOptions,
 ): Promise<DevelopmentDisperser> {
@@ -107,11 +110,14 @@ export async function startDevelopmentDisperser(
     getPaymentState: (request) => service.paymentState(request),
   });
   server.add(Relay, { getBlob: (request) => service.blob(request) });
-  const port = await server.listen(options.port ?? 0);
   const close = async () => {
-    lifeCycle.close();
     server.close();
+    await lifeCycle.close();
   };
+  const port = await server.listen(options.port ?? 0).catch(async (error) => {
+    await close();
+    throw error;
+  });
   return { url: `http://127.0.0.1:${port}`, port, faults, [Symbol.asyncDispose]: close };
 }
 

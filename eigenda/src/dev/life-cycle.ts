@@ -43,7 +43,7 @@ export class LifeCycle {
   readonly #statuses = new Map<Hex, BlobStatus>();
   #gathering: Gathering | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #isStepping = false;
+  #step: Promise<void> | null = null;
   #isClosed = false;
 
   constructor(options: LifeCycleOptions) {
@@ -88,28 +88,30 @@ export class LifeCycle {
     return this.#gathering?.replies.get(key) ?? create(BlobStatusReplySchema, { status });
   }
 
-  close(): void {
+  /** Takes no further step. Resolves when the one under way has written what it writes. */
+  async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#step;
   }
 
   #schedule(): void {
-    if (this.#timer !== null || this.#isStepping || this.#isClosed) return;
+    if (this.#timer !== null || this.#step !== null || this.#isClosed) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      void this.#step();
+      this.#step = this.#takeStep().finally(() => {
+        this.#step = null;
+        if (this.#hasOpenBlobs()) this.#schedule();
+      });
     }, this.#options.stepMs);
   }
 
-  async #step(): Promise<void> {
-    this.#isStepping = true;
+  async #takeStep(): Promise<void> {
     try {
       if (!this.#options.faults.has("slow")) await this.#advance();
     } catch (error) {
       this.#options.log(`a step failed and is repeated: ${error instanceof Error ? error.message : error}`);
     }
-    this.#isStepping = false;
-    if (this.#hasOpenBlobs()) this.#schedule();
   }
 
   /** Latest stage first, so that a blob moves one stage a step. */

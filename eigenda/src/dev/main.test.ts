@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -79,6 +79,12 @@ it("exits with a message when the port is taken or the arguments are wrong", asy
   const { child, ready } = await start(["--data-dir", join(folder, "taken")]);
   const second = await run(["--data-dir", join(folder, "other"), "--port", String(ready.port)]);
   expect(second).toMatchObject({ code: 1, stderr: expect.stringContaining(`Port ${ready.port} is in use`) });
+  // Also where blobs are open: without its port it must not go on with them.
+  const open = join(folder, "open");
+  await mkdir(join(open, "accepted"), { recursive: true });
+  await writeFile(join(open, "accepted", "00".repeat(32)), "");
+  const third = await run(["--data-dir", open, "--port", String(ready.port), "--fault", "slow"]);
+  expect(third.code).toBe(1);
   await kill(child, "SIGTERM");
   expect(await run(["--port", "0"])).toMatchObject({
     code: 2,

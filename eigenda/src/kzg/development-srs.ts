@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { keccak256, stringToBytes } from "viem";
@@ -14,9 +14,9 @@ import {
   g2Generator,
   g2ToAffineBytes,
 } from "../curve/points.ts";
-import { EigenDaError } from "../errors.ts";
+import { EigenDaError, invariant } from "../errors.ts";
 import { runInWorker } from "./kzg-worker-host.ts";
-import { type Srs, type SrsAnchor, type SrsPoints, srsOrder } from "./srs.ts";
+import { provableSymbolsMax, type Srs, type SrsAnchor, type SrsPoints, srsOrder } from "./srs.ts";
 
 /** The development SRS's τ. Published on purpose: whoever knows it can commit to anything, so it must never guard value. */
 export const developmentTau =
@@ -33,6 +33,7 @@ export const developmentSrsAnchor: SrsAnchor = {
   name: "development SRS, forgeable, published tau",
   isForgeable: true,
   g1Reverse(length) {
+    invariant(length <= provableSymbolsMax, "the length is a power of two up to 2^27");
     const known = reversePoints.get(length);
     if (known !== undefined) return known;
     const point = nobleBackend.mulG1(g1Generator, powFr(developmentTau, BigInt(srsOrder - length)));
@@ -49,7 +50,7 @@ export const developmentSrsAnchor: SrsAnchor = {
  */
 export async function developmentSrs(options: { folder: string; symbolsMax?: number }): Promise<Srs> {
   const symbolsMax = options.symbolsMax ?? symbolsMaxDefault;
-  if (!isPowerOfTwo(symbolsMax) || symbolsMax > srsOrder / 2) {
+  if (!isPowerOfTwo(symbolsMax) || symbolsMax > provableSymbolsMax) {
     throw new EigenDaError("invalid", `symbolsMax must be a power of two up to 2^27. Given: ${symbolsMax}.`);
   }
   const path = join(options.folder, `development-srs-${symbolsMax}.bin`);
@@ -102,8 +103,9 @@ async function readCache(path: string, symbolsMax: number): Promise<Uint8Array |
 
 async function writeCache(folder: string, path: string, points: Uint8Array): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const temporary = `${path}.${process.pid}.tmp`;
-  const file = await open(temporary, "w");
+  // A name of its own: others may derive the same points at the same time, in this process too.
+  const temporary = `${path}.${randomUUID()}.tmp`;
+  const file = await open(temporary, "wx");
   try {
     await file.writeFile(Buffer.concat([sha256(points), points]));
     await file.sync();

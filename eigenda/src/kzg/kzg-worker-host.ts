@@ -7,22 +7,25 @@ type Pending = { resolve: (answer: never) => void; reject: (error: unknown) => v
 
 /**
  * One thread that does this client's heavy arithmetic, started at the first job and not keeping the process alive when idle.
- * Jobs run one at a time in the order given. A thread that dies rejects its jobs; the next job starts a new one.
+ * Jobs run one at a time in the order given. A thread that dies rejects its jobs with `failover`; the next job starts a
+ * new one. Once closed, jobs are refused with `invalid`.
  */
 export class KzgThread implements AsyncDisposable {
   readonly #points: SrsPoints | null;
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | null = null;
+  #isClosed = false;
   #nextId = 0;
 
   constructor(points: SrsPoints | null) {
     this.#points = points && sharePoints(points);
   }
 
-  run<Job extends KzgJob>(job: Job): Promise<KzgAnswer<Job>> {
+  async run<Job extends KzgJob>(job: Job): Promise<KzgAnswer<Job>> {
+    if (this.#isClosed) throw closedError();
     const worker = this.#worker ?? this.#start();
     const request: KzgRequest = { id: this.#nextId++, job };
-    return new Promise((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       this.#pending.set(request.id, { resolve, reject });
       worker.ref();
       worker.postMessage(request);
@@ -31,18 +34,17 @@ export class KzgThread implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const worker = this.#worker;
+    this.#isClosed = true;
     this.#worker = null;
     await worker?.terminate();
-    this.#rejectAll(new Error("The arithmetic thread was closed."));
+    this.#rejectAll(closedError());
   }
 
   #start(): Worker {
     const worker = new Worker(new URL("./kzg-worker.ts", import.meta.url), { workerData: this.#points });
     worker.on("message", (reply: KzgReply) => this.#settle(worker, reply));
-    worker.on("error", (error) => this.#drop(worker, error));
-    worker.on("exit", (code) =>
-      this.#drop(worker, new Error(`The arithmetic thread exited with code ${code}.`)),
-    );
+    worker.on("error", (cause) => this.#drop(worker, cause.message, cause));
+    worker.on("exit", (code) => this.#drop(worker, `exit code ${code}`));
     this.#worker = worker;
     return worker;
   }
@@ -58,13 +60,13 @@ export class KzgThread implements AsyncDisposable {
       );
   }
 
-  #drop(worker: Worker, error: unknown): void {
+  #drop(worker: Worker, reason: string, cause?: Error): void {
     if (this.#worker !== worker) return;
     this.#worker = null;
-    this.#rejectAll(error);
+    this.#rejectAll(new EigenDaError("failover", `The arithmetic thread died: ${reason}.`, { cause }));
   }
 
-  #rejectAll(error: unknown): void {
+  #rejectAll(error: EigenDaError): void {
     for (const pending of this.#pending.values()) pending.reject(error);
     this.#pending.clear();
   }
@@ -74,6 +76,10 @@ export class KzgThread implements AsyncDisposable {
 export async function runInWorker<Job extends KzgJob>(job: Job): Promise<KzgAnswer<Job>> {
   await using thread = new KzgThread(null);
   return await thread.run(job);
+}
+
+function closedError(): EigenDaError {
+  return new EigenDaError("invalid", "The arithmetic thread is closed.");
 }
 
 /** Copies the lists once into memory that every thread can read, so that posting them costs nothing. */

@@ -3,6 +3,9 @@ import type { G1 } from "../curve/points.ts";
 /** Powers of τ in the ceremony: proofs of length are made against the last of them, whatever part a client holds. */
 export const srsOrder = 2 ** 28;
 
+/** Longest length, in symbols, whose proof can be checked: an anchor knows no end point above it. */
+export const provableSymbolsMax = 2 ** 27;
+
 /** Point lists in affine form (see curve/points.ts), shareable between threads. */
 export type SrsPoints = {
   /** [τ^i]_1 for i in [0, symbolsMax). */
@@ -18,7 +21,7 @@ export type SrsAnchor = {
   name: string;
   /** Whether τ is known to anybody, so that proofs under it prove nothing. Refused outside loopback. */
   isForgeable: boolean;
-  /** [τ^(2^28 − length)]_1 for a length that is a power of two up to 2^27. */
+  /** [τ^(2^28 − length)]_1 for a length that is a power of two up to `provableSymbolsMax`. */
   g1Reverse(length: number): G1;
 };
 
