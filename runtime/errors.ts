@@ -19,6 +19,13 @@ export class ModelRuntimeError extends Error {
   }
 }
 
+/** The weights give values that are no numbers: damaged or diverged, however well formed their file is. */
+export class NotFiniteError extends ModelRuntimeError {
+  constructor(what: string) {
+    super("not-finite", `The model's ${what} is not a finite number: its weights are damaged.`);
+  }
+}
+
 /** A broken assumption of our own. */
 export class InvariantError extends Error {
   override readonly name = "InvariantError";

@@ -1,7 +1,9 @@
 import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fixture, randomModel } from "#runtime/fixtures/folders";
+import { copyFixture, fixture, randomModel } from "#runtime/fixtures/folders";
+import { read } from "#runtime/weights/safetensors";
 import {
   type GeneratedToken,
   type LogProbRequest,
@@ -132,6 +134,22 @@ describe("log-probabilities", () => {
     await using model = await openModel(fixture("tied"), { threads: 2, queueMax: 2 });
     const request = { promptTokenIds: [1, 2, 3], answerTokenIds: [4] };
     expect(await model.logProb(new Array<LogProbRequest>(100).fill(request))).toHaveLength(100);
+  });
+});
+
+describe("a model whose weights are garbage in a well-formed file", () => {
+  it("gives no answer and no log-probability, but its typed error", async () => {
+    const folder = await copyFixture("tied");
+    const path = join(folder, "model.safetensors");
+    const bytes = await readFile(path);
+    const norm = (await read(path)).get("model.norm.weight");
+    bytes.fill(0xff, norm?.offset, (norm?.offset ?? 0) + 4); // NaN
+    await writeFile(path, bytes);
+    await using model = await openModel(folder);
+    const refused = { code: "not-finite", retryable: false };
+    await expect(model.generate(greedy)).rejects.toMatchObject(refused);
+    await expect(model.generate(sampled)).rejects.toMatchObject(refused);
+    await expect(model.logProb(requests(1))).rejects.toMatchObject(refused);
   });
 });
 

@@ -51,6 +51,7 @@ export interface Model extends AsyncDisposable {
   /**
    * log p(answer | prompt) of each request in nats, summed over the answer's tokens, in request order.
    * Bit-identical whatever else is in the call, however many threads, for one profile and artifact.
+   * @throws with code `not-finite` if the weights give no number.
    */
   logProb(requests: readonly LogProbRequest[]): Promise<number[]>;
   profile(): ExecutionProfile;

@@ -64,7 +64,7 @@ export function expectedTensors(config: ModelConfig): Map<string, number[]> {
  * tokenIds int64[B, T], lastRows int64[R] (indices into B·T) → logits[R, V], key.i and value.i [B, K, T, D].
  * Sequences are padded on the right: under the causal mask no token sees what follows it.
  */
-export function prefillGraph(folder: ModelFolder): Graph {
+function prefillGraph(folder: ModelFolder): Graph {
   const graph = create("prefill");
   const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
   const lastRows = input(graph, "lastRows", "int64", ["R"]);
@@ -81,7 +81,7 @@ export function prefillGraph(folder: ModelFolder): Graph {
  * tokenIds int64[B, T], targetRows int64[R] (indices into B·T), targetIds int64[R] → logProbs[R]:
  * log p(targetIds[r] | the sequence up to and including row targetRows[r]), in nats.
  */
-export function logProbGraph(folder: ModelFolder): Graph {
+function logProbGraph(folder: ModelFolder): Graph {
   const graph = create("logProb");
   const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
   const targetRows = input(graph, "targetRows", "int64", ["R"]);
@@ -99,7 +99,7 @@ export function logProbGraph(folder: ModelFolder): Graph {
  * → logits[B, V], newKey.i and newValue.i [B, K, 1, D], which the host writes into the next slot.
  * Past and new keys are attended separately, so the cache is never copied out.
  */
-export function decodeGraph(folder: ModelFolder): Graph {
+function decodeGraph(folder: ModelFolder): Graph {
   const { layerCount, keyValueHeadCount, headSize } = folder.config;
   const graph = create("decode");
   const tokenIds = input(graph, "tokenIds", "int64", ["B"]);

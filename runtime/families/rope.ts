@@ -25,7 +25,7 @@ export function ropeTables(config: ModelConfig): { positions: number; cos: Float
 }
 
 /** Radians per position of each pair of channels, float32, fastest first. */
-export function ropeFrequencies(config: ModelConfig): number[] {
+function ropeFrequencies(config: ModelConfig): number[] {
   return Array.from({ length: config.headSize / 2 }, (_, index) => {
     const power = Math.fround(config.ropeTheta ** Math.fround((2 * index) / config.headSize));
     return scale(Math.fround(1 / power), config.ropeScaling);

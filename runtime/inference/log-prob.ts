@@ -1,4 +1,4 @@
-import { invariant } from "#runtime/errors";
+import { invariant, NotFiniteError } from "#runtime/errors";
 import { blockTokens } from "#runtime/time-block";
 import { integers, type LoadedModel } from "./session.ts";
 
@@ -18,7 +18,7 @@ export interface LogProbBatch {
  * Most padded tokens in one call, unless one request alone has more. Small on purpose: on a CPU larger
  * batches are no faster per row, take more memory, and let less of a call spread over the workers.
  */
-export const batchTokensMax = 512;
+const batchTokensMax = 512;
 
 /** Fewest rows the output layer gets: with one row another matrix kernel could be chosen. */
 const targetRowsMin = 2;
@@ -45,7 +45,10 @@ export function planBatches(requests: readonly LogProbRequest[]): LogProbBatch[]
   });
 }
 
-/** log p(answer | prompt) of each request of a batch, in nats: the sum over the answer's tokens, in order. */
+/**
+ * log p(answer | prompt) of each request of a batch, in nats: the sum over the answer's tokens, in order.
+ * @throws NotFiniteError if the model gives no number.
+ */
 export async function logProbBatch(model: LoadedModel, batch: LogProbBatch): Promise<number[]> {
   const tokenIds: number[] = [];
   const targetRows: number[] = [];
@@ -74,6 +77,7 @@ export async function logProbBatch(model: LoadedModel, batch: LogProbBatch): Pro
   return batch.requests.map(({ request }) => {
     let sum = 0;
     for (const _ of request.answerTokenIds) sum += logProbs[next++] ?? Number.NaN;
+    if (!Number.isFinite(sum)) throw new NotFiniteError("log-probability");
     return sum;
   });
 }

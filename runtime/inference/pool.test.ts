@@ -28,7 +28,7 @@ describe("a pool", () => {
     await pool.close();
   });
 
-  it("refuses a graph ONNX Runtime cannot load, with its code, and leaves no worker", async () => {
+  it("refuses a graph ONNX Runtime cannot load, with its code", async () => {
     const broken = { ...(await spec()), folder: "/nonexistent" };
     await expect(createPool(broken, { threads: 1, queueMax: 8 })).rejects.toMatchObject({
       code: "session-failed",

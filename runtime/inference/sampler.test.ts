@@ -61,6 +61,21 @@ describe("the choice of a token", () => {
     expect(logProb).toBeCloseTo((logits[tokenId] ?? 0) - Math.log(total), 12);
   });
 
+  it.each([[[1, Number.NaN]], [[Number.NaN, 1]], [[1, Infinity]], [[-Infinity, -Infinity]]])(
+    "is refused where the logits %j give no distribution",
+    (values) => {
+      for (const temperature of [0, 1]) {
+        const choose = () => chooseToken(Float32Array.from(values), { temperature }, pcg32(1n));
+        expect(choose).toThrow(expect.objectContaining({ code: "not-finite", retryable: false }));
+      }
+    },
+  );
+
+  it("never takes a token that the logits rule out", () => {
+    const values = Float32Array.of(-Infinity, 0);
+    expect(chooseToken(values, { temperature: 1 }, pcg32(1n))).toEqual({ tokenId: 1, logProb: 0 });
+  });
+
   it("always returns a token of the vocabulary", () => {
     fc.assert(
       fc.property(

@@ -1,3 +1,5 @@
+import { NotFiniteError } from "#runtime/errors";
+
 /**
  * Choice of the next token. Everything random comes from one seeded generator, and the draw itself
  * compares integers, so the same logits and seed give the same token on every machine.
@@ -38,6 +40,7 @@ export function pcg32(seed: bigint, stream = 54n): Generator {
 /**
  * Pick a token from logits[V]. Ties go to the lower token id. One 64-bit draw per sampled token, none when greedy.
  * Returns the token and its log-probability in nats under the model itself (temperature 1, no cut).
+ * @throws NotFiniteError if the logits give no distribution.
  */
 export function chooseToken(
   logits: Float32Array,
@@ -45,8 +48,12 @@ export function chooseToken(
   generator: Generator,
 ): { tokenId: number; logProb: number } {
   const best = argmax(logits);
+  const peak = logits[best] ?? 0;
+  const logSum = logSumOf(logits, peak);
+  // One NaN anywhere, or an infinite peak, makes the sum NaN.
+  if (!Number.isFinite(logSum)) throw new NotFiniteError("distribution over tokens");
   const tokenId = options.temperature === 0 ? best : draw(logits, best, options, generator);
-  return { tokenId, logProb: logProbability(logits, tokenId, logits[best] ?? 0) };
+  return { tokenId, logProb: (logits[tokenId] ?? 0) - peak - logSum };
 }
 
 /** Index of the largest value; the first of equals. */
@@ -90,9 +97,9 @@ function cut(logits: Float32Array, options: SamplingOptions, weightOf: (tokenId:
   return kept < 0 ? ordered : ordered.slice(0, kept + 1);
 }
 
-/** log softmax of one entry, in float64: logit − peak − log Σ e^(logit − peak). */
-function logProbability(logits: Float32Array, tokenId: number, peak: number): number {
+/** log Σ e^(logit − peak), in float64. */
+function logSumOf(logits: Float32Array, peak: number): number {
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - peak);
-  return (logits[tokenId] ?? 0) - peak - Math.log(sum);
+  return Math.log(sum);
 }

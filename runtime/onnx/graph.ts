@@ -147,6 +147,6 @@ export function share(graph: Graph, meaning: string, make: (name: string) => Ten
 }
 
 /** Product of a static shape. */
-export function elementCount(shape: readonly number[]): number {
+function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);
 }

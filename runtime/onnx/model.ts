@@ -2,7 +2,7 @@ import type { Attribute, ElementType, Graph, Initializer, Node, Tensor } from ".
 import * as wire from "./wire.ts";
 
 /** Operator set the ops in `ops.ts` are written for. */
-export const opsetVersion = 20;
+const opsetVersion = 20;
 
 /** ONNX IR version paired with opset 20 by the ONNX release notes (1.15). */
 const irVersion = 9;

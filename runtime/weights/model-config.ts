@@ -31,7 +31,7 @@ export interface ModelConfig {
 }
 
 /** Longest context built into a graph, in tokens; a model that declares more is used up to this. */
-export const contextTokensLimit = 8192;
+const contextTokensLimit = 8192;
 
 const positive = (max: number) => z.int().min(1).max(max);
 const llama3Scaling = z.object({

@@ -25,7 +25,9 @@ describe("a model folder", () => {
       const folder = await copyFixture("tied");
       await rm(join(folder, name));
       await expect(readModelFolder(folder)).rejects.toMatchObject({ code: "model-file-missing" });
+      await expect(hashArtifact(folder)).rejects.toMatchObject({ code: "model-file-missing" });
     }
+    await expect(hashArtifact("/nonexistent")).rejects.toMatchObject({ code: "model-folder-missing" });
   });
 
   it("is refused when a link leads out of it", async () => {

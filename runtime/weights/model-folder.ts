@@ -69,12 +69,15 @@ export async function readTokenizerFiles(
  * Identity of a model's files: SHA-256 over the lines "<sha256 hex>  <name>\n" of the four files in
  * name order, so `sha256sum config.json model.safetensors tokenizer.json tokenizer_config.json |
  * sha256sum` inside the folder prints the same value. Other files of the folder do not count.
+ * @throws ModelFolderError if a file is missing, or a link leaving the folder.
  */
 export async function hashArtifact(folder: string): Promise<`0x${string}`> {
+  const path = await resolveFolder(folder);
   const lines: string[] = [];
   for (const name of fileNames) {
+    await checkInside(path, name);
     const hash = createHash("sha256");
-    await pipeline(createReadStream(join(folder, name)), hash);
+    await pipeline(createReadStream(join(path, name)), hash);
     lines.push(`${hash.digest("hex")}  ${name}\n`);
   }
   return `0x${createHash("sha256").update(lines.join("")).digest("hex")}`;

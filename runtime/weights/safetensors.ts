@@ -22,7 +22,7 @@ const elementBytes: Readonly<Record<string, number>> = {
 export const headerBytesMax = 100_000_000;
 
 /** Most tensors accepted in one file; the largest published models have a few thousand. */
-export const tensorCountMax = 100_000;
+const tensorCountMax = 100_000;
 
 const lengthPrefixBytes = 8;
 
