@@ -6,7 +6,7 @@ import type { Pace } from "./stack.ts";
 import type { Supervisor } from "./supervisor.ts";
 
 /** Pace of a system left running, but for the block time, which the configuration gives. */
-const pace: Omit<Pace, "blockSeconds"> = {
+export const pace: Omit<Pace, "blockSeconds"> = {
   saveMs: 5_000,
   stepMs: 500,
   durability: "disk",
