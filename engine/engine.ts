@@ -41,7 +41,7 @@ export async function runEngine(
   const method = describeMethod(pool.profile);
   const metrics = createMetrics();
   await using queue = await openQueue(config, log);
-  await using mark = await recoverJobs(database, queue.boss);
+  await using mark = await recoverJobs(config, database, queue.boss);
   const { boss } = queue;
   const { db } = database;
   const retrieve = (certificate: Uint8Array) => relay.retrieve(certificate);

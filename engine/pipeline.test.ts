@@ -160,7 +160,11 @@ describe("the engine", () => {
     expect(await (await fetch(`${engine.url}/metrics`)).text()).toContain("tributary_engine_jobs_total");
   });
 
-  it("refuses a blob with one flipped bit", async () => {
+  it("goes on when its connections to the database break, and refuses a blob with one flipped bit", async () => {
+    const broken = await database().execute(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name in ('engine', 'engine queue', 'engine mark')",
+    );
+    expect(broken.length).toBeGreaterThan(2);
     const id = await contribute(pipeline, contributor, ["This blob will be corrupted on its way."]);
     pipeline.disperser.faults.add("corrupt");
     try {

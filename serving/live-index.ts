@@ -1,8 +1,10 @@
-import { and, eq, inArray, lte, notInArray, sql } from "drizzle-orm";
+import { and, eq, inArray, lte, notInArray } from "drizzle-orm";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
+import { readEvent } from "#schema/events";
 import { chunk } from "#schema/offchain/index";
+import * as tree from "#settlement/tree/tree";
 import type { FinalBlockReader } from "./final-block.ts";
 import { build, type RetrievalIndex } from "./retrieval/rank.ts";
 
@@ -42,11 +44,9 @@ export async function openLiveIndex({ db, modelId, finalBlock }: Options): Promi
 
 /** Contributions that hold retrievable chunks at the final block, ascending. The engine writes chunks only of accepted, final ones. */
 async function findContributions(db: Drizzle, modelId: Hex, finalBlock: bigint): Promise<bigint[]> {
-  const { modelDatanet, contribution } = onchain;
-  const datanets = db
-    .select({ id: modelDatanet.datanetId })
-    .from(modelDatanet)
-    .where(and(eq(modelDatanet.modelId, modelId), lte(modelDatanet.blockNumber, finalBlock)));
+  const datanetIds = await findDatanets(db, modelId, finalBlock);
+  if (datanetIds.length === 0) return [];
+  const { contribution } = onchain;
   const retracted = db
     .select({ id: contribution.id })
     .from(contribution)
@@ -54,9 +54,31 @@ async function findContributions(db: Drizzle, modelId: Hex, finalBlock: bigint):
   const rows = await db
     .selectDistinct({ id: chunk.contributionId })
     .from(chunk)
-    .where(and(inArray(chunk.datanetId, datanets), notInArray(chunk.contributionId, retracted)))
+    .where(and(inArray(chunk.datanetId, datanetIds), notInArray(chunk.contributionId, retracted)))
     .orderBy(chunk.contributionId);
   return rows.map(({ id }) => id);
+}
+
+/**
+ * Datanets the model retrieves from: declared with an empty snapshot. From the log, since `onchain.model_datanet`
+ * keeps the last declaration alone, which may not be final.
+ */
+async function findDatanets(db: Drizzle, modelId: Hex, finalBlock: bigint): Promise<bigint[]> {
+  const { event } = onchain;
+  const rows = await db
+    .select()
+    .from(event)
+    .where(
+      and(
+        eq(event.contract, "ModelRegistry"),
+        eq(event.name, "DatanetUsed"),
+        lte(event.blockNumber, finalBlock),
+      ),
+    );
+  const used = rows.map((row) => readEvent(row, "ModelRegistry", "DatanetUsed"));
+  return used.flatMap((u) =>
+    u?.modelId === modelId && u.snapshotRoot === tree.zeroRoot ? [u.datanetId] : [],
+  );
 }
 
 async function load(db: Drizzle, contributionIds: bigint[]): Promise<Library> {
@@ -69,12 +91,7 @@ async function load(db: Drizzle, contributionIds: bigint[]): Promise<Library> {
       contributor: chunk.contributor,
     })
     .from(chunk)
-    .where(
-      inArray(
-        chunk.contributionId,
-        contributionIds.length === 0 ? sql`(select 0::bigint where false)` : contributionIds,
-      ),
-    );
+    .where(inArray(chunk.contributionId, contributionIds));
   return { index: await build(rows), chunks: new Map(rows.map((row) => [row.id, row])), contributionIds };
 }
 

@@ -1,4 +1,4 @@
-import { and, eq, inArray, lt, lte, ne } from "drizzle-orm";
+import { and, eq, inArray, lt, ne } from "drizzle-orm";
 import type { PgBoss } from "pg-boss";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
@@ -7,6 +7,7 @@ import { invariant, PipelineError } from "#schema/errors";
 import { readEvent } from "#schema/events";
 import { candidate, chunk, receipt, refusal } from "#schema/offchain/index";
 import { kinds } from "#settlement/blob/payload";
+import * as tree from "#settlement/tree/tree";
 import { rowsPerInsert } from "../constants.ts";
 import { acceptedOutcome } from "../intake.ts";
 import { enqueue } from "../queue/queues.ts";
@@ -109,11 +110,7 @@ async function findStrayChunk(
       reason: `chunk ${missing} is of no contribution accepted before the batch`,
     };
   }
-  const used = await db
-    .select({ modelId: onchain.modelDatanet.modelId, datanetId: onchain.modelDatanet.datanetId })
-    .from(onchain.modelDatanet)
-    .where(lte(onchain.modelDatanet.blockNumber, batch.blockNumber));
-  const uses = new Set(used.map(({ modelId, datanetId }) => `${modelId} ${datanetId}`));
+  const uses = await findUses(db, batch);
   const stray = named.find(({ modelId, chunkId }) => !uses.has(`${modelId} ${datanetOf.get(chunkId)}`));
   return stray === undefined
     ? null
@@ -121,6 +118,26 @@ async function findStrayChunk(
         code: "chunk_of_other_datanet",
         reason: `chunk ${stray.chunkId} is of no Datanet of model ${stray.modelId}`,
       };
+}
+
+/**
+ * "model Datanet" of each Datanet a model retrieves from, declared before the batch with an empty snapshot. From the
+ * log: `onchain.model_datanet` keeps the last declaration alone, which may be younger than the batch.
+ */
+async function findUses(db: Drizzle, batch: Batch): Promise<Set<string>> {
+  const { event } = onchain;
+  const rows = await db
+    .select()
+    .from(event)
+    .where(
+      and(eq(event.contract, "ModelRegistry"), eq(event.name, "DatanetUsed"), lt(event.id, batch.eventId)),
+    );
+  const declared = rows.map((row) => readEvent(row, "ModelRegistry", "DatanetUsed"));
+  return new Set(
+    declared.flatMap((used) =>
+      used?.snapshotRoot === tree.zeroRoot ? [`${used.modelId} ${used.datanetId}`] : [],
+    ),
+  );
 }
 
 /** A chunk may only be called unknown once every contribution accepted before the batch has its rows or its refusal. */
