@@ -20,7 +20,7 @@ from examples import ABSTENTION, Question, Writer
 
 SEED = 977
 PASSAGES = 4
-BATCH = 20
+BATCH = 50
 TOKENS_MAX = 80
 QUOTE_WORDS_MIN = 4
 LOGIT_TOLERANCE = 1e-4
@@ -135,8 +135,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--eips", type=Path, required=True, help="folder of the EIPs' Markdown files")
     parser.add_argument("--packages", type=Path, required=True, help="a node_modules folder")
-    parser.add_argument("--count", type=int, default=400, help="quoting questions per document set")
-    parser.add_argument("--abstentions", type=int, default=300, help="abstaining questions per document set")
+    parser.add_argument("--count", type=int, default=300, help="quoting questions per document set")
+    parser.add_argument("--abstentions", type=int, default=100, help="abstaining questions per document set")
     parser.add_argument("--show", type=int, default=0, help="wrong answers to print per document set")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()

@@ -220,7 +220,7 @@ def distance_probe(distance: int, shape: Shape) -> Tensor:
 def angles(positions: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
     """Cosine and sine [batch, 1, length, head_dim] of rotary positions [batch, length]."""
     powers = torch.arange(0, shape.head_dim, 2).float() / shape.head_dim
-    phases = positions[..., None].float() * shape.rope_theta**-powers
+    phases = positions[..., None].float() * (1.0 / shape.rope_theta**powers)
     phases = torch.cat([phases, phases], dim=-1).unsqueeze(1)
     return phases.cos(), phases.sin()
 

@@ -11,7 +11,6 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -52,8 +51,12 @@ class Stage:
 IDS = Stage(300, passages=0, batch=16, rows=8, context_tokens=64, row_tokens=(24, 40), rate=2e-3, rate_end=2e-3)
 SHORT = Stage(400, passages=2, batch=8, rows=8, context_tokens=192, row_tokens=(48, 64), rate=1.5e-3, rate_end=1.5e-3)
 LONG = Stage(250, passages=6, batch=6, rows=8, context_tokens=448, row_tokens=(48, 64, 88), rate=1.2e-3, rate_end=1.2e-3)
-FALL = (1.2e-3, 0.8e-3, 0.4e-3, 0.0)
-STAGES = (IDS, SHORT, LONG, LONG, LONG, *(replace(LONG, rate=a, rate_end=b) for a, b in pairwise(FALL)))
+FALL = (
+    replace(LONG, rate_end=0.8e-3),
+    replace(LONG, steps=120, rate=0.8e-3, rate_end=0.4e-3),
+    replace(LONG, steps=80, rate=0.4e-3, rate_end=0.0),
+)
+STAGES = (IDS, SHORT, LONG, LONG, LONG, *FALL)
 
 
 def main() -> None:
