@@ -11,6 +11,10 @@ const commands = {
     about: "the whole job, once: contribute, ask, attribute, settle, claim, verify",
     load: () => import("./demo/demo.ts"),
   },
+  migrate: {
+    about: "bring the offchain tables of DATABASE_URL to the newest migration",
+    load: () => import("./migrate.ts"),
+  },
   bot: { about: "claim for every account that is owed something", load: () => import("./bot.ts") },
   trace: {
     about: "every hop behind a payout, by claim transaction or receipt",
