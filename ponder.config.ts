@@ -15,7 +15,6 @@ export default createConfig({
       id: deployment.chainId,
       rpc: reorgAwareHttp(config.rpcUrl),
       pollingInterval: config.pollingIntervalMs,
-      disableCache: !config.isCached,
     },
   },
   contracts: {

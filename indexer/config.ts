@@ -2,9 +2,6 @@ import { z } from "zod";
 import { deploySchema, sourceChecksum } from "../schema/checksum.ts";
 import { readDeployment } from "../schema/deployment.ts";
 
-/** Development chain of anvil: its blocks start anew with each run, so Ponder's RPC cache would lie. */
-const developmentChainId = 31_337;
-
 const environment = z
   .object({
     DATABASE_URL: z.string().min(1),
@@ -30,7 +27,6 @@ const environment = z
       logLevel: env.INDEXER_LOG_LEVEL,
       deployment,
       startBlock,
-      isCached: deployment.chainId !== developmentChainId,
       sourceChecksum: sourceChecksum(),
       databaseSchema: env.DATABASE_SCHEMA ?? deploySchema(deployment, startBlock),
     });

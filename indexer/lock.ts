@@ -45,23 +45,6 @@ export async function lockIndexer(
   };
 }
 
-/**
- * Deletes what Ponder has fetched of a chain before. With `disableCache` it fetches all again, but leaves the old rows
- * among the new ones: after a restart of a development chain, logs of blocks that are gone would be indexed.
- */
-export async function clearFetched(databaseUrl: string, chainId: number): Promise<void> {
-  const sql = postgres(databaseUrl, { max: 1, connection: { application_name: "indexer-clear" } });
-  try {
-    const tables = await sql<{ name: string }[]>`
-      select table_name as name from information_schema.columns
-      where table_schema = 'ponder_sync' and column_name = 'chain_id' order by table_name`;
-    for (const { name } of tables)
-      await sql`delete from ${sql(`ponder_sync.${name}`)} where chain_id = ${chainId}`;
-  } finally {
-    await sql.end();
-  }
-}
-
 async function clearStaleLock(sql: postgres.Sql, databaseSchema: string): Promise<void> {
   const [row] = await sql`select to_regclass(${`"${databaseSchema}"._ponder_meta`}) as meta`;
   if (row?.meta === null) return;

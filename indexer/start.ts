@@ -7,7 +7,8 @@ import { chdir } from "node:process";
 import { fileURLToPath } from "node:url";
 import { PipelineError } from "#schema/errors";
 import { config } from "./config.ts";
-import { clearFetched, lockIndexer } from "./lock.ts";
+import { lockIndexer } from "./lock.ts";
+import { clearStaleCache } from "./rpc-cache.ts";
 
 const exitRetryable = 75;
 const exitMeanings: Record<number, string> = {
@@ -25,7 +26,7 @@ try {
     console.error("indexer: lost its lock with the database connection");
     process.exit(exitRetryable);
   });
-  if (!config.isCached) await clearFetched(config.databaseUrl, config.deployment.chainId);
+  await clearStaleCache(config.databaseUrl, config.rpcUrl, config.deployment.chainId);
 } catch (error) {
   const isRetryable = !(error instanceof PipelineError) || error.retryable;
   console.error(`indexer: ${error instanceof Error ? error.message : error}`);

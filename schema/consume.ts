@@ -41,25 +41,26 @@ export type ConsumeOptions = {
  * @throws DeepReorgError, CursorLostError, and what `apply` throws. Failures of database and chain are tried again.
  */
 export async function consumeEvents(options: ConsumeOptions): Promise<void> {
-  const { database, signal, pollMs = pollMsDefault } = options;
+  const { signal, pollMs = pollMsDefault } = options;
   const bell = newBell();
-  const listening = database.sql.listen(`${viewsSchema}_live_query`, bell.ring, bell.ring);
-  // A failed LISTEN leaves the poll; the loop meets the same database and reports it.
-  listening.catch((error) => options.onFailure?.(error, 0));
+  const unlisten = listen(options, bell.ring);
   let failures = 0;
-  while (!signal.aborted) {
-    try {
-      await consumeFinal(options);
-      failures = 0;
-      await bell.wait(pollMs, signal);
-    } catch (error) {
-      failures += 1;
-      if (!isTransient(error) || failures > failuresMax) throw error;
-      options.onFailure?.(error, failures);
-      await pause(Math.min(pollMs * failures, failureDelayMsMax), signal);
+  try {
+    while (!signal.aborted) {
+      try {
+        await consumeFinal(options);
+        failures = 0;
+        await bell.wait(pollMs, signal);
+      } catch (error) {
+        failures += 1;
+        if (!isTransient(error) || failures > failuresMax) throw error;
+        options.onFailure?.(error, failures);
+        await pause(Math.min(pollMs * failures, failureDelayMsMax), signal);
+      }
     }
+  } finally {
+    await unlisten();
   }
-  await listening.then(({ unlisten }) => unlisten()).catch((error) => options.onFailure?.(error, 0));
 }
 
 /** Consumes what is final now. @returns The number of events. Used by rebuilds and tests; `consumeEvents` repeats it. */
@@ -136,6 +137,22 @@ async function assertCursorKnown(
 /** An event id is 10 digits of time, 16 of chain, 16 of block, and more. */
 function blockOf(eventId: string): bigint {
   return BigInt(eventId.slice(26, 42));
+}
+
+/**
+ * Rings at every notification and at every new connection. A LISTEN that fails leaves the poll: the loop meets the same
+ * database and reports it. @returns How to end it.
+ */
+function listen({ database, onFailure }: ConsumeOptions, ring: () => void): () => Promise<void> {
+  let end: (() => Promise<void>) | undefined;
+  const report = (error: unknown) => onFailure?.(error, 0);
+  database.sql
+    .listen(`${viewsSchema}_live_query`, ring, ring)
+    .then(({ unlisten }) => {
+      end = unlisten;
+    })
+    .catch(report);
+  return async () => await end?.().catch(report);
 }
 
 /** Wakes one waiter; a ring while nobody waits is kept. */

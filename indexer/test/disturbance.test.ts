@@ -123,6 +123,7 @@ it("reports a reorganisation deeper than the indexer can undo, with the first ev
     "its finality has passed the cursor",
     async () => ((await finalBlock(reader))?.indexedBlock ?? 0n) > forkBlock + 2n,
   );
+  expect(indexer.output()).toContain("it is fetched anew");
   await expect(consumeFinal(options)).rejects.toThrow(CursorLostError);
 });
 

@@ -94,7 +94,7 @@ async function caughtUp(database: Database, rpcUrl: string): Promise<void> {
   const client = chainClient(rpcUrl);
   const head = await client.getBlockNumber({ cacheTime: 0 });
   const isIndexed = async () => ((await indexedHead(database)) ?? -1n) >= head;
-  await until(`block ${head} is indexed`, isIndexed, 60_000);
+  await until(`block ${head} is indexed`, isIndexed);
 }
 
 /** Last block Ponder has committed; undefined before it has caught up for the first time. */

@@ -33,7 +33,7 @@ export type TestPostgres = AsyncDisposable & {
 };
 export type TestChain = AsyncDisposable & { rpcUrl: string; process: ChildProcess };
 
-const startMsMax = 30_000;
+const startMsMax = 90_000;
 const stopMsMax = 5_000;
 const attemptsMax = 3;
 
