@@ -1,12 +1,16 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { asc, eq } from "drizzle-orm";
-import { type Hex, hexToBytes, keccak256, parseEther } from "viem";
+import { type Hex, hexToBytes, keccak256, parseEther, toHex } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { onchain } from "#schema/bind";
 import { candidate } from "#schema/offchain/40-engine";
 import { carried, entry, epochRun, reward } from "#schema/offchain/50-settlement";
 import { contributor, label, payer, poster } from "../indexer/test/life.ts";
-import { devAccount } from "../schema/testing/stack.ts";
+import { devAccount, freePort, stop, until } from "../schema/testing/stack.ts";
 import { sum } from "./allocation/apportion.ts";
 import { reasons, roles } from "./blob/codes.ts";
 import * as payload from "./blob/payload.ts";
@@ -136,6 +140,45 @@ describe("settlement", () => {
     expect(await advance(follower)).toMatchObject({ did: "waiting", epochId: 3n });
   });
 
+  it("is killed again and again as a process, and still takes the epoch to its end, once", async () => {
+    await world.answer(2);
+    const { client } = world.sender;
+    for (let lifeMs = 900; (await findRun(3n))?.state !== "final"; lifeMs += 600) {
+      expect(lifeMs).toBeLessThan(20_000);
+      await using settlement = startSettlement({});
+      await sleep(lifeMs);
+      settlement.process.kill("SIGKILL");
+      await client.increaseTime({ seconds: 3 });
+      await client.mine({ blocks: 40 });
+    }
+    const { attributionLedger } = world.world.deployment.contracts;
+    const proposed = await client.getContractEvents({
+      address: attributionLedger,
+      abi: attributionLedgerAbi,
+      eventName: "EpochProposed",
+      args: { epoch: 3n },
+      fromBlock: 0n,
+    });
+    expect(proposed).toHaveLength(1);
+    const run = await readRun(3n);
+    expect(run.feesWei).toBe(parseEther("6"));
+    expect(run.feesWei).toBe(run.splitsWei + run.rootTotalWei + run.carriedWei);
+  });
+
+  it("follows as a process, answers its health and stops cleanly", async () => {
+    for (const table of [epochRun, entry, reward, carried]) await db().delete(table);
+    await using settlement = startSettlement({
+      FOLLOW_ONLY: "1",
+      POSTER_KEY: "",
+      METRICS_PORT: String(await freePort()),
+    });
+    await until("all three epochs are followed", async () => (await findRun(3n))?.state === "final");
+    const health = await fetch(`http://127.0.0.1:${settlement.metricsPort}/health`);
+    expect(await health.json()).toMatchObject({ ok: true });
+    settlement.process.kill("SIGTERM");
+    expect(await settlement.ended).toBe(0);
+  });
+
   it("withholds from a contribution from the block on in which it is retracted", async () => {
     const { blockNumber } = await world.sender.send(contributor, "datanetRegistry", "retract", [
       1n,
@@ -158,8 +201,30 @@ function db() {
 }
 
 async function readRun(epochId: bigint): Promise<EpochRun> {
+  return (await findRun(epochId))!;
+}
+
+async function findRun(epochId: bigint): Promise<EpochRun | undefined> {
   const [run] = await db().select().from(epochRun).where(eq(epochRun.epochId, epochId));
-  return run!;
+  return run;
+}
+
+/** The stage as its own process. */
+function startSettlement(overrides: Record<string, string>) {
+  const env: Record<string, string | undefined> = {
+    ...process.env,
+    ...world.environment,
+    POSTER_KEY: toHex(devAccount(poster).getHdKey().privateKey!),
+    EPOCH_BATCHES: "1",
+    POLL_MS: "50",
+    ...overrides,
+  };
+  const child = spawn(process.execPath, [fileURLToPath(new URL("main.ts", import.meta.url))], {
+    env,
+    stdio: "ignore",
+  });
+  const ended = once(child, "exit").then(([code]) => code as number | null);
+  return { process: child, ended, metricsPort: env.METRICS_PORT, [Symbol.asyncDispose]: () => stop(child) };
 }
 
 /** Leaves the row as a crash or a bug would have. */
