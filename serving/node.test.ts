@@ -20,9 +20,10 @@ import {
   startNode,
   texts,
 } from "../engine/testing/pipeline.ts";
-import { payer } from "../indexer/test/life.ts";
+import { contributor, payer } from "../indexer/test/life.ts";
 import type { Completion } from "./answer/answer.ts";
 import { createFinalBlockReader } from "./final-block.ts";
+import { openLiveIndex } from "./live-index.ts";
 import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import * as voucher from "./payment/voucher.ts";
@@ -189,7 +190,7 @@ describe("answers", () => {
 });
 
 describe("the settler", () => {
-  it("goes on after a crash between any two states, and settles each batch once", async () => {
+  it("goes on after a crash between any two states and after a reorg, and settles each batch once", async () => {
     const { world, channelId } = pipeline;
     for (const maxWei of [3n * feeWei, 4n * feeWei]) {
       const reply = await ask(pipeline, node.url, {
@@ -223,9 +224,19 @@ describe("the settler", () => {
     expect(await statesOf()).toEqual(["submitted", "submitted"]);
     expect(await batchCount()).toBe(2n);
 
+    const index = await openLiveIndex({ ...parts, modelId: pipeline.modelId });
+    expect([await index.refresh(), await index.refresh(), index.current().chunks.size]).toEqual([
+      true,
+      false,
+      texts.length,
+    ]);
+    await pipeline.sender.send(contributor, "datanetRegistry", "retract", [1n, keccak256("0x01")]);
+    expect(await index.refresh()).toBe(false);
+
     await finalise(world);
     await dying({});
     expect(await statesOf()).toEqual(["settled", "settled"]);
+    expect([await index.refresh(), index.current().chunks.size]).toEqual([true, 0]);
     const rows = await database().select().from(answer).orderBy(asc(answer.sequence));
     const runs = await database().select().from(batchRun).orderBy(asc(batchRun.sequence));
     expect(rows.map(({ batchKey }) => batchKey)).toEqual(

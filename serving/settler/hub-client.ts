@@ -16,9 +16,11 @@ import type { BatchRun } from "./batch-run.ts";
 
 /** SettlementHub as the settler uses it. */
 export type HubClient = {
-  /** Id of a batch at the latest block, 0 where the hub does not have it. */
+  /** The account that submits, in lowercase as in the indexed rows. */
+  node: Hex;
+  /** Id of this node's batch at the latest block, 0 where the hub does not have it. */
   batchIdOf: (receiptsRoot: Hex) => Promise<bigint>;
-  /** Submit and wait until mined. @throws SubmissionRefusedError with the contract's error; SubmissionTimeoutError. Both are tried again. */
+  /** Submit and wait until mined. @throws SubmissionRefusedError with the contract's error, and viem's own where the node is away or nothing is mined in time: all are tried again. */
   submit: (run: BatchRun) => Promise<Hex>;
 };
 
@@ -30,8 +32,9 @@ export function createHubClient({ rpcUrl, chainId, hub, account }: Options): Hub
   const wallet = createWalletClient({ chain, account, transport: http(rpcUrl) });
   const contract = { address: hub, abi: settlementHubAbi } as const;
   return {
+    node: account.address.toLowerCase() as Hex,
     batchIdOf: (receiptsRoot) =>
-      reader.readContract({ ...contract, functionName: "batchIdOf", args: [receiptsRoot] }),
+      reader.readContract({ ...contract, functionName: "batchIdOf", args: [account.address, receiptsRoot] }),
     submit: async ({ submission: { claims, totals }, receiptsRoot, contentHash, daCommitment }) => {
       invariant(daCommitment !== null, "a batch is dispersed before it is submitted");
       const args = [claims, totals, receiptsRoot, contentHash, daCommitment] as const;

@@ -103,14 +103,14 @@ async function confirm(parts: SettlerParts, run: BatchRun): Promise<boolean> {
   return submit(parts, { ...run, state: "dispersed" });
 }
 
-async function isFinal({ db, finalBlock }: SettlerParts, receiptsRoot: Hex): Promise<boolean> {
+async function isFinal({ db, finalBlock, hub }: SettlerParts, receiptsRoot: Hex): Promise<boolean> {
   const { batch } = onchain;
   const block = await finalBlock();
   if (block === 0n) return false;
   const rows = await db
     .select({ id: batch.id })
     .from(batch)
-    .where(and(eq(batch.receiptsRoot, receiptsRoot), lte(batch.blockNumber, block)));
+    .where(and(eq(batch.node, hub.node), eq(batch.receiptsRoot, receiptsRoot), lte(batch.blockNumber, block)));
   return rows.length > 0;
 }
 
