@@ -37,7 +37,7 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc ISettlementHub
     uint64 public batchCount;
     /// @inheritdoc ISettlementHub
-    mapping(bytes32 receiptsRoot => uint64 batchId) public batchIdOf;
+    mapping(address node => mapping(bytes32 receiptsRoot => uint64 batchId)) public batchIdOf;
     /// @inheritdoc ISettlementHub
     mapping(address node => uint128) public nodeCredit;
 
@@ -74,7 +74,8 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
     ) external nonReentrant returns (uint64 batchId) {
         require(modelRegistry.isNode(msg.sender), NotNode(msg.sender));
         require(receiptsRoot != bytes32(0), ZeroRoot());
-        require(batchIdOf[receiptsRoot] == 0, BatchExists(receiptsRoot));
+        // Per node: the blob is public before this call, so another node could settle our root first for a wei.
+        require(batchIdOf[msg.sender][receiptsRoot] == 0, BatchExists(receiptsRoot));
         require(claims.length > 0 && totals.length > 0, EmptyBatch());
         require(
             daCommitment.length <= DA_COMMITMENT_BYTES_MAX,
@@ -85,7 +86,7 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
             require(escrow.receiverAuthorizerOf(channelId) == msg.sender, NotChannelNode(channelId, msg.sender));
         }
         batchId = ++batchCount;
-        batchIdOf[receiptsRoot] = batchId;
+        batchIdOf[msg.sender][receiptsRoot] = batchId;
 
         (uint256 declared, uint32 calls) = _recordUsage(batchId, totals);
         uint128 total = escrow.claim(claims);

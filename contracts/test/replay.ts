@@ -206,7 +206,7 @@ export function replaySettlementHub(logs: Log[]): Slots {
   for (const { eventName, args } of parseEventLogs({ abi: settlementHubAbi, logs })) {
     switch (eventName) {
       case "BatchSettled":
-        slots.set("batchIdOf", [args.receiptsRoot], args.batchId);
+        slots.set("batchIdOf", [args.node, args.receiptsRoot], args.batchId);
         slots.set("batchCount", [], args.batchId);
         break;
       case "NodeCredited":

@@ -147,7 +147,7 @@ it("replays models, channels and node credit to what the contracts store", async
     expect(row.credited - row.paid).toBe(row.credit);
   }
   for (const row of await db.select().from(onchain.batch)) {
-    expect(await sender.read("settlementHub", "batchIdOf", [row.receiptsRoot])).toBe(row.id);
+    expect(await sender.read("settlementHub", "batchIdOf", [row.node, row.receiptsRoot])).toBe(row.id);
     expect(row.nodeShare + row.poolShare + row.treasuryShare).toBe(row.total);
   }
 });
@@ -215,11 +215,12 @@ it("wakes a consumer when the indexer commits, not by the clock, and lets it sto
     },
     onFailure: (error) => failures.push(error),
   });
-  await until("what is final is consumed", () => seen.length > 0);
-  const before = seen.length;
+  const [recorded] = await world.database.db.select({ events: count() }).from(onchain.event);
+  await until("what is final is consumed", () => seen.length === recorded!.events);
   await submit(sender, contributor, 1n, 1);
   await world.client.mine({ blocks: 62 });
-  await until("the new event is consumed", () => seen.length > before);
+  // The submission and the lock it takes.
+  await until("the new events are consumed", () => seen.length === recorded!.events + 2);
   stopping.abort();
   await consuming;
   expect(failures).toHaveLength(1);
@@ -227,6 +228,7 @@ it("wakes a consumer when the indexer commits, not by the clock, and lets it sto
 });
 
 it("indexes the same rows again from nothing, in a new schema", async () => {
+  await world.caughtUp();
   const before = await stateHash(world.database.sql, "full");
   expect(before.tables.filter(({ rows }) => rows > 0).length).toBeGreaterThanOrEqual(18);
   await indexer[Symbol.asyncDispose]();

@@ -3,7 +3,7 @@ export const settlementHubAbi = [
   {"type":"constructor","inputs":[{"name":"token_","type":"address"},{"name":"escrow_","type":"address"},{"name":"modelRegistry_","type":"address"},{"name":"distributor_","type":"address"},{"name":"treasury_","type":"address"},{"name":"nodeBps_","type":"uint16"},{"name":"treasuryBps_","type":"uint16"}],"stateMutability":"nonpayable"},
   {"type":"function","name":"DA_COMMITMENT_BYTES_MAX","inputs":[],"outputs":[{"name":"","type":"uint256"}],"stateMutability":"view"},
   {"type":"function","name":"batchCount","inputs":[],"outputs":[{"name":"","type":"uint64"}],"stateMutability":"view"},
-  {"type":"function","name":"batchIdOf","inputs":[{"name":"receiptsRoot","type":"bytes32"}],"outputs":[{"name":"batchId","type":"uint64"}],"stateMutability":"view"},
+  {"type":"function","name":"batchIdOf","inputs":[{"name":"node","type":"address"},{"name":"receiptsRoot","type":"bytes32"}],"outputs":[{"name":"batchId","type":"uint64"}],"stateMutability":"view"},
   {"type":"function","name":"distributor","inputs":[],"outputs":[{"name":"","type":"address"}],"stateMutability":"view"},
   {"type":"function","name":"eip712Domain","inputs":[],"outputs":[{"name":"fields","type":"bytes1"},{"name":"name","type":"string"},{"name":"version","type":"string"},{"name":"chainId","type":"uint256"},{"name":"verifyingContract","type":"address"},{"name":"salt","type":"bytes32"},{"name":"extensions","type":"uint256[]"}],"stateMutability":"view"},
   {"type":"function","name":"escrow","inputs":[],"outputs":[{"name":"","type":"address"}],"stateMutability":"view"},

@@ -110,7 +110,9 @@ async function isFinal({ db, finalBlock, hub }: SettlerParts, receiptsRoot: Hex)
   const rows = await db
     .select({ id: batch.id })
     .from(batch)
-    .where(and(eq(batch.node, hub.node), eq(batch.receiptsRoot, receiptsRoot), lte(batch.blockNumber, block)));
+    .where(
+      and(eq(batch.node, hub.node), eq(batch.receiptsRoot, receiptsRoot), lte(batch.blockNumber, block)),
+    );
   return rows.length > 0;
 }
 

@@ -55,7 +55,8 @@ interface ISettlementHub {
     function submitBatch(IChannelEscrow.VoucherClaim[] calldata claims, ModelTotal[] calldata totals, bytes32 receiptsRoot, bytes32 contentHash, bytes calldata daCommitment) external returns (uint64 batchId);
     function payNode(address node) external;
 
-    function batchIdOf(bytes32 receiptsRoot) external view returns (uint64);
+    /// @notice Id of the batch a node settled under a root, 0 if none. A root settles once per node.
+    function batchIdOf(address node, bytes32 receiptsRoot) external view returns (uint64);
     function batchCount() external view returns (uint64);
     function nodeCredit(address node) external view returns (uint128);
     function receiptDigest(InferenceReceipt calldata receipt) external view returns (bytes32);

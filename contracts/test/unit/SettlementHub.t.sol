@@ -86,7 +86,7 @@ contract SettlementHubTest is Base {
         eq(token.balanceOf(treasury), 49, "treasury");
         eq(distributor.totalFunded(), 751, "pool");
         eq(token.balanceOf(address(hub)), 199, "held for the node");
-        eq(hub.batchIdOf("root"), 1, "batch");
+        eq(hub.batchIdOf(node, "root"), 1, "batch");
     }
 
     function test_pays_the_node_its_credit_once() public {
@@ -107,6 +107,18 @@ contract SettlementHubTest is Base {
         submit(one(claims[0].channelId, 400), usage(300, 0), "root 2");
         eq(hub.nodeCredit(node), 120, "credit");
         eq(hub.batchCount(), 2, "batches");
+    }
+
+    function test_lets_no_other_node_take_a_root_first() public {
+        address other = address(0x0DE2);
+        vm.prank(other);
+        models.registerServingNode(other, 0, "http://other");
+        IChannelEscrow.VoucherClaim[] memory cheap = one(open(other, 1, "o"), 1);
+        vm.prank(other);
+        hub.submitBatch(cheap, usage(1, 0), "root", "content", "cert");
+        submit(one(open(node, 1_000, "s"), 999), usage(999, 0), "root");
+        eq(hub.batchIdOf(other, "root"), 1, "theirs");
+        eq(hub.batchIdOf(node, "root"), 2, "ours");
     }
 
     function test_refuses_a_root_that_was_settled_before() public {
