@@ -13,10 +13,10 @@ import { runJob } from "./job.ts";
 import { createProgress } from "./progress.ts";
 
 /** What a demo is about. Kept in its folder: another plan starts afresh. */
-export type Plan = { seed: number; questionCount: number; datanetFolder: string | null };
+export type Plan = { seed: number; questionCount: number; datanetFolder: string | null; isRebuilt: boolean };
 
 /** What a demo cannot be resumed under when it changes. */
-type Ground = Plan & { artifactHash: string };
+type Ground = Omit<Plan, "isRebuilt"> & { artifactHash: string };
 
 const help = `npm run demo [-- options]
   The whole job, once: contribute, vote, ask, attribute, settle, claim, verify. An unfinished demo is resumed.
@@ -25,11 +25,13 @@ const help = `npm run demo [-- options]
   --seed <n>          which questions are asked (default 7)
   --questions <n>     how many, a multiple of 16 of at least 32 (default 32)
   --datanet <folder>  Markdown with \`author:\` front matter instead of the installed packages' documentation
+  --rebuild           rebuild everything from chain and blobs at the end and compare
   --verbose           show the log of every process (otherwise in .tributary/demo/demo.log)`;
 
 const options = {
   json: { type: "boolean", default: false },
   fresh: { type: "boolean", default: false },
+  rebuild: { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
   seed: { type: "string", default: "7" },
@@ -47,7 +49,9 @@ export async function run(args: string[]): Promise<number> {
   }
   const config = readConfig();
   const folder = join(config.folder, "demo");
-  await prepareFolder(folder, { ...plan, artifactHash: await hashModel(config.modelFolder) }, values.fresh);
+  const { isRebuilt: _, ...ground } = plan;
+  const artifactHash = await hashModel(config.modelFolder);
+  await prepareFolder(folder, { ...ground, artifactHash }, values.fresh);
   const log: Log = values.verbose ? terminalLog() : fileLog(join(folder, "demo.log"));
   const stopping = stopOnSignal();
   const progress = createProgress((line) => console.log(line));
@@ -68,16 +72,18 @@ export async function run(args: string[]): Promise<number> {
     console.log("stopped; the next `npm run demo` goes on from here");
     return 130;
   }
-  writeFileSync(join(folder, "finished"), "");
+  writeFileSync(join(folder, "finished"), ended.record);
   console.log(ended.report);
   if (values.json) console.log(ended.json);
   return ended.isGood ? 0 : 1;
 }
 
-function readPlan(values: { seed: string; questions: string; datanet?: string | undefined }): Plan | null {
+type Values = { seed: string; questions: string; datanet?: string | undefined; rebuild: boolean };
+
+function readPlan(values: Values): Plan | null {
   const [seed, questionCount] = [Number(values.seed), Number(values.questions)];
   if (!Number.isSafeInteger(seed) || questionCount % 16 !== 0 || questionCount < 32) return null;
-  return { seed, questionCount, datanetFolder: values.datanet ?? null };
+  return { seed, questionCount, datanetFolder: values.datanet ?? null, isRebuilt: values.rebuild };
 }
 
 function readSubmissions({ datanetFolder }: Plan): Submission[] {

@@ -3,6 +3,7 @@ import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
 import { openDatabase } from "#schema/database";
 import { invariant, PipelineError } from "#schema/errors";
+import { stateHash } from "#schema/state-hash";
 import { claimAll } from "../bot.ts";
 import { type Chain, openChain } from "../chain/transactions.ts";
 import type { Config, Ports } from "../config.ts";
@@ -41,7 +42,8 @@ type Options = {
   ) => Promise<{ code: number; output: string }>;
 };
 
-export type Ended = { isGood: boolean; report: string; json: string };
+/** `json` is the line for machines; `record` is kept beside the data: hops in ms, roots, the state's hash. */
+export type Ended = { isGood: boolean; report: string; json: string; record: string };
 
 const batchReceipts = 4;
 const epochBatches = 4;
@@ -102,6 +104,7 @@ export async function runJob(options: Options): Promise<Ended> {
     }
     await progress.hop("claim", (say) => claim(job, say));
     await progress.hop("verify", (say) => verify(job, say));
+    if (options.plan.isRebuilt) await progress.hop("rebuild", (say) => rebuildAndCompare(job, say));
     return conclude(job);
   };
   return await Promise.race([work(), running.supervisor.failed]);
@@ -219,7 +222,7 @@ async function claim({ chain, stack }: Job, say: (text: string) => void): Promis
 
 /** Every claim transaction, recomputed by the command an outsider would use; one of them told hop by hop. */
 async function verify(job: Job, say: (text: string) => void): Promise<void> {
-  const { chain, sql, stack, command, config, log } = job;
+  const { chain, sql } = job;
   const claims = await chain.client.getContractEvents({
     address: chain.deployment.contracts.rewardDistributor,
     abi: rewardDistributorAbi,
@@ -227,7 +230,24 @@ async function verify(job: Job, say: (text: string) => void): Promise<void> {
     fromBlock: 0n,
   });
   const transactions = [...new Set(claims.map(({ transactionHash }) => transactionHash))];
-  const env = {
+  const [receipt] = await sql`select digest from engine.receipt order by batch_id, index limit 1`;
+  const runs: string[][] = [
+    ["trace", receipt!.digest as string],
+    ...transactions.map((hash) => ["verify", hash]),
+  ];
+  for (const args of runs) await runCommand(job, args);
+  say(`${claims.length} payouts in ${transactions.length} transactions recomputed from chain and DA`);
+}
+
+/** Everything again from the chain and the blobs, in an empty database: the state hashes must be equal. */
+async function rebuildAndCompare(job: Job, say: (text: string) => void): Promise<void> {
+  await runCommand(job, ["rebuild", "--verbose"]);
+  say("every row rebuilt from chain and blobs; state hashes equal");
+}
+
+/** An outsider's command with the demo's addresses. @throws CommandFailedError if it does not end with 0. */
+async function runCommand({ stack, command, config, log }: Job, args: readonly string[]): Promise<void> {
+  const { code, output } = await command(args, {
     ...config.inherited,
     TRIBUTARY_FOLDER: stack.folder,
     DATABASE_URL: stack.databaseUrl,
@@ -235,29 +255,31 @@ async function verify(job: Job, say: (text: string) => void): Promise<void> {
     ADDRESSES_FILE: stack.addressesFile,
     DISPERSER_URL: stack.disperserUrl,
     SRS_FOLDER: stack.srsFolder,
+    MODEL_FOLDER: config.modelFolder,
     API_PORT: String(stack.ports.api),
-  };
-  const [receipt] = await sql`select digest from engine.receipt order by batch_id, index limit 1`;
-  const runs: string[][] = [
-    ["trace", receipt!.digest as string],
-    ...transactions.map((hash) => ["verify", hash]),
-  ];
-  for (const args of runs) {
-    const { code, output } = await command(args, env);
-    for (const line of output.split("\n")) if (line !== "") log(args[0]!, line);
-    if (code !== 0) throw new CommandFailedError(args, code, output);
-  }
-  say(`${claims.length} payouts in ${transactions.length} transactions recomputed from chain and DA`);
+  });
+  for (const line of output.split("\n")) if (line !== "") log(args[0]!, line);
+  if (code !== 0) throw new CommandFailedError(args, code, output);
 }
 
 async function conclude({ chain, sql, submitted, progress }: Job): Promise<Ended> {
   const outcome = await readOutcome(chain, sql);
-  const verdict = "valid"; // The hop before this one throws otherwise.
+  const verdict = "valid"; // The hops before this one throw otherwise.
   const report = renderReport(outcome, await readContributors(sql, submitted), verdict);
-  const json = JSON.stringify({ ...outcome, verdict, timingsMs: progress.timings }, (_, value) =>
-    typeof value === "bigint" ? value.toString() : value,
-  );
-  return { isGood: outcome.conserved && outcome.claimedWei === outcome.leavesWei, report, json };
+  const roots = await sql`
+    select epoch_id::text as epoch, reward_root as "rewardRoot", attribution_root as "attributionRoot"
+    from settlement.epoch_run order by epoch_id`;
+  const content = await stateHash(sql, "content");
+  return {
+    isGood: outcome.conserved && outcome.claimedWei === outcome.leavesWei,
+    report,
+    json: toJson({ ...outcome, verdict }),
+    record: toJson({ ...outcome, verdict, roots, content, timingsMs: progress.timings }),
+  };
+}
+
+function toJson(value: unknown): string {
+  return JSON.stringify(value, (_, inner) => (typeof inner === "bigint" ? inner.toString() : inner));
 }
 
 function passagesOf(submitted: readonly OnChain[]) {

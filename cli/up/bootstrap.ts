@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { type Abi, type Hex, keccak256, maxUint256, parseEther, toHex, zeroHash } from "viem";
 import { type DeployConfig, deploy } from "#contracts/deploy";
 import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
@@ -23,8 +24,9 @@ const datanetParams = {
   validatorBps: 1_000,
 };
 
-/** Deploys the contracts where they are missing and writes the addresses file. */
+/** Deploys the contracts where they are missing and writes the addresses file. Those that stand keep their parameters. */
 export async function deployContracts(stack: Stack): Promise<void> {
+  if (existsSync(stack.addressesFile) && (await isDeployed(stack))) return;
   const account = accountOf("deployer");
   await giveGas(stack.rpcUrl, ["deployer"]);
   const { rpcUrl, addressesFile } = stack;
@@ -60,6 +62,12 @@ export async function giveGas(rpcUrl: string, labels: readonly string[]): Promis
 
 export function ownerLabel(datanetName: string): string {
   return `owner of the ${datanetName} Datanet`;
+}
+
+/** The ledger is deployed last: where it stands, all do. */
+async function isDeployed({ rpcUrl, addressesFile }: Stack): Promise<boolean> {
+  const { client, deployment } = openChain(rpcUrl, addressesFile);
+  return (await client.getCode({ address: deployment.contracts.attributionLedger })) !== undefined;
 }
 
 function deployConfig({ pace }: Stack): DeployConfig {
