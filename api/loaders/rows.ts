@@ -26,12 +26,24 @@ export type RewardRow = typeof settlement.reward.$inferSelect;
 export type RowLoaders = ReturnType<typeof rowLoaders>;
 
 export function rowLoaders(tx: Transaction) {
-  const { contribution, datanet, model, epoch, batch, lineageEdge, validationVote, rewardAccount } = onchain;
-  const { receipt, candidate, score, chunk } = engine;
-  const { epochRun, entry, reward, carried } = settlement;
+  return { ...dataLoaders(tx), ...answerLoaders(tx), ...payoutLoaders(tx), ...treeLoaders(tx) };
+}
+
+function dataLoaders(tx: Transaction) {
+  const { contribution, datanet, model, lineageEdge, validationVote } = onchain;
   return {
     contribution: batchLoader(async (ids: bigint[]) =>
       byKey(await tx.select().from(contribution).where(inArray(contribution.id, ids)), (row) => row.id),
+    ),
+    votes: batchLoader(async (ids: bigint[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(validationVote)
+          .where(inArray(validationVote.contributionId, ids))
+          .orderBy(asc(validationVote.eventId)),
+        (row) => row.contributionId,
+      ),
     ),
     datanet: batchLoader(async (ids: bigint[]) =>
       byKey(await tx.select().from(datanet).where(inArray(datanet.id, ids)), (row) => row.id),
@@ -49,28 +61,13 @@ export function rowLoaders(tx: Transaction) {
         (row) => row.childId,
       ),
     ),
-    votes: batchLoader(async (ids: bigint[]) =>
-      Map.groupBy(
-        await tx
-          .select()
-          .from(validationVote)
-          .where(inArray(validationVote.contributionId, ids))
-          .orderBy(asc(validationVote.eventId)),
-        (row) => row.contributionId,
-      ),
-    ),
-    epoch: batchLoader(async (ids: bigint[]) =>
-      byKey(await tx.select().from(epoch).where(inArray(epoch.id, ids)), (row) => row.id),
-    ),
-    run: batchLoader(async (ids: bigint[]) =>
-      byKey(await tx.select().from(epochRun).where(inArray(epochRun.epochId, ids)), (row) => row.epochId),
-    ),
-    carried: batchLoader(async (ids: bigint[]) =>
-      Map.groupBy(
-        await tx.select().from(carried).where(inArray(carried.epochId, ids)).orderBy(asc(carried.modelId)),
-        (row) => row.epochId,
-      ),
-    ),
+  };
+}
+
+function answerLoaders(tx: Transaction) {
+  const { batch } = onchain;
+  const { receipt, candidate, score, chunk } = engine;
+  return {
     batch: batchLoader(async (ids: bigint[]) =>
       byKey(await tx.select().from(batch).where(inArray(batch.id, ids)), (row) => row.id),
     ),
@@ -103,6 +100,28 @@ export function rowLoaders(tx: Transaction) {
         (row) => row.receiptDigest,
       ),
     ),
+    chunk: batchLoader(async (ids: Hex[]) =>
+      byKey(await tx.select().from(chunk).where(inArray(chunk.id, ids)), (row) => row.id),
+    ),
+  };
+}
+
+function payoutLoaders(tx: Transaction) {
+  const { distributor, epoch, rewardAccount } = onchain;
+  const { epochRun, entry, reward, carried } = settlement;
+  return {
+    epoch: batchLoader(async (ids: bigint[]) =>
+      byKey(await tx.select().from(epoch).where(inArray(epoch.id, ids)), (row) => row.id),
+    ),
+    run: batchLoader(async (ids: bigint[]) =>
+      byKey(await tx.select().from(epochRun).where(inArray(epochRun.epochId, ids)), (row) => row.epochId),
+    ),
+    carried: batchLoader(async (ids: bigint[]) =>
+      Map.groupBy(
+        await tx.select().from(carried).where(inArray(carried.epochId, ids)).orderBy(asc(carried.modelId)),
+        (row) => row.epochId,
+      ),
+    ),
     entriesOfReceipt: batchLoader(async (digests: Hex[]) =>
       Map.groupBy(
         await tx
@@ -113,9 +132,6 @@ export function rowLoaders(tx: Transaction) {
         (row) => row.receiptDigest,
       ),
     ),
-    chunk: batchLoader(async (ids: Hex[]) =>
-      byKey(await tx.select().from(chunk).where(inArray(chunk.id, ids)), (row) => row.id),
-    ),
     claimedWei: batchLoader(async (accounts: Hex[]) => {
       const rows = await tx.select().from(rewardAccount).where(inArray(rewardAccount.account, accounts));
       return new Map(rows.map((row) => [row.account, row.claimed]));
@@ -125,7 +141,7 @@ export function rowLoaders(tx: Transaction) {
       const rows = await tx
         .select({ reward })
         .from(reward)
-        .innerJoin(onchain.distributor, eq(onchain.distributor.epoch, reward.epochId))
+        .innerJoin(distributor, eq(distributor.epoch, reward.epochId))
         .where(inArray(reward.account, accounts));
       return byKey(
         rows.map((row) => row.reward),
@@ -143,6 +159,12 @@ export function rowLoaders(tx: Transaction) {
         .where(and(inArray(reward.epochId, ids), inArray(reward.account, accounts)));
       return byKey(rows, (row) => `${row.epochId}:${row.account}`);
     }),
+  };
+}
+
+function treeLoaders(tx: Transaction) {
+  const { entry, reward } = settlement;
+  return {
     rewardTree: batchLoader(async (ids: bigint[]) => {
       const rows = await tx
         .select({ epochId: reward.epochId, leaf: reward.leaf })
