@@ -24,6 +24,7 @@ import {
   type Pipeline,
   type Running,
   signVoucher,
+  spawnStage,
   startEngine,
   startNode,
   submitContribution,
@@ -174,6 +175,20 @@ describe("the engine", () => {
       pipeline.disperser.faults.delete("corrupt");
     }
     expect(await database().select().from(chunk).where(eq(chunk.contributionId, id))).toEqual([]);
+  });
+
+  it("runs as a process, dies, starts again and stops cleanly, as the node does", async () => {
+    await engine[Symbol.asyncDispose]();
+    const before = await snapshot();
+    const [killed, node] = await Promise.all([
+      spawnStage(pipeline, "engine/main.ts"),
+      spawnStage(pipeline, "serving/main.ts"),
+    ]);
+    expect(await killed.end("SIGKILL")).toBe("SIGKILL");
+    const again = await spawnStage(pipeline, "engine/main.ts");
+    for (const { url } of [again, node]) expect((await fetch(`${url}/metrics`)).status).toBe(200);
+    expect(await snapshot()).toEqual(before);
+    expect(await Promise.all([again.end("SIGTERM"), node.end("SIGINT")])).toEqual([0, 0]);
   });
 });
 

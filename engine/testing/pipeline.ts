@@ -1,7 +1,10 @@
 /** A chain with one Datanet, one model and one funded channel, indexed and final; disperser, node and engine on top. All real. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { bytesToHex, type Hex, zeroAddress, zeroHash } from "viem";
 import type { PrivateKeyAccount } from "viem/accounts";
 import { privateKeyToAccount } from "viem/accounts";
@@ -289,3 +292,30 @@ export async function ask(
 }
 
 export type Asking = { channelId: Hex; maxWei: bigint; question: string; body?: object };
+
+export type Stage = { url: string; end: (signal: NodeJS.Signals) => Promise<number | NodeJS.Signals> };
+
+/** A stage as a process of its own, once it says that it is ready. */
+export async function spawnStage(
+  { environment }: Pick<Pipeline, "environment">,
+  main: "engine/main.ts" | "serving/main.ts",
+): Promise<Stage> {
+  const path = resolve(import.meta.dirname, "../..", main);
+  const child = spawn(process.execPath, [path], {
+    env: { ...process.env, ...environment },
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const exited = once(child, "exit").then(([code, signal]) => (signal ?? code) as number | NodeJS.Signals);
+  const [line] = await Promise.race([
+    once(createInterface(child.stdout), "line"),
+    exited.then((code) => [`ended with ${code}`]),
+  ]);
+  const ready = JSON.parse(String(line)) as { ready: boolean; url: string };
+  return {
+    url: ready.url,
+    end: (signal) => {
+      child.kill(signal);
+      return exited;
+    },
+  };
+}
