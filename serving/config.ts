@@ -40,8 +40,11 @@ const environment = z
     /** Other names of the model, comma-separated. */
     MODEL_ALIASES: names.default([]),
     BATCH_RECEIPTS: count(1, receiptsPerBatchMax).default(8),
-    /** 0 lets a batch wait until it is full. */
-    BATCH_AGE_MS_MAX: count(0, 86_400_000).default(60_000),
+    /**
+     * 0 lets a batch wait until it is full. The shortest withdrawal ChannelEscrow allows takes 15 minutes: a third of
+     * it at most, so that vouchers are claimed before their channel can be emptied.
+     */
+    BATCH_AGE_MS_MAX: count(0, 300_000).default(60_000),
     RETRIEVAL_CANDIDATES: count(0, 64).default(8),
     RETRIEVAL_CONTEXT_COUNT: count(0, playersMaxInContext).default(4),
     CLOCK: clock.default({ kind: "system" }),
