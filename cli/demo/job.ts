@@ -168,12 +168,18 @@ async function askRound(job: Job, epoch: number, say: (text: string) => void): P
   say(`${to - from} questions answered, paid and signed for`);
 }
 
-/** Retracts the first contribution cited from answer `from` on, or the first of all where none is. */
+/**
+ * Retracts a contribution that moved an answer from `from` on: the first cited alone by an answer that ended by itself.
+ * Where no answer is as clean, the first that was accepted.
+ */
 async function retractCited({ chain, sql, submitted }: Job, from: number): Promise<void> {
   const rows = await sql`
-    select response->'citations'->0->>'contribution_id' as id from serving.answer order by sequence offset ${from}`;
-  const id = rows.map((row) => row.id as string | null).find((cited) => cited !== null);
-  const one = submitted.find(({ batchId }) => batchId.toString() === id) ?? submitted.find(isAcceptable);
+    select response->'citations'->0->>'contribution_id' as id from (
+      select sequence, response from serving.answer order by sequence offset ${from}) as answered
+    where response->'choices'->0->>'finish_reason' = 'stop' and jsonb_array_length(response->'citations') = 1
+    order by sequence limit 1`;
+  const one =
+    submitted.find(({ batchId }) => batchId.toString() === rows[0]?.id) ?? submitted.find(isAcceptable);
   invariant(one, "something was accepted");
   await retract(chain, one);
 }
