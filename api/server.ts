@@ -49,6 +49,11 @@ export function createApp({ db, client }: { db: Database["db"]; client: PublicCl
       return c.json({ ok: false, reason: (error as Error).message }, 503);
     }
   });
+  app.onError((error, c) => {
+    console.error(error);
+    const errors = [{ message: "The database does not answer.", extensions: { code: "UNAVAILABLE" } }];
+    return c.json({ errors }, 503);
+  });
   app.get("/metrics", async (c) =>
     c.body(await registry.metrics(), 200, { "content-type": registry.contentType }),
   );
