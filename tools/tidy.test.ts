@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { expect, it } from "vitest";
+import { missingOptional } from "./complete-lockfile.ts";
 import { listFiles, readSources, root, type Source } from "./source.ts";
 
 const files = listFiles();
@@ -115,6 +116,11 @@ it("names no registry host and no machine's path", () => {
     .filter(({ path, text }) => path !== "tools/tidy.test.ts" && /["'`](\/work|\/root|\/opt)\//.test(text))
     .map(({ path }) => path);
   expect(paths).toEqual([]);
+});
+
+it("lists every platform's binaries in the lockfile, also those a registry lacks", () => {
+  const lockfile = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  expect(Object.keys(missingOptional(lockfile)), "run node tools/complete-lockfile.ts").toEqual([]);
 });
 
 it("pins every dependency exactly", () => {
