@@ -2,9 +2,10 @@
  * The engine as a process. Standard output: one JSON line when ready, `{"ready":true,"url"}` of /health and /metrics.
  * Standard error: the log. SIGTERM and SIGINT end it after the jobs in hand. Exit code 1 with a reason if it cannot run.
  */
+
+import { createLog } from "#schema/log";
 import { readConfig } from "./config.ts";
 import { runEngine } from "./engine.ts";
-import { createLog } from "./log.ts";
 
 const log = createLog();
 const stop = new AbortController();

@@ -2,8 +2,9 @@
  * The serving node as a process. Standard output: one JSON line when it listens, `{"ready":true,"url"}`. Standard
  * error: the log. SIGTERM and SIGINT end it after the answers under way. Exit code 1 with a reason if it cannot run.
  */
+
+import { createLog } from "#schema/log";
 import { readConfig } from "./config.ts";
-import { createLog } from "./log.ts";
 import { runNode } from "./node.ts";
 
 const log = createLog();

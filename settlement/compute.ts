@@ -1,7 +1,7 @@
 import { bytesToHex, type Hex } from "viem";
+import { sum } from "#schema/apportion";
 import { invariant } from "#schema/errors";
 import type { carried, entry, epochRun, reward } from "#schema/offchain/50-settlement";
-import { sum } from "./allocation/apportion.ts";
 import { allocateEpoch, type Standing } from "./allocation/epoch.ts";
 import type { BatchFacts, Facts } from "./allocation/facts.ts";
 import * as payload from "./blob/payload.ts";

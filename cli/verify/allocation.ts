@@ -1,6 +1,6 @@
 import { type Hex, zeroHash } from "viem";
 import { dataShare, scoreQuantumWad } from "#engine/score/quantise";
-import { sum } from "#settlement/allocation/apportion";
+import { sum } from "#schema/apportion";
 import { allocateEpoch, type Standing } from "#settlement/allocation/epoch";
 import {
   type BatchFacts,

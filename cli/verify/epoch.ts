@@ -1,5 +1,5 @@
 import { keccak256 } from "viem";
-import { sum } from "#settlement/allocation/apportion";
+import { sum } from "#schema/apportion";
 import * as payload from "#settlement/blob/payload";
 import * as provenance from "#settlement/blob/provenance";
 import * as tree from "#settlement/tree/tree";

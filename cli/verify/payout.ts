@@ -1,5 +1,5 @@
 import type { Hex } from "viem";
-import { sum } from "#settlement/allocation/apportion";
+import { sum } from "#schema/apportion";
 import type { Standing } from "#settlement/allocation/epoch";
 import { checkAllocation, checkScores } from "./allocation.ts";
 import { checkAccumulator, checkBatch } from "./batches.ts";

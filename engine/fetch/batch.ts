@@ -1,6 +1,7 @@
 import { and, eq, inArray, lt, ne } from "drizzle-orm";
 import type { PgBoss } from "pg-boss";
 import type { Hex } from "viem";
+import { apportion } from "#schema/apportion";
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { invariant, PipelineError } from "#schema/errors";
@@ -13,7 +14,6 @@ import { acceptedOutcome } from "../intake.ts";
 import { enqueue } from "../queue/queues.ts";
 import type { Task } from "../queue/run-jobs.ts";
 import { recordRefusal } from "../refusal.ts";
-import { apportion } from "../score/apportion.ts";
 import { type CheckedReceipt, checkBatch } from "./check-batch.ts";
 import { fetchPayload, keepPayload, type Retrieve } from "./payload.ts";
 

@@ -1,6 +1,6 @@
 import type { JobResult, JobWithMetadata, PgBoss } from "pg-boss";
+import { describe, type Log } from "#schema/log";
 import { jobsPerTurn, queuePollSeconds } from "../constants.ts";
-import { describe, type Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Jobs, QueueName } from "./queues.ts";
 

@@ -1,5 +1,5 @@
+import { divideExactly } from "#schema/apportion";
 import { invariant } from "#schema/errors";
-import { divideExactly } from "./apportion.ts";
 
 /** Most players scored exactly: 2^6 = 64 values per answer. */
 export const playersMax = 6;

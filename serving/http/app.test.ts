@@ -1,10 +1,10 @@
 import { type Hex, keccak256, toHex } from "viem";
 import { describe, expect, it } from "vitest";
+import { createLog } from "#schema/log";
 import type { Completion } from "../answer/answer.ts";
 import type { Answerer } from "../answer/answerer.ts";
 import { createClock } from "../clock.ts";
 import { bodyBytesMax, questionCharactersMax, requestsMax } from "../constants.ts";
-import { createLog } from "../log.ts";
 import { createMetrics } from "../metrics.ts";
 import { PaymentRequiredError } from "../payment/payment-required.ts";
 import * as voucher from "../payment/voucher.ts";

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { type Hex, keccak256, toHex } from "viem";
 import { describe, expect, it } from "vitest";
+import { apportion, sum } from "#schema/apportion";
 import { reasons, roles } from "../blob/codes.ts";
 import type { Entry, ReceiptScore } from "../blob/provenance.ts";
-import { apportion, sum } from "./apportion.ts";
 import { allocateEpoch, type Standing, spreadPool } from "./epoch.ts";
 import type {
   BatchFacts,

@@ -1,7 +1,7 @@
 import { type Hex, zeroAddress } from "viem";
+import { apportion, sum } from "#schema/apportion";
 import { roles } from "../blob/codes.ts";
 import type { Carried, Entry, ReceiptScore } from "../blob/provenance.ts";
-import { apportion, sum } from "./apportion.ts";
 import type { BatchFacts } from "./facts.ts";
 
 /** Entry of an amount nobody gets now: it waits for the model's next receipts. `scoreWad` is the chunk's, if one is the subject. */

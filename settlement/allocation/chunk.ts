@@ -1,7 +1,7 @@
 import { zeroAddress } from "viem";
+import { apportion, sum } from "#schema/apportion";
 import { reasons, roles } from "../blob/codes.ts";
 import type { Entry } from "../blob/provenance.ts";
-import { apportion, sum } from "./apportion.ts";
 import { carriedEntry } from "./carry.ts";
 import type { CandidateFacts, ContributionFacts } from "./facts.ts";
 

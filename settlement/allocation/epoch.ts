@@ -1,7 +1,7 @@
 import { type Address, zeroAddress } from "viem";
+import { apportion, sum } from "#schema/apportion";
 import { invariant } from "#schema/errors";
 import type { Carried, ReceiptScore, Reward } from "../blob/provenance.ts";
-import { apportion, sum } from "./apportion.ts";
 import { carryIn, carryOut, poolsWithoutReceipts } from "./carry.ts";
 import type { BatchFacts, Facts, ReceiptFacts } from "./facts.ts";
 import { allocateReceipt } from "./receipt.ts";

@@ -1,8 +1,8 @@
 import type { Hex } from "viem";
+import { apportion } from "#schema/apportion";
 import { invariant } from "#schema/errors";
 import { reasons, roles } from "../blob/codes.ts";
 import type { Entry } from "../blob/provenance.ts";
-import { apportion } from "./apportion.ts";
 import { carriedEntry } from "./carry.ts";
 import type { Facts, ModelFacts } from "./facts.ts";
 

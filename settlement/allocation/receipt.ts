@@ -1,6 +1,6 @@
+import { apportion, sum } from "#schema/apportion";
 import { reasons } from "../blob/codes.ts";
 import type { Entry, ReceiptScore } from "../blob/provenance.ts";
-import { apportion, sum } from "./apportion.ts";
 import { carriedEntry } from "./carry.ts";
 import { chunkEntries, zeroEntry } from "./chunk.ts";
 import type { Facts, ReceiptFacts } from "./facts.ts";

@@ -1,17 +1,19 @@
-import { invariant } from "#schema/errors";
+import { invariant } from "./errors.ts";
 
 /**
+ * The one way in which integers are split: engine, settlement and verification must agree on every unit.
+ *
  * Split `total` in proportion to `weights` by largest remainder; ties go to the lower index.
  * The parts sum to `total` exactly. All-zero weights with a positive total have no answer and are our bug.
  */
 export function apportion(total: bigint, weights: readonly bigint[]): bigint[] {
   invariant(total >= 0n && weights.every((weight) => weight >= 0n), "apportion takes nothing negative");
-  const sum = weights.reduce((a, b) => a + b, 0n);
+  const weightSum = sum(weights);
   if (total === 0n) return weights.map(() => 0n);
-  invariant(sum > 0n, "a positive total needs a positive weight");
+  invariant(weightSum > 0n, "a positive total needs a positive weight");
   return divideExactly(
     weights.map((weight) => total * weight),
-    sum,
+    weightSum,
   );
 }
 
@@ -22,17 +24,21 @@ export function apportion(total: bigint, weights: readonly bigint[]): bigint[] {
  */
 export function divideExactly(numerators: readonly bigint[], denominator: bigint): bigint[] {
   invariant(denominator > 0n, "the denominator is positive");
-  const sum = numerators.reduce((a, b) => a + b, 0n);
-  invariant(sum % denominator === 0n, "the sum must divide exactly");
+  const total = sum(numerators);
+  invariant(total % denominator === 0n, "the sum must divide exactly");
   const floors = numerators.map((numerator) => floorDivide(numerator, denominator));
   const remainders = numerators.map((numerator, index) => numerator - floors[index]! * denominator);
-  const missing = sum / denominator - floors.reduce((a, b) => a + b, 0n);
+  const missing = total / denominator - sum(floors);
   const order = remainders.map((remainder, index) => ({ remainder, index }));
   order.sort((a, b) =>
     a.remainder === b.remainder ? a.index - b.index : a.remainder > b.remainder ? -1 : 1,
   );
   for (const { index } of order.slice(0, Number(missing))) floors[index]! += 1n;
   return floors;
+}
+
+export function sum(values: readonly bigint[]): bigint {
+  return values.reduce((a, b) => a + b, 0n);
 }
 
 function floorDivide(numerator: bigint, denominator: bigint): bigint {
