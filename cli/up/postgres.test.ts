@@ -35,7 +35,7 @@ afterEach(async () => {
 });
 
 async function query(text: string): Promise<postgres.RowList<postgres.Row[]>> {
-  const sql = postgres(postgresUrl(place, port, "work"), { max: 1 });
+  const sql = postgres(postgresUrl(place, port, "work"), { max: 1, fetch_types: false });
   try {
     return await sql.unsafe(text);
   } finally {

@@ -98,7 +98,7 @@ export function postgresService(place: Place, port: number, durability: "disk" |
 
 /** Creates the database where it is missing. @returns Whether it was created now. */
 export async function createDatabase(adminUrl: string, name: string): Promise<boolean> {
-  const sql = postgres(adminUrl, { max: 1, onnotice: () => undefined });
+  const sql = postgres(adminUrl, { max: 1, fetch_types: false, onnotice: () => undefined });
   try {
     const found = await sql`select 1 from pg_database where datname = ${name}`;
     if (found.length === 0) await sql`create database ${sql(name)}`;
@@ -110,7 +110,8 @@ export async function createDatabase(adminUrl: string, name: string): Promise<bo
 
 /** @returns Whether a server answers a query at this address. */
 export async function answers(url: string): Promise<boolean> {
-  const sql = postgres(url, { max: 1, connect_timeout: 2, onnotice: () => undefined });
+  // Fetching types is a query of its own, whose failure nobody could catch.
+  const sql = postgres(url, { max: 1, connect_timeout: 2, fetch_types: false, onnotice: () => undefined });
   try {
     await sql`select 1`;
     return true;
