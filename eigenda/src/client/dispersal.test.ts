@@ -125,6 +125,23 @@ it("says notReady when a blob does not finish in time", async () => {
   });
 });
 
+it("makes a new attempt when an accepted blob is not known again and again, long before its time is up", async () => {
+  setup.server.faults.add("lost");
+  const options = { url: setup.server.url, accountKey, chainId: 31337n, srs: setup.srs, pollMs: 5 };
+  const sentAt: bigint[] = [];
+  const clock = () => {
+    sentAt.push(BigInt(Date.now()) * 1_000_000n + BigInt(sentAt.length));
+    return sentAt.at(-1)!;
+  };
+  await using client = new DisperserClient({ ...options, attemptsMax: 2, nowNs: clock });
+  await expect(client.disperse(samplePayload(12))).rejects.toMatchObject({
+    kind: "failover",
+    retryable: true,
+    message: expect.stringContaining("did not know it 20 times in a row"),
+  });
+  expect(sentAt).toHaveLength(2);
+});
+
 it("stops at once with the signal's reason when aborted", async () => {
   setup.server.faults.add("slow");
   const abort = new AbortController();

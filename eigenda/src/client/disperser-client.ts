@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { type ServiceError, status } from "@grpc/grpc-js";
 import { type Address, bytesToHex, type Hex, hexToBytes, keccak256 } from "viem";
 import { certificateHash, encodeCertificate } from "../certificate/certificate.ts";
 import { certificateFromReply, type SettledBlob } from "../certificate/reply.ts";
@@ -98,6 +99,9 @@ const defaults = {
 
 /** Pause before the second attempt; doubles with each further one. */
 const backoffMs = 500;
+
+/** Answers in a row that the accepted blob is not known, before it counts as lost and a new attempt is made. */
+const notFoundMax = 20;
 
 type Attempt = { commitment: BlobCommitment; blob: Uint8Array; number: number } & DisperseOptions;
 
@@ -224,18 +228,30 @@ export class DisperserClient implements AsyncDisposable {
     return header;
   }
 
-  /** Polls until COMPLETE. A call that fails is repeated at the next poll: the blob is stored whatever happens to the line. */
+  /**
+   * Polls until COMPLETE. A call that fails is repeated at the next poll: the blob is stored whatever happens to the
+   * line. Only a server that keeps answering that it knows no such blob has lost it.
+   */
   async #follow(header: RequestHeader, attempt: Attempt): Promise<BlobStatusReply> {
     const { completeMsMax, pollMs } = this.#options;
     const deadline = performance.now() + completeMsMax;
     let last: BlobStatus | null = null;
     let lastFailure: EigenDaError | undefined;
+    let notFoundCount = 0;
     while (performance.now() < deadline) {
       const reply = await this.#status(header.blobKey, attempt.signal).catch((error) => {
         if (!(error instanceof EigenDaError && error.retryable)) throw error;
         lastFailure = error;
         return null;
       });
+      notFoundCount = reply === null && isNotFound(lastFailure) ? notFoundCount + 1 : 0;
+      if (notFoundCount === notFoundMax) {
+        throw new EigenDaError(
+          "failover",
+          `The disperser accepted blob ${header.blobKey}, then did not know it ${notFoundMax} times in a row.`,
+          { cause: lastFailure },
+        );
+      }
       if (reply !== null && reply.status !== last) {
         last = reply.status;
         attempt.onStatus?.({
@@ -304,6 +320,10 @@ export class DisperserClient implements AsyncDisposable {
   #callOptions(signal: AbortSignal | undefined): { msMax: number; signal: AbortSignal | undefined } {
     return { msMax: this.#options.rpcMsMax, signal };
   }
+}
+
+function isNotFound(error: EigenDaError | undefined): boolean {
+  return (error?.cause as Partial<ServiceError> | undefined)?.code === status.NOT_FOUND;
 }
 
 function statusName(status: number): BlobStatusName {

@@ -2,12 +2,14 @@ import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Hex } from "viem";
+import type { Decoded } from "../errors.ts";
 import {
   type BlobStatusReply,
   BlobStatusReplySchema,
   type DisperseBlobRequest,
   DisperseBlobRequestSchema,
 } from "../gen/disperser_pb.ts";
+import { signatureBytes } from "../header/signer.ts";
 
 /**
  * Blobs on disk, one file a fact, each written whole (temporary file, fsync, rename, fsync of the folder):
@@ -43,8 +45,17 @@ export class BlobStore {
     return this.#write("accepted", key, toBinary(DisperseBlobRequestSchema, request));
   }
 
-  async readAccepted(key: Hex): Promise<DisperseBlobRequest> {
-    return fromBinary(DisperseBlobRequestSchema, await this.#read("accepted", key));
+  /** Refuses a file that is gone, damaged or not whole. */
+  async readAccepted(key: Hex): Promise<Decoded<DisperseBlobRequest>> {
+    try {
+      const request = fromBinary(DisperseBlobRequestSchema, await this.#read("accepted", key));
+      const isWhole = request.blobHeader !== undefined && request.signature.length === signatureBytes;
+      return isWhole
+        ? { ok: true, value: request }
+        : { ok: false, reason: "the file lacks the header or the signature" };
+    } catch (error) {
+      return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+    }
   }
 
   writeSettled(key: Hex, reply: BlobStatusReply): Promise<void> {

@@ -157,8 +157,9 @@ class Service {
   }
 
   async status(request: BlobStatusRequest): Promise<BlobStatusReply> {
-    const reply = await this.#parts.lifeCycle.reply(readKey(request.blobKey));
-    if (reply === null) throw new RpcRefusal(status.NOT_FOUND, "no such blob found");
+    const { lifeCycle, faults } = this.#parts;
+    const reply = await lifeCycle.reply(readKey(request.blobKey));
+    if (reply === null || faults.has("lost")) throw new RpcRefusal(status.NOT_FOUND, "no such blob found");
     return reply;
   }
 
@@ -188,7 +189,9 @@ class Service {
     if (reply?.status !== BlobStatus.COMPLETE || faults.has("not-found")) {
       throw new RpcRefusal(status.NOT_FOUND, `blob ${key} not found`);
     }
-    const { blob } = await store.readAccepted(key);
+    const accepted = await store.readAccepted(key);
+    if (!accepted.ok) throw new RpcRefusal(status.INTERNAL, `blob ${key} cannot be read: ${accepted.reason}`);
+    const { blob } = accepted.value;
     if (faults.has("corrupt")) blob[blob.length - 1] = blob[blob.length - 1]! ^ 1;
     return { blob };
   }

@@ -3,10 +3,11 @@
  * - failed: blobs end FAILED.
  * - slow: no blob advances.
  * - below-threshold: blobs end COMPLETE with 40 % of the stake signed.
+ * - lost: blobs are accepted, and then no status is known of any.
  * - not-found: the relay knows no blob.
  * - corrupt: the relay flips one bit of every blob.
  */
-export const faultNames = ["failed", "slow", "below-threshold", "not-found", "corrupt"] as const;
+export const faultNames = ["failed", "slow", "below-threshold", "lost", "not-found", "corrupt"] as const;
 export type FaultName = (typeof faultNames)[number];
 
 /** The faults shown now; may be changed while the server runs. */

@@ -35,7 +35,8 @@ export type LifeCycleOptions = {
 };
 
 /**
- * QUEUED → ENCODED → GATHERING_SIGNATURES → COMPLETE, one step each `stepMs`; FAILED from ENCODED by a fault switch.
+ * QUEUED → ENCODED → GATHERING_SIGNATURES → COMPLETE, one step each `stepMs`; FAILED from ENCODED by a fault switch,
+ * or where the accepted request can no longer be read.
  * Only this class writes a blob's status. On a crash, whatever was not settled on disk starts again at QUEUED.
  */
 export class LifeCycle {
@@ -119,13 +120,32 @@ export class LifeCycle {
     if (this.#gathering !== null) await this.#complete(this.#gathering);
     const encoded = this.#keysAt(BlobStatus.ENCODED).slice(0, batchBlobsMax);
     if (encoded.length > 0 && this.#options.faults.has("failed")) await this.#fail(encoded);
-    else if (encoded.length > 0) this.#gathering = await this.#gather(encoded);
+    else if (encoded.length > 0) this.#gathering = await this.#gather(await this.#readable(encoded));
     for (const key of this.#keysAt(BlobStatus.QUEUED)) this.#statuses.set(key, BlobStatus.ENCODED);
   }
 
-  async #gather(keys: readonly Hex[]): Promise<Gathering> {
-    const { backend, operators, store } = this.#options;
-    const requests = await Promise.all(keys.map((key) => store.readAccepted(key)));
+  /** The requests that are whole on disk. The others are settled as FAILED: one of them must not hold up every batch. */
+  async #readable(keys: readonly Hex[]): Promise<ReadonlyMap<Hex, DisperseBlobRequest>> {
+    const requests = new Map<Hex, DisperseBlobRequest>();
+    const unreadable: Hex[] = [];
+    for (const key of keys) {
+      const read = await this.#options.store.readAccepted(key);
+      if (read.ok) requests.set(key, read.value);
+      else {
+        this.#options.log(
+          `blob ${key} was accepted and can no longer be read; it ends FAILED: ${read.reason}`,
+        );
+        unreadable.push(key);
+      }
+    }
+    await this.#fail(unreadable);
+    return requests;
+  }
+
+  async #gather(accepted: ReadonlyMap<Hex, DisperseBlobRequest>): Promise<Gathering | null> {
+    const { backend, operators } = this.#options;
+    if (accepted.size === 0) return null;
+    const [keys, requests] = [[...accepted.keys()], [...accepted.values()]];
     const batch = buildBatch(
       requests.map((request, index) =>
         blobCertificateHash(keys[index]!, bytesToHex(request.signature), relayKeys),
