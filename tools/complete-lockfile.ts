@@ -78,7 +78,7 @@ function platformOf(name: string): Pick<Entry, "os" | "cpu" | "libc"> {
   return { ...(cpu ? { cpu: [cpu] } : {}), ...(libc ? { libc: [libc] } : {}), ...(os ? { os: [os] } : {}) };
 }
 
-if (import.meta.main) {
+if (process.argv[1] === import.meta.filename) {
   const path = join(import.meta.dirname, "..", "package-lock.json");
   const lockfile: Lockfile = JSON.parse(readFileSync(path, "utf8"));
   const missing = missingOptional(lockfile);
