@@ -8,6 +8,7 @@ import { createTextStream } from "./text-stream.ts";
 import { createTokenizer, readTokenizer, textCharactersMax } from "./tokenizer.ts";
 
 const tokenizer = await readTokenizer(fixture("tied"));
+const tied = JSON.parse(await readFile(join(fixture("tied"), "tokenizer.json"), "utf8"));
 const specialIds = Object.values(promptTokens).map((spelling) => tokenizer.specialTokenId(spelling));
 const golden: { text: string; tokenIds: number[] }[] = JSON.parse(
   await readFile(join(import.meta.dirname, "../fixtures/golden-tokens.json"), "utf8"),
@@ -73,6 +74,54 @@ describe("the tokenizer", () => {
       );
     }
     expect(() => tokenizer.encode("x".repeat(textCharactersMax + 1))).toThrow(/text is too long/);
+  });
+});
+
+describe("the steps that a tokenizer.json may ask for", () => {
+  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+  const hostile = { pattern: { Regex: "(a+)+$" }, behavior: "Isolated", invert: false };
+  const sequence = (...pretokenizers: object[]) => ({ type: "Sequence", pretokenizers });
+
+  it("are byte-level ones, alone or after Digits, with or without NFC", () => {
+    const digits = { type: "Digits", individual_digits: true };
+    const split = createTokenizer({ ...tied, pre_tokenizer: sequence(digits, byteLevel) }, {});
+    const ids = split.encode("in 1984");
+    expect(split.decode(ids)).toBe("in 1984");
+    expect(ids.length).toBeGreaterThanOrEqual(tokenizer.encode("in 1984").length);
+    const composed = createTokenizer({ ...tied, normalizer: { type: "NFC" } }, {});
+    expect(composed.encode("e\u0301")).toEqual(tokenizer.encode("\u00e9"));
+  });
+
+  it("are refused by name where they are others, above all those with a pattern from the file", () => {
+    const nested = sequence(sequence({ type: "Split", ...hostile }), byteLevel);
+    const refused: [object, RegExp][] = [
+      [{ pre_tokenizer: { type: "Split", ...hostile } }, /pre_tokenizer Split is not supported/],
+      [{ pre_tokenizer: sequence({ type: "Split", ...hostile }, byteLevel) }, /pre_tokenizer Split/],
+      [{ pre_tokenizer: sequence(byteLevel, { type: "Replace", ...hostile }) }, /pre_tokenizer Replace/],
+      [{ pre_tokenizer: nested }, /pre_tokenizer Sequence/],
+      [{ pre_tokenizer: { type: "Digits" } }, /pre_tokenizer ending with Digits/],
+      [{ pre_tokenizer: sequence() }, /pre_tokenizer ending with nothing/],
+      [{ pre_tokenizer: null }, /pre_tokenizer/],
+      [{ normalizer: { type: "Replace", ...hostile, content: "" } }, /normalizer Replace/],
+      [{ decoder: { type: "Replace", ...hostile, content: "" } }, /decoder Replace/],
+    ];
+    for (const [change, message] of refused) {
+      const make = () => createTokenizer({ ...tied, ...change }, {});
+      expect(make, JSON.stringify(change)).toThrow(message);
+      expect(make).toThrow(expect.objectContaining({ code: "tokenizer-failed" }));
+    }
+  });
+});
+
+describe("text that no token spells", () => {
+  it("is refused instead of becoming an empty prompt", () => {
+    const lame = createTokenizer(
+      { ...tied, added_tokens: [], model: { ...tied.model, vocab: { a: 0 }, merges: [] } },
+      {},
+    );
+    expect(lame.encode("")).toEqual([]);
+    expect(lame.encode("a")).toEqual([0]);
+    expect(() => lame.encode("zz")).toThrow(/no token spells any of the 2 characters/);
   });
 });
 

@@ -12,7 +12,7 @@ export interface Tokenizer {
   /**
    * Token ids of text or of prompt parts, in order, nothing added. Only `special` parts give special
    * tokens: text that spells one, such as a passage containing `<|end|>`, is encoded as plain characters.
-   * @throws TokenizerError for an unknown special token or too much text.
+   * @throws TokenizerError for an unknown special token, too much text, or text that gives no ids at all.
    */
   encode(parts: string | readonly TextPart[]): number[];
   /** Text of token ids, special tokens left out, spaces exactly as generated. Broken UTF-8 becomes U+FFFD. */
@@ -32,6 +32,27 @@ const configFile = z.looseObject({
   eos_token: z.union([z.string(), z.looseObject({ content: z.string() })]).nullish(),
 });
 
+const step = z.looseObject({ type: z.string() }).transform((one) => [one.type]);
+const stepSequence = z
+  .looseObject({ type: z.literal("Sequence"), pretokenizers: z.array(step) })
+  .transform(({ pretokenizers }) => pretokenizers.flat());
+/** The types of the steps, in order. */
+const stepsFile = z.looseObject({
+  normalizer: z.union([step, z.null().transform((): string[] => [])]).default([]),
+  pre_tokenizer: z.union([stepSequence, step]),
+  decoder: step,
+});
+
+/**
+ * Byte-level tokenizers: the steps whose patterns are the library's own. Split and Replace take theirs from the file,
+ * where a hostile one could hold the caller's thread for ever.
+ */
+const supportedSteps = {
+  normalizer: ["NFC"],
+  pre_tokenizer: ["Digits", "ByteLevel"],
+  decoder: ["ByteLevel"],
+};
+
 /**
  * Read the tokenizer of a model folder.
  * @throws ModelFolderError if its files are missing or not JSON; TokenizerError if they make no tokenizer.
@@ -45,6 +66,7 @@ export async function readTokenizer(folder: string): Promise<Tokenizer> {
 export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown): Tokenizer {
   const file = parse(tokenizerFile, "tokenizer.json", tokenizerJson);
   const config = parse(configFile, "tokenizer_config.json", tokenizerConfig);
+  checkSteps(parse(stepsFile, "tokenizer.json", tokenizerJson));
   const specialIds = new Map(file.added_tokens.map(({ content, id }) => [content, id]));
   const settings = { ...config, clean_up_tokenization_spaces: false };
   const whole = construct(file, settings);
@@ -76,7 +98,27 @@ function encodePlain(tokenizer: HuggingFaceTokenizer, text: string): number[] {
       `text is too long. Max: ${textCharactersMax} characters. Given: ${text.length} characters`,
     );
   }
-  return tokenizer.encode(text, { add_special_tokens: false }).ids;
+  const { ids } = tokenizer.encode(text, { add_special_tokens: false });
+  if (ids.length === 0 && text.length > 0) {
+    throw new TokenizerError(`no token spells any of the ${text.length} characters given`);
+  }
+  return ids;
+}
+
+/** @throws TokenizerError naming the first step that is not supported. The last pre-tokenizer must be ByteLevel. */
+function checkSteps(steps: z.infer<typeof stepsFile>): void {
+  for (const field of ["normalizer", "pre_tokenizer", "decoder"] as const) {
+    const refused = steps[field].find((type) => !supportedSteps[field].includes(type));
+    if (refused !== undefined) refuseStep(field, refused);
+  }
+  const last = steps.pre_tokenizer.at(-1);
+  if (last !== "ByteLevel") refuseStep("pre_tokenizer", `ending with ${last ?? "nothing"}`);
+}
+
+function refuseStep(field: keyof typeof supportedSteps, type: string): never {
+  throw new TokenizerError(
+    `tokenizer.json: ${field} ${type} is not supported. Supported: ${supportedSteps[field].join(", ")}`,
+  );
 }
 
 /**
