@@ -1,0 +1,4 @@
+import { Hono } from "hono";
+
+/** Ponder wants this file. It serves nothing. */
+export default new Hono();
