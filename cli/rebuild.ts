@@ -191,7 +191,7 @@ async function emptyDatabase(liveUrl: string, keep: boolean): Promise<Target> {
 }
 
 async function dropDatabase(liveUrl: string): Promise<void> {
-  const sql = postgres(liveUrl, { max: 1, onnotice: () => undefined });
+  const sql = postgres(liveUrl, { max: 1, fetch_types: false, onnotice: () => undefined });
   try {
     await sql`drop database if exists ${sql(rebuiltDatabase)} with (force)`;
   } finally {

@@ -21,6 +21,7 @@ export async function lockIndexer(
 ): Promise<IndexerLock> {
   let isReleased = false;
   const sql = postgres(databaseUrl, {
+    fetch_types: false,
     max: 1,
     idle_timeout: 0,
     max_lifetime: null,

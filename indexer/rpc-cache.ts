@@ -7,7 +7,11 @@ import { createPublicClient, http } from "viem";
  * indexed from blocks that are gone. Its own `disableCache` fetches all again at every start, yet leaves old rows in.
  */
 export async function clearStaleCache(databaseUrl: string, rpcUrl: string, chainId: number): Promise<void> {
-  const sql = postgres(databaseUrl, { max: 1, connection: { application_name: "indexer-cache" } });
+  const sql = postgres(databaseUrl, {
+    max: 1,
+    fetch_types: false,
+    connection: { application_name: "indexer-cache" },
+  });
   try {
     const [exists] = await sql`select to_regclass('ponder_sync.blocks') as name`;
     if (exists?.name === null || (await isCurrent(sql, rpcUrl, chainId))) return;

@@ -40,6 +40,8 @@ type Options = {
 export function openDatabase({ url, applicationName, connections = connectionsDefault }: Options): Database {
   const sql = postgres(url, {
     max: connections,
+    // A query of its own whose failure nobody could catch. Price: arrays are not parsed; read them as JSON.
+    fetch_types: false,
     onnotice: ignoreNotice,
     connection: {
       application_name: applicationName,

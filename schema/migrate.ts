@@ -14,6 +14,7 @@ const migrationLock = 7_461_274;
  */
 export async function migrate(databaseUrl: string): Promise<void> {
   const sql = postgres(databaseUrl, {
+    fetch_types: false,
     max: 1,
     onnotice: ignoreNotice,
     connection: { application_name: "migrate" },

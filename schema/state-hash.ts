@@ -86,7 +86,7 @@ async function hashTable(sql: Sql, table: PgTable, mode: StateHashMode): Promise
   });
   const isPayload = name === "payload" && mode === "content";
   const filter = isPayload ? sql`where kind <> ${provenanceKind}` : sql``;
-  const query = sql`select array[${texts}] as fields from ${sql(`${schema}.${name}`)} ${filter}`;
+  const query = sql`select json_build_array(${texts}) as fields from ${sql(`${schema}.${name}`)} ${filter}`;
   const rowHashes: Hex[] = [];
   for await (const rows of query.cursor(rowsPerRead)) {
     for (const row of rows) rowHashes.push(keccak256(stringToBytes(encodeRow(row.fields))));

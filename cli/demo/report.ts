@@ -73,7 +73,7 @@ export async function readContributors(sql: Sql, submitted: readonly OnChain[]):
     select account,
            sum(amount_wei)::text as earned,
            count(distinct receipt_digest) filter (where score_wad > 0)::int as moved,
-           array_agg(distinct reason) as reasons
+           jsonb_agg(distinct reason) as reasons
     from settlement.entry where role = ${contributorRole} group by account`;
   const byAccount = new Map(rows.map((row) => [row.account, row]));
   const states = await sql<{ id: string; state: number }[]>`select id::text, state from onchain.contribution`;

@@ -19,6 +19,7 @@ export async function recoverJobs(
   boss: PgBoss,
 ): Promise<AsyncDisposable & { recovered: number }> {
   const mark = postgres(databaseUrl, {
+    fetch_types: false,
     max: 1,
     max_lifetime: null,
     onnotice: ignoreNotice,
