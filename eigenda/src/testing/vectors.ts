@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Third-party figures, kept beside the repository; TRIBUTARY_VECTORS names another folder. */
+/** Third-party figures, kept beside the repository; TRIBUTARY_SHARED names another folder that holds vectors/. */
 const folder = join(
-  process.env.TRIBUTARY_VECTORS ?? join(import.meta.dirname, "../../../../shared/vectors"),
-  "eigenda",
+  process.env.TRIBUTARY_SHARED ?? join(import.meta.dirname, "../../../../shared"),
+  "vectors/eigenda",
 );
 
 export const hasVectors = existsSync(join(folder, "vectors.json"));
