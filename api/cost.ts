@@ -35,7 +35,8 @@ export function measure(
   const chosen = operations.find((d) => d.name?.value === options.operationName) ?? operations[0];
   const root = chosen && schema.getRootType(chosen.operation);
   if (!chosen || !root) return { cost: 0, depth: 0 };
-  return measureSelections(chosen.selectionSet, root, { schema, fragments, variables: options.variables });
+  const scope = { schema, fragments, spreads: new Map(), variables: options.variables };
+  return measureSelections(chosen.selectionSet, root, scope);
 }
 
 /** The refusal of an operation above a limit, or null. */
@@ -50,21 +51,31 @@ export function refusal({ cost, depth }: Measure): GraphQLError | null {
 type Scope = {
   schema: GraphQLSchema;
   fragments: Map<string, FragmentDefinitionNode>;
+  /** Fragments measured so far: spread twice at each of n levels, one is expanded once instead of 2ⁿ times. */
+  spreads: Map<string, Measure>;
   variables: Record<string, unknown>;
 };
 
 function measureSelections(selections: SelectionSetNode, type: GraphQLNamedType, scope: Scope): Measure {
   const parts = selections.selections.map((selection): Measure => {
     if (selection.kind === Kind.FIELD) return measureField(selection, type, scope);
-    const fragment =
-      selection.kind === Kind.INLINE_FRAGMENT ? selection : scope.fragments.get(selection.name.value)!;
-    const condition = fragment.typeCondition && scope.schema.getType(fragment.typeCondition.name.value);
-    return measureSelections(fragment.selectionSet, condition ?? type, scope);
+    if (selection.kind === Kind.FRAGMENT_SPREAD) return measureSpread(selection.name.value, scope);
+    const condition = selection.typeCondition && scope.schema.getType(selection.typeCondition.name.value);
+    return measureSelections(selection.selectionSet, condition ?? type, scope);
   });
   return {
     cost: parts.reduce((total, { cost }) => total + cost, 0),
     depth: parts.reduce((deepest, { depth }) => Math.max(deepest, depth), 0),
   };
+}
+
+function measureSpread(name: string, scope: Scope): Measure {
+  const known = scope.spreads.get(name);
+  if (known !== undefined) return known;
+  const { selectionSet, typeCondition } = scope.fragments.get(name)!;
+  const measured = measureSelections(selectionSet, scope.schema.getType(typeCondition.name.value)!, scope);
+  scope.spreads.set(name, measured);
+  return measured;
 }
 
 function measureField(field: FieldNode, parent: GraphQLNamedType, scope: Scope): Measure {
@@ -84,11 +95,12 @@ function isPage({ name }: GraphQLNamedType): boolean {
   return name.endsWith("Page");
 }
 
+/** A size below one is refused where it is resolved; here it must not pay for the rest of the query. */
 function firstOf(field: FieldNode, { variables }: Scope): number {
   const value = field.arguments?.find((argument) => argument.name.value === "first")?.value;
-  if (value?.kind === Kind.INT) return Number(value.value);
-  const given = value?.kind === Kind.VARIABLE ? variables[value.name.value] : undefined;
-  return typeof given === "number" ? given : pageSizeDefault;
+  const variable = value?.kind === Kind.VARIABLE ? variables[value.name.value] : undefined;
+  const given = value?.kind === Kind.INT ? Number(value.value) : variable;
+  return typeof given === "number" ? Math.max(1, given) : pageSizeDefault;
 }
 
 function limitError(code: string, message: string): GraphQLError {

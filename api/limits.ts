@@ -10,3 +10,5 @@ export const costMax = 20_000;
 export const depthMax = 14;
 /** Time of one statement, in ms. */
 export const statementMsMax = 5_000;
+/** Largest request body in bytes; validation compares the fields of a query with each other. */
+export const bodyBytesMax = 16 * 1024;

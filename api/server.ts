@@ -1,7 +1,8 @@
 import { sql } from "drizzle-orm";
 import { GraphQLError } from "graphql";
 import { createYoga, type Plugin } from "graphql-yoga";
-import { Hono } from "hono";
+import { Hono, type Context as HonoContext } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
 import type { PublicClient } from "viem";
 import type { Database, Transaction } from "#schema/database";
@@ -9,7 +10,8 @@ import { invariant } from "#schema/errors";
 import { isNotIndexedYet } from "#schema/finality";
 import { type Context, createContext } from "./builder.ts";
 import { measure, refusal } from "./cost.ts";
-import { statementMsMax } from "./limits.ts";
+import { exampleQuery } from "./example-query.ts";
+import { bodyBytesMax, statementMsMax } from "./limits.ts";
 import { schema } from "./schema.ts";
 import { readStatus } from "./status.ts";
 
@@ -23,11 +25,13 @@ export function createApp({ db, client }: { db: Database["db"]; client: PublicCl
     schema,
     graphqlEndpoint: "/graphql",
     landingPage: false,
+    graphiql: { title: "Tributary", defaultQuery: exampleQuery },
     logging: false,
     maskedErrors: { maskError },
     plugins: [costLimit],
   });
   const app = new Hono();
+  app.use("/graphql", bodyLimit({ maxSize: bodyBytesMax, onError: refuseBody }));
   app.on(["GET", "POST", "OPTIONS"], "/graphql", async (c) => {
     const stop = seconds.startTimer();
     const response = await inSnapshot(db, (tx) =>
@@ -58,6 +62,11 @@ export function createApp({ db, client }: { db: Database["db"]; client: PublicCl
     c.body(await registry.metrics(), 200, { "content-type": registry.contentType }),
   );
   return app;
+}
+
+function refuseBody(c: HonoContext): Response {
+  const message = `The body is larger than ${bodyBytesMax} bytes.`;
+  return c.json({ errors: [{ message, extensions: { code: "BODY_LIMIT" } }] }, 413);
 }
 
 /** One read-only transaction. A statement that failed is in the response already, so its error is not thrown again. */

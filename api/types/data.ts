@@ -51,7 +51,7 @@ Contribution.implement({
         found(await rows.datanet(datanetId), `Datanet ${datanetId}`),
     }),
     dataRoot: t.expose("dataRoot", { type: "Hex" }),
-    items: t.exposeInt("items"),
+    items: t.field({ type: "BigInt", resolve: (row) => BigInt(row.items) }),
     contentHash: t.expose("contentHash", { type: "Hex" }),
     licenseHash: t.expose("licenseHash", { type: "Hex" }),
     state: t.string({ resolve: ({ state }) => stateNames[state] ?? `unknown ${state}` }),

@@ -86,7 +86,7 @@ Batch.implement({
     id: t.expose("id", { type: "BigInt" }),
     receiptsRoot: t.expose("receiptsRoot", { type: "Hex" }),
     node: t.field({ type: Contributor, resolve: ({ node }) => ({ account: node }) }),
-    calls: t.exposeInt("calls"),
+    calls: t.field({ type: "BigInt", resolve: (row) => BigInt(row.calls) }),
     totalWei: t.expose("total", { type: "Wei" }),
     nodeShareWei: t.expose("nodeShare", { type: "Wei" }),
     poolShareWei: t.expose("poolShare", { type: "Wei" }),
