@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     include: ["**/*.test.ts"],
     exclude: ["**/node_modules/**", "**/*.slow.test.ts", ".tributary/**", "contracts/out/**"],
+    env: { NO_COLOR: "1" },
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 120_000,
