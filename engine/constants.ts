@@ -5,6 +5,8 @@
  * maximum: about an hour. A blob that nobody can serve for so long is refused, so that no one can hold up an epoch.
  */
 export const retriesMax = 64;
+/** A batch may wait for a contribution to be refused, so its tries must outlast a contribution's by some minutes. */
+export const batchRetriesMax = 80;
 export const retryDelaySeconds = 1;
 export const retryDelaySecondsMax = 60;
 

@@ -1,4 +1,4 @@
-import { count, eq, gt } from "drizzle-orm";
+import { count, eq, gt, sql } from "drizzle-orm";
 import { PgBoss } from "pg-boss";
 import { bytesToHex, type Hex, keccak256, toHex } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -149,8 +149,19 @@ describe("the engine", () => {
     expected.set(`batch:${unsigned}`, "wrong_signature");
     const stray = await submitReceipts(channelId, 2n, { chunkId: keccak256(toHex("no chunk")) });
     expected.set(`batch:${stray}`, "unknown_chunk");
+    const replayed = await submitReceipts(channelId, 3n, { chargedCalls: 2n });
+    expected.set(`batch:${replayed}`, "unclaimed_receipt");
+    const later = "Accepted after the batch that names it.";
+    const laterId = contribution.chunkId({
+      contributionBatchId: fine + 1n,
+      index: 0,
+      textHash: contribution.textHash(later),
+    });
+    const early = await submitReceipts(channelId, 4n, { chunkId: laterId });
+    expected.set(`batch:${early}`, "unknown_chunk");
+    expect(await contribute(pipeline, contributor, [later])).toBe(fine + 1n);
     await finalise(pipeline.world);
-    await until("the good one is there", async () => (await rowsOf(chunk)) === texts.length + 1);
+    await until("the good ones are there", async () => (await rowsOf(chunk)) === texts.length + 2);
     await until("the others are refused", async () => (await rowsOf(refusal)) === expected.size);
     const refusals = await database().select().from(refusal);
     expect(new Map(refusals.map(({ subject, code }) => [subject, code]))).toEqual(expected);
@@ -161,7 +172,7 @@ describe("the engine", () => {
     expect(await (await fetch(`${engine.url}/metrics`)).text()).toContain("tributary_engine_jobs_total");
   });
 
-  it("goes on when its connections to the database break, and refuses a blob with one flipped bit", async () => {
+  it("goes on when its connections break, and keeps asking for a blob of which a bit was flipped on its way", async () => {
     const broken = await database().execute(
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name in ('engine', 'engine queue', 'engine mark')",
     );
@@ -170,11 +181,16 @@ describe("the engine", () => {
     pipeline.disperser.faults.add("corrupt");
     try {
       await finalise(pipeline.world);
-      await until("it is refused", async () => (await refusalOf(`contribution:${id}`)) === "da_mismatch");
+      await until("the wrong blob is noticed", async () => (await failures("another commitment")) > 0);
+      expect(await database().select().from(chunk).where(eq(chunk.contributionId, id))).toEqual([]);
     } finally {
       pipeline.disperser.faults.delete("corrupt");
     }
-    expect(await database().select().from(chunk).where(eq(chunk.contributionId, id))).toEqual([]);
+    await until("the right blob is taken", async () => {
+      const chunks = await database().select().from(chunk).where(eq(chunk.contributionId, id));
+      return chunks.length === 1;
+    });
+    expect(await refusalOf(`contribution:${id}`)).toBeUndefined();
   });
 
   it("runs as a process, dies, starts again and stops cleanly, as the node does", async () => {
@@ -219,6 +235,14 @@ async function refusalOf(subject: string): Promise<string | undefined> {
   return row?.code;
 }
 
+/** Jobs that failed so far with `reason`. */
+async function failures(reason: string): Promise<number> {
+  const [row] = await database().execute<{ failed: number }>(
+    sql`select count(*)::int as failed from pgboss.job where output ->> 'reason' like ${`%${reason}%`}`,
+  );
+  return row?.failed ?? 0;
+}
+
 async function openJobs(): Promise<number> {
   const [row] = await database().execute<{ open: number }>(
     "select count(*)::int as open from pgboss.job where state in ('created', 'retry', 'active')",
@@ -257,11 +281,14 @@ async function disperse(bytes: Uint8Array): Promise<Hex> {
   return bytesToHex((await client.disperse(bytes)).certificate);
 }
 
-/** Settle a batch of one receipt straight at the hub, as a registered node that lies would. Returns its id. */
+/**
+ * Settle a batch of one receipt straight at the hub, as a registered node that lies would: it claims up to `calls` fees,
+ * the receipt charges up to `chargedCalls` of them. Returns its id.
+ */
 async function submitReceipts(
   channelId: Hex,
   calls: bigint,
-  lie: { signature?: Hex; chunkId?: Hex },
+  lie: { signature?: Hex; chunkId?: Hex; chargedCalls?: bigint },
 ): Promise<bigint> {
   const { world, node, modelId } = pipeline;
   const hub = world.deployment.contracts.settlementHub.toLowerCase() as Hex;
@@ -272,7 +299,7 @@ async function submitReceipts(
     profileHash: modelId,
     provenanceMode: 0,
     channelId,
-    cumulativeChargedWei: calls * feeWei,
+    cumulativeChargedWei: (lie.chargedCalls ?? calls) * feeWei,
     feeWei,
     question: "q",
     answer: "a",

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { readDeployment } from "#schema/deployment";
+import { candidatesMax } from "#settlement/blob/disclosure";
 import { playersMaxInContext, receiptsPerBatchMax } from "./constants.ts";
 
 const bytes32 = z
@@ -45,7 +46,7 @@ const environment = z
      * it at most, so that vouchers are claimed before their channel can be emptied.
      */
     BATCH_AGE_MS_MAX: count(0, 300_000).default(60_000),
-    RETRIEVAL_CANDIDATES: count(0, 64).default(8),
+    RETRIEVAL_CANDIDATES: count(0, candidatesMax).default(8),
     RETRIEVAL_CONTEXT_COUNT: count(0, playersMaxInContext).default(4),
     CLOCK: clock.default({ kind: "system" }),
   })

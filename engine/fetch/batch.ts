@@ -1,4 +1,4 @@
-import { and, eq, inArray, lt, ne } from "drizzle-orm";
+import { and, eq, inArray, lt, notExists, sql } from "drizzle-orm";
 import type { PgBoss } from "pg-boss";
 import type { Hex } from "viem";
 import { apportion } from "#schema/apportion";
@@ -10,18 +10,22 @@ import { candidate, chunk, receipt, refusal } from "#schema/offchain/index";
 import { kinds } from "#settlement/blob/payload";
 import * as tree from "#settlement/tree/tree";
 import { rowsPerInsert } from "../constants.ts";
-import { acceptedOutcome } from "../intake.ts";
 import { enqueue } from "../queue/queues.ts";
 import type { Task } from "../queue/run-jobs.ts";
 import { recordRefusal } from "../refusal.ts";
-import { type CheckedReceipt, checkBatch } from "./check-batch.ts";
+import { type CheckedReceipt, checkBatch, type Fault } from "./check-batch.ts";
+import { findUnclaimed } from "./claimed.ts";
 import { fetchPayload, keepPayload, type Retrieve } from "./payload.ts";
 
 export type BatchParts = { db: Drizzle; boss: PgBoss; retrieve: Retrieve; chainId: bigint; hub: Hex };
 
-type Batch = typeof onchain.batch.$inferSelect;
-type Fault = { code: string; reason: string };
+const { contribution } = onchain;
+/** `state` of a contribution that was accepted; the second has been retracted since. */
+const acceptedStates = [2, 5];
+/** Most contributions that an error names. */
+const pendingNamedMax = 10;
 
+type Batch = typeof onchain.batch.$inferSelect;
 /**
  * Fetch a settled batch and write its receipts, their candidates and a scoring job each, in one transaction; or
  * record why it is refused. Doing it again changes nothing.
@@ -45,7 +49,7 @@ export async function fetchBatch(
   const checked = await checkBatch(fetched.bytes, { ...batch, ...parts, usage });
   if (!checked.ok) return refuse(checked);
   const fault =
-    (await findDuplicate(db, batch, checked.receipts)) ?? (await findStrayChunk(db, batch, checked.receipts));
+    (await findUnclaimed(db, batch, checked.receipts)) ?? (await findStrayChunk(db, batch, checked.receipts));
   if (fault !== null) return refuse(fault);
   await db.transaction(async (tx) => {
     await keepPayload(tx, kinds.receipts, batch.contentHash, fetched);
@@ -68,25 +72,10 @@ export async function fetchBatch(
   });
 }
 
-/** A receipt can be settled once: the second batch that holds it is refused. */
-async function findDuplicate(
-  db: Drizzle,
-  batch: Batch,
-  receipts: readonly CheckedReceipt[],
-): Promise<Fault | null> {
-  const digests = receipts.map(({ digest }) => digest);
-  const [seen] = await db
-    .select({ digest: receipt.digest, batchId: receipt.batchId })
-    .from(receipt)
-    .where(and(inArray(receipt.digest, digests), ne(receipt.batchId, batch.id)))
-    .orderBy(receipt.digest)
-    .limit(1);
-  return seen === undefined
-    ? null
-    : { code: "duplicate_receipt", reason: `receipt ${seen.digest} stands in batch ${seen.batchId}` };
-}
-
-/** Every chunk a receipt names must exist and be of a Datanet its model uses, as of the batch's block. */
+/**
+ * Every chunk a receipt names must be of a contribution resolved in a block before the batch's, and of a Datanet its
+ * model uses. The block decides, not what has been fetched by now: ids of chunks can be known before they are accepted.
+ */
 async function findStrayChunk(
   db: Drizzle,
   batch: Batch,
@@ -100,7 +89,8 @@ async function findStrayChunk(
   const chunks = await db
     .select({ id: chunk.id, datanetId: chunk.datanetId })
     .from(chunk)
-    .where(inArray(chunk.id, ids));
+    .innerJoin(contribution, eq(contribution.id, chunk.contributionId))
+    .where(and(inArray(chunk.id, ids), lt(contribution.resolvedBlock, batch.blockNumber)));
   const datanetOf = new Map(chunks.map(({ id, datanetId }) => [id, datanetId]));
   const missing = ids.find((id) => !datanetOf.has(id));
   if (missing !== undefined) {
@@ -142,36 +132,26 @@ async function findUses(db: Drizzle, batch: Batch): Promise<Set<string>> {
 
 /** A chunk may only be called unknown once every contribution accepted before the batch has its rows or its refusal. */
 async function assertContributionsFetched(db: Drizzle, batch: Batch): Promise<void> {
-  const { event } = onchain;
-  const resolutions = await db
-    .select()
-    .from(event)
+  const { id, resolvedBlock, state } = contribution;
+  const open = await db
+    .select({ id })
+    .from(contribution)
     .where(
       and(
-        eq(event.contract, "DatanetRegistry"),
-        eq(event.name, "ContributionResolved"),
-        lt(event.id, batch.eventId),
+        lt(resolvedBlock, batch.blockNumber),
+        inArray(state, acceptedStates),
+        notExists(db.select({ id: chunk.id }).from(chunk).where(eq(chunk.contributionId, id))),
+        notExists(
+          db
+            .select({ id: refusal.eventId })
+            .from(refusal)
+            .where(eq(refusal.subject, sql`'contribution:' || ${id}`)),
+        ),
       ),
-    );
-  const accepted = resolutions
-    .map((row) => readEvent(row, "DatanetRegistry", "ContributionResolved"))
-    .flatMap((resolved) => (resolved?.outcome === acceptedOutcome ? [resolved.batchId] : []));
-  if (accepted.length === 0) return;
-  const fetched = await db
-    .selectDistinct({ id: chunk.contributionId })
-    .from(chunk)
-    .where(inArray(chunk.contributionId, accepted));
-  const subjects = accepted.map((id) => `contribution:${id}`);
-  const refused = await db
-    .select({ subject: refusal.subject })
-    .from(refusal)
-    .where(inArray(refusal.subject, subjects));
-  const done = new Set([
-    ...fetched.map(({ id }) => `contribution:${id}`),
-    ...refused.map(({ subject }) => subject),
-  ]);
-  const open = accepted.filter((id) => !done.has(`contribution:${id}`));
-  if (open.length > 0) throw new ChunksPendingError(open);
+    )
+    .orderBy(id)
+    .limit(pendingNamedMax);
+  if (open.length > 0) throw new ChunksPendingError(open.map((row) => row.id));
 }
 
 function receiptRows(batch: Batch, receipts: readonly CheckedReceipt[]) {

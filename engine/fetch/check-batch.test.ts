@@ -7,7 +7,10 @@ import * as receiptCodec from "#settlement/blob/receipt";
 import * as receiptsCodec from "#settlement/blob/receipts";
 import { int32Max } from "../constants.ts";
 import { type BatchOnChain, checkBatch } from "./check-batch.ts";
+import { unclaimed } from "./claimed.ts";
 
+const { candidatesMax } = disclosures;
+const { receiptsMax } = receiptsCodec;
 const key = (name: string) => privateKeyToAccount(keccak256(toHex(`check-batch test: ${name}`)));
 const node = key("node");
 const scope = { chainId: 31_337n, hub: `0x${"aa".repeat(20)}` as Hex };
@@ -115,6 +118,12 @@ describe("checkBatch", () => {
     expect(await bad({ disclosure: { candidates: [first!, first!] } })).toMatch(/twice/);
     const many = Array.from({ length: 7 }, (_, i) => ({ ...first!, chunkId: keccak256(toHex(i)) }));
     expect(await bad({ disclosure: { candidates: many } })).toMatch(/^context_too_large/);
+    const crowd = Array.from({ length: candidatesMax + 1 }, (_, i) => ({
+      ...first!,
+      chunkId: keccak256(toHex(i)),
+      inContext: false,
+    }));
+    expect(await bad({ disclosure: { candidates: crowd } })).toMatch(/^malformed_disclosure.*at most 64/);
     expect(await verdict([good, { ...(await entry(2n)), disclosure: "0x1234" }])).toMatch(
       /^malformed_disclosure: receipt 1/,
     );
@@ -122,6 +131,12 @@ describe("checkBatch", () => {
       /^wrong_signature: receipt 1/,
     );
     expect(await verdict([good, good])).toMatch(/^duplicate_receipt/);
+  });
+
+  it("refuses more receipts than a batch may hold", async () => {
+    const one = await entry(1n);
+    const crowd = Array.from({ length: receiptsMax + 1 }, () => one);
+    expect(await verdict(crowd)).toMatch(/^malformed_payload: 513 receipts, at most 512/);
   });
 
   it("refuses a batch that is not what was settled", async () => {
@@ -150,5 +165,28 @@ describe("checkBatch", () => {
     expect((await checkBatch(payload.slice(0, -32), chain)).ok).toBe(false);
     expect((await checkBatch(new Uint8Array(), chain)).ok).toBe(false);
     expect((await checkBatch(new Uint8Array(1_000), chain)).ok).toBe(false);
+  });
+});
+
+describe("unclaimed", () => {
+  it("lets a receipt count only where the batch claims its whole charge", async () => {
+    const { receipt } = await entry(3n);
+    const faultOf = (fromWei: bigint, toWei: bigint) =>
+      unclaimed([{ digest: zero, receipt }], new Map([[zero, { fromWei, toWei }]]))?.code;
+    expect(faultOf(20n, 30n)).toBeUndefined();
+    expect(faultOf(0n, 40n)).toBeUndefined();
+    for (const [from, to] of [
+      [30n, 40n],
+      [25n, 35n],
+      [10n, 29n],
+    ] as const) {
+      expect(faultOf(from, to)).toBe("unclaimed_receipt");
+    }
+    expect(unclaimed([{ digest: zero, receipt }], new Map())?.code).toBe("unclaimed_receipt");
+    const free = { ...receipt, fee: 0n };
+    const before = new Map([[zero, { fromWei: 20n, toWei: 30n }]]);
+    const after = new Map([[zero, { fromWei: 30n, toWei: 40n }]]);
+    expect(unclaimed([{ digest: zero, receipt: free }], before)).toBeNull();
+    expect(unclaimed([{ digest: zero, receipt: free }], after)?.code).toBe("unclaimed_receipt");
   });
 });

@@ -25,7 +25,9 @@ export type CheckedReceipt = {
   disclosed: disclosures.Disclosure;
 };
 
-export type Checked = { ok: true; receipts: CheckedReceipt[] } | { ok: false; code: string; reason: string };
+/** Why a batch is refused: a stable code and a sentence. */
+export type Fault = { code: string; reason: string };
+export type Checked = { ok: true; receipts: CheckedReceipt[] } | ({ ok: false } & Fault);
 
 /**
  * Compare a batch's payload with what the chain says of it: scope, root, totals, each receipt's signature and

@@ -12,7 +12,8 @@ export type Fetched =
 
 /**
  * Fetch what a certificate on chain stands for. Two checks make it true: the blob matches the certificate's KZG
- * commitment, and the payload's hash is the one on chain. A failure that may pass is thrown, unless this was the last try.
+ * commitment, and the payload's hash is the one on chain. A failure that may pass is thrown, unless this was the last
+ * try. A wrong answer (`mismatch`) may pass: it is a relay's fault, and another reader may have been given the blob.
  */
 export async function fetchPayload(
   retrieve: Retrieve,
@@ -34,7 +35,9 @@ export async function fetchPayload(
     }
     return { ok: true, bytes, blobKey: blobKey(decoded.value.header) };
   } catch (error) {
-    if (!(error instanceof EigenDaError) || (error.retryable && !isLastTry)) throw error;
+    if (!(error instanceof EigenDaError)) throw error;
+    const mayPass = error.retryable || error.kind === "mismatch";
+    if (mayPass && !isLastTry) throw error;
     return {
       ok: false,
       code: error.retryable ? "da_unavailable" : `da_${error.kind}`,

@@ -2,7 +2,13 @@ import { sql } from "drizzle-orm";
 import { fromDrizzle, type PgBoss, type QueueOptions } from "pg-boss";
 import type { Hex } from "viem";
 import type { Transaction } from "#schema/database";
-import { jobSecondsMax, retriesMax, retryDelaySeconds, retryDelaySecondsMax } from "../constants.ts";
+import {
+  batchRetriesMax,
+  jobSecondsMax,
+  retriesMax,
+  retryDelaySeconds,
+  retryDelaySecondsMax,
+} from "../constants.ts";
 
 /** Jobs by queue, in the order of the work. Doing one twice changes nothing. `eventId` is the event behind it. */
 export type Jobs = {
@@ -18,19 +24,25 @@ export const queueNames = [
   "score-receipt",
 ] as const satisfies QueueName[];
 
-const options: QueueOptions = {
-  retryLimit: retriesMax,
+const retryLimits: Record<QueueName, number> = {
+  "fetch-contribution": retriesMax,
+  "fetch-batch": batchRetriesMax,
+  "score-receipt": retriesMax,
+};
+
+const optionsOf = (name: QueueName): QueueOptions => ({
+  retryLimit: retryLimits[name],
   retryDelay: retryDelaySeconds,
   retryBackoff: true,
   retryDelayMax: retryDelaySecondsMax,
   expireInSeconds: jobSecondsMax,
-};
+});
 
 /** Make the queues that are missing, and give those that exist our options. */
 export async function createQueues(boss: PgBoss): Promise<void> {
   for (const name of queueNames) {
-    await boss.createQueue(name, options);
-    await boss.updateQueue(name, options);
+    await boss.createQueue(name, optionsOf(name));
+    await boss.updateQueue(name, optionsOf(name));
   }
 }
 

@@ -29,9 +29,17 @@ export function encode(disclosure: Disclosure): Hex {
   return bytesToHex(body.encode(disclosure));
 }
 
-/** Shape only: the commitments are compared by commitments.ts. */
+/** Most candidates of one answer: each becomes an entry of the epoch. */
+export const candidatesMax = 64;
+
+/** Shape and number only: the commitments are compared by commitments.ts. */
 export function decode(bytes: Hex): Decoded<Disclosure> {
-  return body.decode(hexToBytes(bytes));
+  const decoded = body.decode(hexToBytes(bytes));
+  if (!decoded.ok) return decoded;
+  const given = decoded.value.candidates.length;
+  return given <= candidatesMax
+    ? decoded
+    : { ok: false, reason: `${given} candidates, at most ${candidatesMax}` };
 }
 
 const body = codec(

@@ -14,9 +14,15 @@ export function encode(batch: ReceiptsBatch): Uint8Array {
   return payload.encode("receipts", body, batch);
 }
 
-/** Shape only: root, signatures and totals are compared by who holds the chain event. */
+/** Most receipts of one batch: bounds the work a payload of small ones can ask for. */
+export const receiptsMax = 512;
+
+/** Shape and number only: root, signatures and totals are compared by who holds the chain event. */
 export function decode(bytes: Uint8Array): Decoded<ReceiptsBatch> {
-  return payload.decode("receipts", body, bytes);
+  const decoded = payload.decode("receipts", body, bytes);
+  if (!decoded.ok) return decoded;
+  const given = decoded.value.entries.length;
+  return given <= receiptsMax ? decoded : { ok: false, reason: `${given} receipts, at most ${receiptsMax}` };
 }
 
 /** Root over keccak(receiptDigest), `receiptsRoot` of BatchSettled. */
