@@ -3,8 +3,7 @@ import {
   type Abi,
   type Address,
   createPublicClient,
-  createWalletClient,
-  defineChain,
+  encodeFunctionData,
   type Hex,
   http,
   type LocalAccount,
@@ -31,7 +30,10 @@ export type Call = {
 const minedMsMax = 30_000;
 const minedPollMs = 100;
 /** Times a goal is tried before it counts as out of reach: a chain that was killed loses what it had not saved. */
-const attemptsMax = 5;
+const attemptsMax = 12;
+/** Wait before the next try after a failed one, in ms: twice the last, up to the most. */
+const retryMs = 100;
+const retryMsMax = 5_000;
 /** Gas given, in percent of the estimate: earlier calls of the same turn may make a later one dearer. */
 const gasFactorPercent = 200n;
 /** Transactions of one batch of `reach`: keeps a block's gas within its limit. */
@@ -61,7 +63,7 @@ export async function reach(chain: Chain, goal: string, missing: () => Promise<C
     } catch (error) {
       if (error instanceof TransactionFailedError) throw error;
       cause = error;
-      await sleep(minedPollMs * 2 ** attempt);
+      await sleep(Math.min(retryMs * 2 ** attempt, retryMsMax));
     }
   }
   const rest = await missing();
@@ -74,22 +76,20 @@ export async function reach(chain: Chain, goal: string, missing: () => Promise<C
  * @throws TransactionFailedError if one reverts; TransactionLostError if one is not mined in time.
  */
 export async function sendAll(chain: Chain, calls: readonly Call[]): Promise<TransactionReceipt[]> {
-  const nonces = new Map<Address, number>();
+  const [nonces, gas, fees] = await Promise.all([
+    readNonces(chain, calls),
+    Promise.all(calls.map((call) => estimateGas(chain, call))),
+    chain.client.estimateFeesPerGas(),
+  ]);
   const hashes: Hex[] = [];
-  for (const { account, to, abi, functionName, args } of calls) {
-    const nonce =
-      nonces.get(account.address) ??
-      (await chain.client.getTransactionCount({ address: account.address, blockTag: "pending" }));
+  for (const [index, { account, to, abi, functionName, args }] of calls.entries()) {
+    const nonce = nonces.get(account.address)!;
     nonces.set(account.address, nonce + 1);
-    const wallet = createWalletClient({ account, chain: chainOf(chain), transport: http(chain.rpcUrl) });
-    const estimate = { address: to, abi, functionName, args, account } as Parameters<
-      typeof chain.client.estimateContractGas
-    >[0];
-    const gas = ((await chain.client.estimateContractGas(estimate)) * gasFactorPercent) / 100n;
-    const request = { address: to, abi, functionName, args, nonce, gas } as Parameters<
-      typeof wallet.writeContract
-    >[0];
-    hashes.push(await wallet.writeContract(request));
+    const serializedTransaction = await account.signTransaction({
+      ...{ type: "eip1559", chainId: chain.deployment.chainId, nonce, gas: gas[index]!, ...fees },
+      ...{ to, data: encodeFunctionData({ abi, functionName, args }) },
+    });
+    hashes.push(await chain.client.sendRawTransaction({ serializedTransaction }));
   }
   const receipts: TransactionReceipt[] = [];
   for (const [index, hash] of hashes.entries()) {
@@ -98,6 +98,21 @@ export async function sendAll(chain: Chain, calls: readonly Call[]): Promise<Tra
     receipts.push(receipt);
   }
   return receipts;
+}
+
+async function readNonces(chain: Chain, calls: readonly Call[]): Promise<Map<Address, number>> {
+  const addresses = [...new Set(calls.map(({ account }) => account.address))];
+  const nonces = await Promise.all(
+    addresses.map((address) => chain.client.getTransactionCount({ address, blockTag: "pending" })),
+  );
+  return new Map(addresses.map((address, index) => [address, nonces[index]!]));
+}
+
+async function estimateGas(chain: Chain, { account, to, abi, functionName, args }: Call): Promise<bigint> {
+  const call = { address: to, abi, functionName, args, account } as Parameters<
+    typeof chain.client.estimateContractGas
+  >[0];
+  return ((await chain.client.estimateContractGas(call)) * gasFactorPercent) / 100n;
 }
 
 async function waitUntilMined(chain: Chain, hash: Hex): Promise<TransactionReceipt> {
@@ -109,15 +124,6 @@ async function waitUntilMined(chain: Chain, hash: Hex): Promise<TransactionRecei
     }
   }
   throw new TransactionLostError(hash);
-}
-
-function chainOf({ rpcUrl, deployment }: Chain) {
-  return defineChain({
-    id: deployment.chainId,
-    name: "tributary",
-    nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
-    rpcUrls: { default: { http: [rpcUrl] } },
-  });
 }
 
 export class TransactionFailedError extends PipelineError {

@@ -73,13 +73,6 @@ export async function contribute(
     ...prepared.map(({ contributor }) => `contributor ${contributor}`),
   ]);
   await reach(chain, "stake for validators and contributors", () => missingStakes(chain, prepared));
-  const srs = await developmentSrs({ folder: stack.srsFolder });
-  await using disperser = new DisperserClient({
-    url: stack.disperserUrl,
-    accountKey: developmentKey("eigenda"),
-    chainId: BigInt(chain.deployment.chainId),
-    srs,
-  });
   const certificates = new Map<Hex, Hex>();
   await reach(chain, "submit the contributions", async () => {
     const known = new Set((await readSubmitted(chain)).map(keyOf));
@@ -87,13 +80,29 @@ export async function contribute(
       ({ account, contentHash }) => !known.has(keyOf({ contributor: account.address, contentHash })),
     );
     const unsent = missing.filter(({ contentHash }) => !certificates.has(contentHash));
-    await inTurns(unsent, dispersalsMax, async ({ bytes, contentHash }) => {
-      const { certificate } = await disperser.disperse(bytes);
-      certificates.set(contentHash, `0x${Buffer.from(certificate).toString("hex")}`);
-    });
+    if (unsent.length > 0) await disperse(chain, stack, unsent, certificates);
     return missing.map((one) => submission(chain, one, certificates.get(one.contentHash)!));
   });
   return matchSubmitted(await readSubmitted(chain), prepared);
+}
+
+/** Disperses the payloads and adds their certificates, by content hash, as they come. */
+async function disperse(
+  chain: Chain,
+  stack: Stack,
+  prepared: readonly Prepared[],
+  certificates: Map<Hex, Hex>,
+): Promise<void> {
+  await using disperser = new DisperserClient({
+    url: stack.disperserUrl,
+    accountKey: developmentKey("eigenda"),
+    chainId: BigInt(chain.deployment.chainId),
+    srs: await developmentSrs({ folder: stack.srsFolder }),
+  });
+  await inTurns(prepared, dispersalsMax, async ({ bytes, contentHash }) => {
+    const { certificate } = await disperser.disperse(bytes);
+    certificates.set(contentHash, `0x${Buffer.from(certificate).toString("hex")}`);
+  });
 }
 
 /** Every validator votes for what is good enough and against the rest; then each vote is closed. */
@@ -194,15 +203,9 @@ async function missingStakes(chain: Chain, prepared: readonly Prepared[]): Promi
       ]),
       ...[...contributors].map((address): [Address, bigint] => [address, contributorStake]),
     ];
-    for (const [address, stakeWei] of wanted) {
-      const call = {
-        address: stakeVault,
-        abi: stakeVaultAbi,
-        functionName: "stakeOf",
-        args: [scope, address],
-      } as const;
-      const [stakedWei] = await chain.client.readContract(call);
-      if (stakedWei > 0n) continue;
+    const staked = await Promise.all(wanted.map(([address]) => readStakeWei(chain, scope, address)));
+    for (const [index, [address, stakeWei]] of wanted.entries()) {
+      if (staked[index]! > 0n) continue;
       calls.push({
         account: accountOf("deployer"),
         to: stakeVault,
@@ -213,6 +216,16 @@ async function missingStakes(chain: Chain, prepared: readonly Prepared[]): Promi
     }
   }
   return calls;
+}
+
+async function readStakeWei(chain: Chain, scope: Hex, address: Address): Promise<bigint> {
+  const vault = { address: chain.deployment.contracts.stakeVault, abi: stakeVaultAbi } as const;
+  const [stakeWei] = await chain.client.readContract({
+    ...vault,
+    functionName: "stakeOf",
+    args: [scope, address],
+  });
+  return stakeWei;
 }
 
 type Submitted = { contributor: Address; contentHash: Hex; batchId: bigint };

@@ -10,20 +10,23 @@ import { hashModel } from "../up/stack.ts";
 import { stopOnSignal } from "../up/up.ts";
 import { readFolderDocuments, readPackageDocuments, type Submission } from "./documents.ts";
 import { runJob } from "./job.ts";
+import { type Plan, planOptions, readPlan } from "./plan.ts";
 import { createProgress } from "./progress.ts";
 
-/** What a demo is about. Kept in its folder: another plan starts afresh. */
-export type Plan = { seed: number; questionCount: number; datanetFolder: string | null; isRebuilt: boolean };
-
 /** What a demo cannot be resumed under when it changes. */
-type Ground = Omit<Plan, "isRebuilt"> & { artifactHash: string };
+type Ground = Plan & { artifactHash: string };
 
 const help = `npm run demo [-- options]
   The whole job, once: contribute, vote, ask, attribute, settle, claim, verify. An unfinished demo is resumed.
   --json              end with one JSON line
   --fresh             forget an unfinished demo
   --seed <n>          which questions are asked (default 7)
-  --questions <n>     how many, a multiple of 16 of at least 32 (default 32)
+  --questions <n>     how many, filling at least two epochs (default 32)
+  --batch <n>         receipts of one batch (default 4)
+  --epoch <n>         batches of one epoch, at least 2 (default 4)
+  --contributions <n> the largest so many contributions, and the 3 thinnest of the rest (default 60)
+  --documents <n>     documents of one contribution, at most (default 8)
+  --chunks <n>        chunks of one document, at most (default 6)
   --datanet <folder>  Markdown with \`author:\` front matter instead of the installed packages' documentation
   --rebuild           rebuild everything from chain and blobs at the end and compare
   --verbose           show the log of every process (otherwise in .tributary/demo/demo.log)`;
@@ -34,9 +37,7 @@ const options = {
   rebuild: { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
-  seed: { type: "string", default: "7" },
-  questions: { type: "string", default: "32" },
-  datanet: { type: "string" },
+  ...planOptions,
 } as const;
 
 /** Runs or resumes the demo. @returns 0 if everything was conserved and verified, 1 if not. */
@@ -49,9 +50,8 @@ export async function run(args: string[]): Promise<number> {
   }
   const config = readConfig();
   const folder = join(config.folder, "demo");
-  const { isRebuilt: _, ...ground } = plan;
   const artifactHash = await hashModel(config.modelFolder);
-  await prepareFolder(folder, { ...ground, artifactHash }, values.fresh);
+  await prepareFolder(folder, { ...plan, artifactHash }, values.fresh);
   const log: Log = values.verbose ? terminalLog() : fileLog(join(folder, "demo.log"));
   const stopping = stopOnSignal();
   const progress = createProgress((line) => console.log(line));
@@ -60,6 +60,7 @@ export async function run(args: string[]): Promise<number> {
     config,
     folder,
     plan,
+    isRebuilt: values.rebuild,
     submissions: readSubmissions(plan),
     log,
     progress,
@@ -78,24 +79,16 @@ export async function run(args: string[]): Promise<number> {
   return ended.isGood ? 0 : 1;
 }
 
-type Values = { seed: string; questions: string; datanet?: string | undefined; rebuild: boolean };
-
-function readPlan(values: Values): Plan | null {
-  const [seed, questionCount] = [Number(values.seed), Number(values.questions)];
-  if (!Number.isSafeInteger(seed) || questionCount % 16 !== 0 || questionCount < 32) return null;
-  return { seed, questionCount, datanetFolder: values.datanet ?? null, isRebuilt: values.rebuild };
-}
-
-function readSubmissions({ datanetFolder }: Plan): Submission[] {
+function readSubmissions({ datanetFolder, limits }: Plan): Submission[] {
   return datanetFolder === null
-    ? readPackageDocuments(join(root, "node_modules"))
-    : readFolderDocuments(datanetFolder);
+    ? readPackageDocuments(join(root, "node_modules"), limits)
+    : readFolderDocuments(datanetFolder, limits);
 }
 
 /** Keeps the folder of an unfinished demo with the same plan and model; otherwise empties it. */
-async function prepareFolder(folder: string, plan: Ground, isFresh: boolean): Promise<void> {
+async function prepareFolder(folder: string, ground: Ground, isFresh: boolean): Promise<void> {
   const planPath = join(folder, "plan.json");
-  const text = JSON.stringify(plan);
+  const text = JSON.stringify(ground);
   const isSame = existsSync(planPath) && readFileSync(planPath, "utf8") === text;
   if (existsSync(folder) && (isFresh || !isSame || existsSync(join(folder, "finished")))) {
     await endLeftovers(join(folder, "processes.json"));

@@ -9,8 +9,16 @@ export type Document = { source: string; path: string; chunks: string[] };
 /** What one contributor submits to one Datanet: `contributor` is the label its development key derives from. */
 export type Submission = { contributor: string; datanet: string; license: string; documents: Document[] };
 
-/** Chunks taken of one document, documents of one submission, submissions of the whole: keep the demo in minutes. */
-export const limits = {
+/** Most chunks taken of one document, documents of one submission, submissions of the whole and of the thinnest. */
+export type Limits = {
+  chunksPerDocument: number;
+  documentsPerSubmission: number;
+  submissions: number;
+  thinSubmissions: number;
+};
+
+/** Keep the demo in minutes. */
+export const limits: Limits = {
   chunksPerDocument: 6,
   documentsPerSubmission: 8,
   submissions: 60,
@@ -32,7 +40,7 @@ type Manifest = {
  * Datanet, those it is built with the other; npm's own record of the installation tells which.
  * @throws DocumentsMissingError without an installation.
  */
-export function readPackageDocuments(nodeModules: string): Submission[] {
+export function readPackageDocuments(nodeModules: string, most = limits): Submission[] {
   const installed = readInstalled(join(nodeModules, ".package-lock.json"));
   const byKey = new Map<string, Submission>();
   for (const [path, { dev, optional, link }] of installed) {
@@ -41,7 +49,9 @@ export function readPackageDocuments(nodeModules: string): Submission[] {
     const folder = join(nodeModules, name);
     const manifest = readManifest(folder);
     if (!manifest) continue;
-    const documents = markdownOf(folder).map((file) => readDocument(nodeModules, file, name));
+    const documents = markdownOf(folder).map((file) =>
+      readDocument(nodeModules, file, { source: name, most }),
+    );
     add(byKey, {
       contributor: authorOf(manifest) ?? name,
       datanet: dev ? "tools" : "libraries",
@@ -49,14 +59,14 @@ export function readPackageDocuments(nodeModules: string): Submission[] {
       documents,
     });
   }
-  return finish([...byKey.values()]);
+  return finish([...byKey.values()], most);
 }
 
 /**
  * A folder of Markdown with `author:` in its front matter (say, Ethereum's improvement proposals), one contributor
  * per first author. Two Datanets by the front matter's `type:`: standards, and the rest.
  */
-export function readFolderDocuments(folder: string): Submission[] {
+export function readFolderDocuments(folder: string, most = limits): Submission[] {
   const byKey = new Map<string, Submission>();
   for (const file of listMarkdown(folder, 2)) {
     const text = readFileSync(file, "utf8");
@@ -67,17 +77,17 @@ export function readFolderDocuments(folder: string): Submission[] {
       contributor: author,
       datanet: /^type:\s*Standards/m.test(text) ? "standards" : "process",
       license: "CC0-1.0",
-      documents: [readDocument(folder, file, name)],
+      documents: [readDocument(folder, file, { source: name, most })],
     });
   }
-  return finish([...byKey.values()]);
+  return finish([...byKey.values()], most);
 }
 
 /**
  * Those with most documents, and a few of the thinnest so that validators have something to refuse; in the order of
  * contributor and Datanet.
  */
-function finish(submissions: Submission[]): Submission[] {
+function finish(submissions: Submission[], most: Limits): Submission[] {
   const ranked = submissions
     .map((submission) => ({
       ...submission,
@@ -86,11 +96,11 @@ function finish(submissions: Submission[]): Submission[] {
     .filter(({ documents }) => documents.length > 0)
     .sort((a, b) => chunkCount(b) - chunkCount(a) || byName(a, b));
   if (ranked.length === 0) throw new DocumentsMissingError();
-  const thin = ranked.slice(limits.submissions).slice(-limits.thinSubmissions);
-  return [...ranked.slice(0, limits.submissions), ...thin]
+  const thin = ranked.slice(most.submissions).slice(-most.thinSubmissions);
+  return [...ranked.slice(0, most.submissions), ...thin]
     .map((submission) => ({
       ...submission,
-      documents: submission.documents.slice(0, limits.documentsPerSubmission),
+      documents: submission.documents.slice(0, most.documentsPerSubmission),
     }))
     .sort(byName);
 }
@@ -112,8 +122,12 @@ function add(byKey: Map<string, Submission>, submission: Submission): void {
   else known.documents.push(...submission.documents);
 }
 
-function readDocument(root: string, file: string, source: string): Document {
-  const chunks = chunkMarkdown(readFileSync(file, "utf8")).slice(0, limits.chunksPerDocument);
+function readDocument(
+  root: string,
+  file: string,
+  { source, most }: { source: string; most: Limits },
+): Document {
+  const chunks = chunkMarkdown(readFileSync(file, "utf8")).slice(0, most.chunksPerDocument);
   return { source, path: relative(root, file), chunks };
 }
 

@@ -1,10 +1,11 @@
 import type { Sql } from "postgres";
 import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
-import { openDatabase } from "#schema/database";
+import { type Database, openDatabase } from "#schema/database";
 import { invariant, PipelineError } from "#schema/errors";
 import { stateHash } from "#schema/state-hash";
 import { claimAll } from "../bot.ts";
+import { Sent } from "../chain/sent.ts";
 import { type Chain, openChain } from "../chain/transactions.ts";
 import type { Config, Ports } from "../config.ts";
 import { bringUp, type Running } from "../up/bring-up.ts";
@@ -22,8 +23,8 @@ import {
   retract,
   voteAndResolve,
 } from "./contribute.ts";
-import type { Plan } from "./demo.ts";
 import type { Submission } from "./documents.ts";
+import type { Plan } from "./plan.ts";
 import { type Progress, waitUntil } from "./progress.ts";
 import { deriveQuestions, type Question } from "./questions.ts";
 import { readContributors, readOutcome, renderReport } from "./report.ts";
@@ -32,6 +33,8 @@ type Options = {
   config: Config;
   folder: string;
   plan: Plan;
+  /** Whether everything is rebuilt from chain and blobs at the end. */
+  isRebuilt: boolean;
   submissions: Submission[];
   log: Log;
   progress: Progress;
@@ -45,21 +48,16 @@ type Options = {
 /** `json` is the line for machines; `record` is kept beside the data: hops in ms, roots, the state's hash. */
 export type Ended = { isGood: boolean; report: string; json: string; record: string };
 
-const batchReceipts = 4;
-const epochBatches = 4;
-const epochQuestions = batchReceipts * epochBatches;
 /** Unix second from which the demo's answers are stamped, one more for each: receipts are the same in every run. */
 const clockBaseSeconds = 1_767_225_600;
 
-const pace: Pace = {
+const pace: Omit<Pace, "batchReceipts" | "epochBatches"> = {
   blockSeconds: 0.25,
   saveMs: 2_000,
   stepMs: 50,
   durability: "process",
   challengeWindowSeconds: 3,
-  batchReceipts,
   batchAgeMsMax: 0,
-  epochBatches,
   epochAgeMsMax: 2 ** 31,
   clock: `fixed:${clockBaseSeconds}`,
 };
@@ -71,7 +69,16 @@ const acceptedState = 2;
 const chunksMsMax = 300_000;
 const epochMsMax = 600_000;
 
-type Job = Options & { stack: Stack; chain: Chain; sql: Sql; submitted: OnChain[]; questions: Question[] };
+type Job = Options & {
+  stack: Stack;
+  chain: Chain;
+  db: Database["db"];
+  sql: Sql;
+  sent: Sent;
+  submitted: OnChain[];
+  questions: Question[];
+  epochQuestions: number;
+};
 
 /**
  * The main job. Every hop first looks at what the chain and the database say is done, so that a second run after a
@@ -84,27 +91,31 @@ export async function runJob(options: Options): Promise<Ended> {
   const { stack } = running;
   await using database = openDatabase({ url: stack.databaseUrl, applicationName: "demo" });
   const chain = openChain(stack.rpcUrl, stack.addressesFile);
-  const prepared = prepare(submissions, datanetNames);
-  const submitted = await progress.hop("contribute", async (say) => {
-    const found = await contribute(chain, stack, prepared);
-    say(
-      `${submissions.flatMap(({ documents }) => documents).length} documents of ${new Set(submissions.map(({ contributor }) => contributor)).size} contributors in ${found.length} contributions to ${datanetNames.length} Datanets`,
-    );
-    return found;
-  });
-  const questions = deriveQuestions(passagesOf(submitted), options.plan.questionCount, options.plan.seed);
-  const job: Job = { ...options, stack, chain, sql: database.sql, submitted, questions };
+  const { seed, questionCount, batchReceipts, epochBatches } = options.plan;
+  const job: Job = {
+    ...options,
+    stack,
+    chain,
+    db: database.db,
+    sql: database.sql,
+    sent: new Sent(chain),
+    submitted: [],
+    questions: [],
+    epochQuestions: batchReceipts * epochBatches,
+  };
   const work = async (): Promise<Ended> => {
+    await progress.hop("contribute", (say) => contributeAll(job, datanetNames, say));
+    job.questions = deriveQuestions(passagesOf(job.submitted), questionCount, seed);
     await progress.hop("vote", (say) => vote(job, say));
     await progress.hop("pay in", (say) => payIn(job, say));
     await progress.hop("index", (say) => awaitChunks(job, say));
-    for (let epoch = 1; epoch * epochQuestions <= questions.length; epoch++) {
+    for (let epoch = 1; epoch * job.epochQuestions <= questionCount; epoch++) {
       await progress.hop(`ask, round ${epoch}`, (say) => askRound(job, epoch, say));
       await progress.hop(`settle ${epoch}`, (say) => awaitEpoch(job, epoch, say));
     }
     await progress.hop("claim", (say) => claim(job, say));
     await progress.hop("verify", (say) => verify(job, say));
-    if (options.plan.isRebuilt) await progress.hop("rebuild", (say) => rebuildAndCompare(job, say));
+    if (options.isRebuilt) await progress.hop("rebuild", (say) => rebuildAndCompare(job, say));
     return conclude(job);
   };
   return await Promise.race([work(), running.supervisor.failed]);
@@ -115,30 +126,57 @@ async function start(
   datanetNames: string[],
   say: (text: string) => void,
 ): Promise<Running> {
-  const { config, folder, log, onSupervisor } = options;
+  const { config, folder, log, onSupervisor, plan } = options;
+  const { batchReceipts, epochBatches } = plan;
   const names = Object.keys(config.ports) as (keyof Ports)[];
   const entries: [keyof Ports, number][] = [];
   for (const name of names) entries.push([name, await freePort()]);
   const ports = Object.fromEntries(entries) as Ports;
-  const running = await bringUp({ config, folder, ports, pace, datanetNames, log, onSupervisor });
+  const running = await bringUp({
+    config,
+    folder,
+    ports,
+    pace: { ...pace, batchReceipts, epochBatches },
+    datanetNames,
+    log,
+    onSupervisor,
+  });
   say("database, chain, contracts, disperser, indexer, engine, serving, settlement, API");
   return running;
 }
 
-async function vote({ chain, submitted }: Job, say: (text: string) => void): Promise<void> {
-  await voteAndResolve(chain, submitted);
+async function contributeAll(job: Job, datanetNames: string[], say: (text: string) => void): Promise<void> {
+  const { chain, stack, sent, submissions } = job;
+  const prepared = prepare(submissions, datanetNames);
+  await sent.add(async () => {
+    job.submitted = await contribute(chain, stack, prepared);
+  });
+  const documents = submissions.flatMap((submission) => submission.documents).length;
+  const contributors = new Set(submissions.map(({ contributor }) => contributor)).size;
+  say(
+    `${documents} documents of ${contributors} contributors in ${job.submitted.length} contributions to ${datanetNames.length} Datanets`,
+  );
+}
+
+async function vote(job: Job, say: (text: string) => void): Promise<void> {
+  const { chain, sent } = job;
+  await sent.add(() => voteAndResolve(chain, job.submitted));
+  const { submitted } = job;
   const states = await Promise.all(submitted.map(({ batchId }) => readState(chain, batchId)));
   const count = (...wanted: number[]) => states.filter((state) => wanted.includes(state)).length;
   say(`${count(2, 5)} accepted, ${count(3)} rejected`);
 }
 
-async function payIn({ chain, stack, questions }: Job, say: (text: string) => void): Promise<void> {
-  await openChannels(chain, stack, questions.length);
+async function payIn({ chain, stack, sent, questions }: Job, say: (text: string) => void): Promise<void> {
+  await sent.add(() => openChannels(chain, stack, questions.length));
   say("one channel per payer");
 }
 
-/** Waits until the node can retrieve exactly the chunks of what stands accepted on chain. */
-async function awaitChunks({ chain, stack, submitted }: Job, say: (text: string) => void): Promise<void> {
+/** Waits until all that was sent is final and the node can retrieve exactly the chunks that stand accepted on chain. */
+async function awaitChunks(job: Job, say: (text: string) => void): Promise<void> {
+  const { chain, stack, sent, db } = job;
+  await sent.untilFinal(db);
+  const { submitted } = job;
   await waitUntil("the accepted chunks to be retrievable", chunksMsMax, async () => {
     const states = await Promise.all(submitted.map(({ batchId }) => readState(chain, batchId)));
     const accepted = submitted.filter((_, index) => states[index] === acceptedState);
@@ -155,9 +193,9 @@ async function awaitChunks({ chain, stack, submitted }: Job, say: (text: string)
  * its part of the answers it moved in that epoch is withheld and carried.
  */
 async function askRound(job: Job, epoch: number, say: (text: string) => void): Promise<void> {
-  const { chain, stack, sql, questions } = job;
+  const { chain, stack, sql, questions, epochQuestions } = job;
   const [from, to] = [(epoch - 1) * epochQuestions, epoch * epochQuestions];
-  const lastBatch = to - batchReceipts;
+  const lastBatch = to - job.plan.batchReceipts;
   const ended = await countAnswers(sql);
   if (epoch === 2 && ended <= lastBatch) {
     await ask(chain, stack, questions, { from: Math.max(from, ended), to: lastBatch });
@@ -172,7 +210,7 @@ async function askRound(job: Job, epoch: number, say: (text: string) => void): P
  * Retracts a contribution that moved an answer from `from` on: the first cited alone by an answer that ended by itself.
  * Where no answer is as clean, the first that was accepted.
  */
-async function retractCited({ chain, sql, submitted }: Job, from: number): Promise<void> {
+async function retractCited({ chain, sql, sent, submitted }: Job, from: number): Promise<void> {
   const rows = await sql`
     select response->'citations'->0->>'contribution_id' as id from (
       select sequence, response from serving.answer order by sequence offset ${from}) as answered
@@ -181,7 +219,7 @@ async function retractCited({ chain, sql, submitted }: Job, from: number): Promi
   const one =
     submitted.find(({ batchId }) => batchId.toString() === rows[0]?.id) ?? submitted.find(isAcceptable);
   invariant(one, "something was accepted");
-  await retract(chain, one);
+  await sent.add(() => retract(chain, one));
 }
 
 /** Waits until the epoch's root is active on chain and the API's rows say so too. */
@@ -206,35 +244,44 @@ async function awaitEpoch({ chain, sql }: Job, epoch: number, say: (text: string
   );
 }
 
-async function claim({ chain, stack }: Job, say: (text: string) => void): Promise<void> {
+async function claim(job: Job, say: (text: string) => void): Promise<void> {
+  const { chain, db, sent } = job;
+  await sent.add(() => claimEverything(job));
+  await sent.untilFinal(db);
+  const claims = await readClaims(chain);
+  const transactions = new Set(claims.map(({ transactionHash }) => transactionHash));
+  say(`${claims.length} payments in ${transactions.size} transactions`);
+}
+
+async function claimEverything({ chain, stack }: Job): Promise<void> {
   const distributor = {
     address: chain.deployment.contracts.rewardDistributor,
     abi: rewardDistributorAbi,
   } as const;
   const apiUrl = `http://127.0.0.1:${stack.ports.api}/graphql`;
-  let [accounts, transactions] = [0, 0];
   await waitUntil("everything to be claimed", chunksMsMax, async () => {
-    const claimed = await claimAll(chain, apiUrl, accountOf("bot"));
-    accounts += claimed.accounts;
-    transactions += claimed.transactions.length;
+    await claimAll(chain, apiUrl, accountOf("bot"));
     const [paid, owed] = await Promise.all([
       chain.client.readContract({ ...distributor, functionName: "totalClaimed" }),
       chain.client.readContract({ ...distributor, functionName: "rootTotal" }),
     ]);
     return { isDone: paid === owed, seen: `${paid} of ${owed} wei claimed` };
   });
-  say(`${accounts} accounts paid in ${transactions} transactions`);
 }
 
-/** Every claim transaction, recomputed by the command an outsider would use; one of them told hop by hop. */
-async function verify(job: Job, say: (text: string) => void): Promise<void> {
-  const { chain, sql } = job;
-  const claims = await chain.client.getContractEvents({
+function readClaims(chain: Chain) {
+  return chain.client.getContractEvents({
     address: chain.deployment.contracts.rewardDistributor,
     abi: rewardDistributorAbi,
     eventName: "Claimed",
     fromBlock: 0n,
   });
+}
+
+/** Every claim transaction, recomputed by the command an outsider would use; one of them told hop by hop. */
+async function verify(job: Job, say: (text: string) => void): Promise<void> {
+  const { chain, sql } = job;
+  const claims = await readClaims(chain);
   const transactions = [...new Set(claims.map(({ transactionHash }) => transactionHash))];
   const [receipt] = await sql`select digest from engine.receipt order by batch_id, index limit 1`;
   const runs: string[][] = [
@@ -280,7 +327,15 @@ async function conclude({ chain, sql, submitted, progress }: Job): Promise<Ended
     isGood: outcome.conserved && outcome.claimedWei === outcome.leavesWei,
     report,
     json: toJson({ ...outcome, verdict }),
-    record: toJson({ ...outcome, verdict, roots, content, timingsMs: progress.timings }),
+    record: toJson({
+      ...outcome,
+      verdict,
+      documents: submitted.flatMap(({ documents }) => documents).length,
+      contributors: new Set(submitted.map(({ contributor }) => contributor)).size,
+      roots,
+      content,
+      timingsMs: progress.timings,
+    }),
   };
 }
 

@@ -35,8 +35,8 @@ export function createProgress(write: (line: string) => void): Progress {
 }
 
 /**
- * Asks until the answer is yes. @throws WaitedTooLongError with the last thing that was seen. What fails meanwhile
- * (a database or node that is being restarted) counts as no.
+ * Asks until the answer is yes. What fails meanwhile (a database or node that is being restarted) counts as no, unless
+ * it says that another try is in vain. @throws WaitedTooLongError with the last thing that was seen.
  */
 export async function waitUntil(
   what: string,
@@ -50,6 +50,7 @@ export async function waitUntil(
       if (answer.isDone) return;
       seen = answer.seen;
     } catch (error) {
+      if (error instanceof PipelineError && !error.retryable) throw error;
       seen = error instanceof Error ? error.message : String(error);
     }
   }
