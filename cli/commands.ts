@@ -1,5 +1,6 @@
 import { ZodError } from "zod";
 import { PipelineError } from "#schema/errors";
+import { UsageError } from "./arguments.ts";
 
 type Run = (args: string[]) => Promise<number>;
 type Command = { about: string; load: () => Promise<{ run: Run }> };
@@ -33,19 +34,36 @@ export function isCommand(name: string): name is CommandName {
   return Object.hasOwn(commands, name);
 }
 
-/** The command's `run`, with errors of the world told in one message instead of a stack. */
+/** Commands that answer a question: 1 is their "no", so a failure is 2. */
+const asking: readonly CommandName[] = ["trace", "verify", "rebuild"];
+
+/**
+ * The command's `run`, with errors of the world told in one message and only our bugs with their stack.
+ * Wrong usage is exit code 2.
+ */
 export async function loadCommand(name: CommandName): Promise<Run> {
   const { run } = await commands[name].load();
   return async (args) => {
     try {
       return await run(args);
     } catch (error) {
-      if (error instanceof PipelineError) console.error(error.message);
-      else if (error instanceof ZodError) console.error(tellSettings(error));
-      else throw error;
-      return 1;
+      const refused = refusalOf(error);
+      if (refused !== null) {
+        console.error(`${refused}\n\`npm run tributary -- ${name} --help\` tells what it takes.`);
+        return 2;
+      }
+      console.error(error instanceof PipelineError ? error.message : error);
+      return asking.includes(name) ? 2 : 1;
     }
   };
+}
+
+/** What is wrong with arguments or settings, or null where something else is. */
+function refusalOf(error: unknown): string | null {
+  if (error instanceof UsageError) return error.message;
+  if (error instanceof ZodError) return tellSettings(error);
+  const { code, message } = error as { code?: unknown; message?: string };
+  return String(code).startsWith("ERR_PARSE_ARGS") ? message! : null;
 }
 
 export function usage(): string {

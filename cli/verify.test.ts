@@ -10,6 +10,7 @@ import { contributor, owner } from "../indexer/test/life.ts";
 import { devAccount } from "../schema/testing/stack.ts";
 import { openSettledWorld, type SettledWorld } from "../settlement/testing/settled-world.ts";
 import * as trace from "./trace.ts";
+import { nothingChecked } from "./verify/checked.ts";
 import { BrokenLink, CannotCheck, type Link } from "./verify/link.ts";
 import { verifyPayout } from "./verify/payout.ts";
 import { chainSources, type Sources } from "./verify/sources.ts";
@@ -128,9 +129,9 @@ describe("tributary verify", () => {
     ],
   ])("breaks at the link %s for %s", async (link, _, change) => {
     const links: Link[] = [];
-    const failed = await verifyPayout(change(sources), claimTx, (one) => links.push(one)).catch(
-      (error) => error,
-    );
+    const report = (one: Link) => void links.push(one);
+    const checking = verifyPayout(change(sources), claimTx, report, nothingChecked());
+    const failed = await checking.catch((error) => error);
     expect(failed).toBeInstanceOf(BrokenLink);
     expect(failed.link).toBe(link);
     expect(links.filter(({ ok }) => !ok).every(({ name }) => name === link)).toBe(true);
@@ -138,7 +139,8 @@ describe("tributary verify", () => {
 
   it("says nothing about a transaction that claims nothing", async () => {
     const { transactionHash } = await world.sender.send(owner, "openToken", "approve", [account, 1n]);
-    await expect(verifyPayout(sources, transactionHash, () => undefined)).rejects.toThrow(CannotCheck);
+    const checking = verifyPayout(sources, transactionHash, () => undefined, nothingChecked());
+    await expect(checking).rejects.toThrow(CannotCheck);
   });
 });
 

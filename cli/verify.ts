@@ -1,48 +1,51 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import pc from "picocolors";
-import { createPublicClient, type Hex, http } from "viem";
+import { BaseError, createPublicClient, type Hex, HttpRequestError, http } from "viem";
 import { developmentSrs, RelayClient } from "#eigenda/index";
 import { readDeployment } from "#schema/deployment";
 import { InvariantError } from "#schema/errors";
+import { hashFrom } from "./arguments.ts";
 import { readConfig } from "./config.ts";
-import { BrokenLink, type Link, type LinkName } from "./verify/link.ts";
+import { nothingChecked } from "./verify/checked.ts";
+import { BrokenLink, type Link, type LinkName, UnansweredError } from "./verify/link.ts";
 import { verifyPayout } from "./verify/payout.ts";
 import { chainSources } from "./verify/sources.ts";
 
-const help = `npm run tributary -- verify <claim transaction> [options]
-  Recomputes a payout from the chain and DA alone: leaf, roots, commitments, signatures, allocation, sums.
+const help = `npm run tributary -- verify <claim transaction> … [options]
+  Recomputes payouts from the chain and DA alone: leaf, roots, commitments, signatures, allocation, sums.
   Scores are taken from the provenance blob and checked among themselves; recomputing them takes the engine.
+  What several transactions share is checked once.
   --rpc <url>           chain (RPC_URL)
   --disperser <url>     EigenDA relay (DISPERSER_URL)
   --addresses <file>    contract addresses (ADDRESSES_FILE)
-  --srs <folder>        cache of the structured reference string (in the data folder)
-  --json                one JSON line: {verdict, link, reason, links}
-  Exit code: 0 valid, 1 invalid (the link is named), 2 cannot check (and why).`;
+  --srs <folder>        cache of the structured reference string (SRS_FOLDER)
+  --json                one JSON line for each transaction: {transaction, verdict, link, reason, links}
+  Exit code: 0 valid, 1 invalid (the link is named), 2 cannot check (and why); of several, 1 before 2 before 0.`;
 
 /** Verdicts and their exit codes. */
 const exitCodes = { valid: 0, invalid: 1, "cannot check": 2 } as const;
 
 export type Verdict = {
+  transaction: Hex;
   verdict: keyof typeof exitCodes;
   link: LinkName | null;
   reason: string | null;
   links: Link[];
 };
 
-/** @returns 0 valid, 1 invalid naming the link, 2 cannot check and why. */
+/** @returns 0 valid, 1 invalid naming the link, 2 cannot check and why. @throws UsageError */
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-  const [txHash] = positionals;
-  if (values.help || txHash === undefined || !/^0x[0-9a-fA-F]{64}$/.test(txHash)) {
+  if (values.help) {
     console.log(help);
-    return values.help ? 0 : exitCodes["cannot check"];
+    return 0;
   }
-  const print = values.json ? () => undefined : printLink;
-  const verdict = await judge(txHash.toLowerCase() as Hex, values, print);
-  if (values.json) console.log(JSON.stringify(verdict));
-  else printVerdict(verdict);
-  return exitCodes[verdict.verdict];
+  const given = positionals.length === 0 ? [undefined] : [...new Set(positionals)];
+  const hashes = given.map((text) => hashFrom(text, "the hash of a claim transaction (bot prints them)"));
+  const verdicts = await judge(hashes, placesOf(values), values.json);
+  const codes = verdicts.map(({ verdict }) => exitCodes[verdict]);
+  return codes.find((code) => code === 1) ?? Math.max(...codes);
 }
 
 const options = {
@@ -54,36 +57,69 @@ const options = {
   help: { type: "boolean", default: false },
 } as const;
 
-type Places = Partial<Record<"rpc" | "disperser" | "addresses" | "srs", string | undefined>>;
+/** Where chain and DA are had. */
+type Places = Record<"rpc" | "disperser" | "addresses" | "srs", string>;
 
-/** Opens chain and DA as given, or as the configuration says, and checks every link. */
-async function judge(txHash: Hex, places: Places, print: (link: Link) => void): Promise<Verdict> {
+function placesOf(given: Partial<Record<keyof Places, string | undefined>>): Places {
   const config = readConfig();
-  const rpcUrl = places.rpc ?? config.rpcUrl ?? `http://127.0.0.1:${config.ports.chain}`;
-  const relayUrl = places.disperser ?? config.disperserUrl ?? `http://127.0.0.1:${config.ports.disperser}`;
-  const addresses = places.addresses ?? config.addressesFile ?? join(config.folder, "addresses.json");
-  const links: Link[] = [];
-  const report = (link: Link) => {
-    links.push(link);
-    print(link);
+  return {
+    rpc: given.rpc ?? config.rpcUrl ?? `http://127.0.0.1:${config.ports.chain}`,
+    disperser: given.disperser ?? config.disperserUrl ?? `http://127.0.0.1:${config.ports.disperser}`,
+    addresses: given.addresses ?? config.addressesFile ?? join(config.folder, "addresses.json"),
+    srs: given.srs ?? config.srsFolder,
   };
+}
+
+/** Opens chain and DA and checks every link of each transaction, in the order given; prints as it goes. */
+async function judge(hashes: readonly Hex[], places: Places, isJson: boolean): Promise<Verdict[]> {
+  const srs = await developmentSrs({ folder: places.srs });
+  await using relay = new RelayClient({ relayUrl: () => places.disperser, srs });
+  const client = createPublicClient({ transport: http(places.rpc), cacheTime: 0 });
+  const sources = chainSources(client, readDeployment(places.addresses), relay, srs);
+  const checked = nothingChecked();
+  const verdicts: Verdict[] = [];
+  for (const transaction of hashes) {
+    const links: Link[] = [];
+    const report = (link: Link) => {
+      links.push(link);
+      if (!isJson) printLink(link);
+    };
+    const outcome = await outcomeOf(verifyPayout(sources, transaction, report, checked), places);
+    const verdict = { transaction, ...outcome, links };
+    if (isJson) console.log(JSON.stringify(verdict));
+    else printVerdict(verdict);
+    verdicts.push(verdict);
+  }
+  return verdicts;
+}
+
+type Outcome = Omit<Verdict, "transaction" | "links">;
+
+async function outcomeOf(checking: Promise<void>, places: Places): Promise<Outcome> {
   try {
-    const srs = await developmentSrs({ folder: places.srs ?? join(config.folder, "srs") });
-    await using relay = new RelayClient({ relayUrl: () => relayUrl, srs });
-    const client = createPublicClient({ transport: http(rpcUrl), cacheTime: 0 });
-    await verifyPayout(chainSources(client, readDeployment(addresses), relay, srs), txHash, report);
-    return { verdict: "valid", link: null, reason: null, links };
+    await checking;
+    return { verdict: "valid", link: null, reason: null };
   } catch (error) {
     if (error instanceof InvariantError) throw error;
-    return { ...failure(error), links };
+    return failure(error, places);
   }
 }
 
 /** What a failure says about the payout. Whatever is no broken link leaves the question open. */
-function failure(error: unknown): Omit<Verdict, "links"> {
+function failure(error: unknown, { rpc, disperser }: Places): Outcome {
   if (error instanceof BrokenLink) return { verdict: "invalid", link: error.link, reason: error.message };
-  const reason = error instanceof Error ? (error.message.split("\n")[0] ?? error.name) : String(error);
-  return { verdict: "cannot check", link: null, reason };
+  return { verdict: "cannot check", link: null, reason: reasonOf(error, { rpc, disperser }) };
+}
+
+/** With the remedy, where it is a server that does not answer. */
+function reasonOf(error: unknown, { rpc, disperser }: Pick<Places, "rpc" | "disperser">): string {
+  if (!(error instanceof Error)) return String(error);
+  const [first = error.name] = error.message.split("\n");
+  if (error instanceof BaseError && error.walk((cause) => cause instanceof HttpRequestError) !== null) {
+    return `The chain at ${rpc} does not answer. Start it (npm start), or name another with --rpc. ${first}`;
+  }
+  if (!(error instanceof UnansweredError)) return first;
+  return `${first} Relay: ${disperser}. Start it (npm start), or name another with --disperser.`;
 }
 
 function printLink({ name, ok, hash, detail }: Link): void {

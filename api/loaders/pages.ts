@@ -90,6 +90,14 @@ export async function entryPage(tx: Transaction, matches: SQL, args: PageArgs): 
 
 /** Entries a claim pays: those of the account after its previous claim's epoch, up to this claim's. */
 export async function claimEntries(tx: Transaction, paid: ClaimRow, args: PageArgs): Promise<Page<EntryRow>> {
+  return entryPage(tx, await entriesPaid(tx, paid), args);
+}
+
+export async function claimEntryCount(tx: Transaction, paid: ClaimRow): Promise<number> {
+  return tx.$count(entry, await entriesPaid(tx, paid));
+}
+
+async function entriesPaid(tx: Transaction, paid: ClaimRow): Promise<SQL> {
   const [previous] = await tx
     .select({ epochId: claim.epochId })
     .from(claim)
@@ -102,7 +110,7 @@ export async function claimEntries(tx: Transaction, paid: ClaimRow, args: PageAr
     lte(entry.epochId, paid.epochId),
     gt(entry.amountWei, 0n),
   );
-  return entryPage(tx, matches!, args);
+  return matches!;
 }
 
 /** Accounts the distributor owes something now, ascending. */

@@ -1,6 +1,6 @@
 import * as tree from "#settlement/tree/tree";
 import { builder, found, pageArgs, pageType } from "../builder.ts";
-import { claimablePage, claimEntries, claimPage, epochPage } from "../loaders/pages.ts";
+import { claimablePage, claimEntries, claimEntryCount, claimPage, epochPage } from "../loaders/pages.ts";
 import { EntryPage } from "./attribution.ts";
 import { Claim, Contributor, Epoch, RewardLeaf } from "./refs.ts";
 
@@ -35,6 +35,10 @@ Claim.implement({
       args: pageArgs,
       description: "What the amount is made of: the account's entries since its previous claim.",
       resolve: (claim, args, { tx }) => claimEntries(tx, claim, args),
+    }),
+    entryCount: t.int({
+      description: "How many `entries` there are.",
+      resolve: (claim, _, { tx }) => claimEntryCount(tx, claim),
     }),
   }),
 });

@@ -286,7 +286,8 @@ async function verify(job: Job, say: (text: string) => void): Promise<void> {
   const [receipt] = await sql`select digest from engine.receipt order by batch_id, index limit 1`;
   const runs: string[][] = [
     ["trace", receipt!.digest as string],
-    ...transactions.map((hash) => ["verify", hash]),
+    ["trace", transactions[0]!],
+    ["verify", ...transactions],
   ];
   for (const args of runs) await runCommand(job, args);
   say(`${claims.length} payouts in ${transactions.length} transactions recomputed from chain and DA`);

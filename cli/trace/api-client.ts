@@ -7,10 +7,21 @@ export async function queryApi<T>(
   variables: Record<string, unknown>,
 ): Promise<T> {
   const response = await post(url, JSON.stringify({ query, variables }));
-  const { data, errors } = (await response.json()) as { data?: T; errors?: { message: string }[] };
+  const { data, errors } = await answerOf<T>(url, response);
   const [error] = errors ?? [];
   if (data === undefined || error !== undefined) throw new ApiRefusedError(url, error?.message ?? "no data");
   return data;
+}
+
+type Answer<T> = { data?: T; errors?: { message: string }[] };
+
+async function answerOf<T>(url: string, response: Response): Promise<Answer<T>> {
+  try {
+    return (await response.json()) as Answer<T>;
+  } catch {
+    // Whatever serves there is not our API: what it said tells nothing.
+    throw new ApiRefusedError(url, `status ${response.status} and no JSON. Is it the API's /graphql?`);
+  }
 }
 
 async function post(url: string, body: string): Promise<Response> {

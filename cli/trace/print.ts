@@ -1,6 +1,17 @@
 import pc from "picocolors";
 import { formatUnits } from "viem";
-import type { ClaimNode, EntryNode, ReceiptNode, ReceiptWithEntries } from "./query.ts";
+import type { ClaimNode, EntryNode, PayoutNode, ReceiptNode, ReceiptWithEntries } from "./query.ts";
+
+/** Whom a transaction pays, one line each in the order given; the hops below are those of one of them. */
+export function payoutLines(payouts: readonly PayoutNode[]): string[] {
+  const totalWei = payouts.reduce((wei, { amountWei }) => wei + BigInt(amountWei), 0n);
+  return [
+    `${pc.bold("payouts")} ${payouts.length} in this transaction, ${open(totalWei.toString())} in all; the hops of another: --account <address>`,
+    ...payouts.map(
+      ({ account, amountWei, epoch }) => `  ${pc.dim(account.account)} ${open(amountWei)}, epoch ${epoch.id}`,
+    ),
+  ];
+}
 
 /** Lines of a payout, from the claim down to who contributed: each hop with its hash. */
 export function claimLines(claim: ClaimNode): string[] {
@@ -29,17 +40,19 @@ export function claimLines(claim: ClaimNode): string[] {
       ...receiptLines(list[0]!.receipt),
       ...list.flatMap((entry) => entryLines(entry)),
     ]),
-    ...(entries.hasNextPage ? [pc.dim("    … more entries: --entries <count>")] : []),
+    ...more(claim.entryCount - entries.nodes.length),
   ];
 }
 
 /** Lines of one answer: its batch, and each candidate and model with what it got and why. */
-export function answerLines(receipt: ReceiptWithEntries): string[] {
+export function answerLines(receipt: ReceiptWithEntries, entriesMax: number): string[] {
+  const entries = receipt.entries.slice(0, entriesMax);
   return [
     ...(receipt.question === null ? [] : [`${pc.bold("question")} ${receipt.question}`]),
     ...(receipt.answer === null ? [] : [`${pc.bold("answer")}   ${receipt.answer}`]),
     ...receiptLines(receipt),
-    ...receipt.entries.flatMap((entry) => entryLines(entry)),
+    ...entries.flatMap((entry) => entryLines(entry)),
+    ...more(receipt.entries.length - entries.length),
     ...(receipt.entries.length === 0 ? [pc.dim("    not settled yet: its epoch is still open")] : []),
   ];
 }
@@ -62,6 +75,7 @@ function entryLines({ role, amountWei, account, reasonText, leaf, subject, chunk
   return [
     head,
     hop(4, "chunk", chunk.id, pc.italic(shorten(chunk.text))),
+    hop(4, "chunk leaf", chunk.leaf, "under the data root"),
     hop(
       4,
       "data root",
@@ -70,6 +84,10 @@ function entryLines({ role, amountWei, account, reasonText, leaf, subject, chunk
     ),
     hop(4, "submitted", contribution.submittedTx, `by ${contribution.contributor.account}`),
   ];
+}
+
+function more(count: number): string[] {
+  return count > 0 ? [pc.dim(`    … and ${count} more entries: --all prints them`)] : [];
 }
 
 const textCharactersMax = 60;

@@ -1,17 +1,4 @@
-/** What trace asks: a claim transaction and a receipt digest look alike, so both are tried at once. */
-export const traceQuery = `
-  query Trace($hash: Hex!, $entries: Int!) {
-    claims(txHash: $hash, first: 5) {
-      nodes {
-        txHash blockNumber amountWei cumulativeWei
-        account { account }
-        leaf { hash proof }
-        epoch { id status rewardRoot attributionRoot contentHash daRef proposedTx finalizedTx }
-        entries(first: $entries) { hasNextPage nodes { ...Entry receipt { ...Receipt } } }
-      }
-    }
-    receipt(digest: $hash) { ...Receipt question answer entries { ...Entry } }
-  }
+const fragments = `
   fragment Receipt on Receipt {
     digest requestId feeWei poolWei retrievalCommit
     batch { id receiptsRoot contentHash txHash }
@@ -26,20 +13,58 @@ export const traceQuery = `
   }
 `;
 
-export type TraceResult = { claims: { nodes: ClaimNode[] }; receipt: ReceiptWithEntries | null };
+/** Whom a transaction pays, and how much. */
+export const payoutsQuery = `
+  query Payouts($hash: Hex!, $first: Int!, $after: String) {
+    claims(txHash: $hash, first: $first, after: $after) {
+      endCursor hasNextPage nodes { amountWei account { account } epoch { id } }
+    }
+  }
+`;
+
+/** One payout with its hops and a page of what it is made of. */
+export const payoutQuery = `
+  query Payout($hash: Hex!, $account: Hex!, $first: Int!, $after: String) {
+    claims(txHash: $hash, account: $account, first: 1) {
+      nodes {
+        txHash blockNumber amountWei cumulativeWei entryCount
+        account { account }
+        leaf { hash proof }
+        epoch { id status rewardRoot attributionRoot contentHash daRef proposedTx finalizedTx }
+        entries(first: $first, after: $after) { endCursor hasNextPage nodes { ...Entry receipt { ...Receipt } } }
+      }
+    }
+  }
+  ${fragments}
+`;
+
+/** One answer, and who got what of it. */
+export const receiptQuery = `
+  query Receipt($hash: Hex!) {
+    receipt(digest: $hash) { ...Receipt question answer entries { ...Entry } }
+  }
+  ${fragments}
+`;
+
+export type PayoutNode = { amountWei: string; account: { account: string }; epoch: { id: string } };
 
 export type ClaimNode = {
   txHash: string;
   blockNumber: string;
   amountWei: string;
   cumulativeWei: string;
+  entryCount: number;
   account: { account: string };
   leaf: { hash: string; proof: string[] } | null;
   epoch: Record<
     "id" | "status" | "rewardRoot" | "attributionRoot" | "contentHash" | "daRef" | "proposedTx",
     string
   > & { finalizedTx: string | null };
-  entries: { hasNextPage: boolean; nodes: (EntryNode & { receipt: ReceiptNode })[] };
+  entries: {
+    endCursor: string | null;
+    hasNextPage: boolean;
+    nodes: (EntryNode & { receipt: ReceiptNode })[];
+  };
 };
 
 export type ReceiptNode = Record<

@@ -3,18 +3,23 @@ import { roles } from "#settlement/blob/codes";
 import * as contribution from "#settlement/blob/contribution";
 import * as payload from "#settlement/blob/payload";
 import type { Entry } from "#settlement/blob/provenance";
+import type { Checked } from "./checked.ts";
 import type { CheckedEpoch } from "./epoch.ts";
 import { BrokenLink, check, type Report } from "./link.ts";
 import { type Event, retrievePayload, type Sources } from "./sources.ts";
 
 const chunkRoles: readonly number[] = [roles.contributor, roles.datanetOwner, roles.validator];
 
-/** Each chunk the account was paid for stands in its contribution's blob, under the root its contributor submitted. */
+type Paid = { account: Address; report: Report; checked: Checked };
+
+/**
+ * Each chunk the account was paid for stands in its contribution's blob, under the root its contributor submitted. A
+ * contribution is checked once, for whomever of contributor, Datanet owner and validators comes first.
+ */
 export async function checkChunks(
   sources: Sources,
   epochs: readonly CheckedEpoch[],
-  account: Address,
-  report: Report,
+  { account, report, checked }: Paid,
 ): Promise<void> {
   const paid = epochs
     .flatMap(({ provenance }) => provenance.receipts)
@@ -27,16 +32,18 @@ export async function checkChunks(
   for (const [batchId, entries] of [...chunksOf].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const event = submitted.find(({ args }) => args.batchId === batchId);
     if (event === undefined) throw new BrokenLink("chunk", `contribution ${batchId} is not on chain`);
-    await checkContribution(sources, event, entries, report);
+    const ids = checked.contributions.get(batchId) ?? (await checkContribution(sources, event, report));
+    checked.contributions.set(batchId, ids);
+    checkSubjects(batchId, ids, entries, report);
   }
 }
 
+/** @returns The ids of the chunks that the contribution's blob holds. */
 async function checkContribution(
   sources: Sources,
   { args }: Event<"DatanetRegistry", "ContributionSubmitted">,
-  entries: readonly Entry[],
   report: Report,
-): Promise<void> {
+): Promise<ReadonlySet<Hex>> {
   const { batchId, daCommitment, contentHash, dataRoot, contributor } = args;
   const verdict = await sources.checkCertificate(daCommitment);
   const text = verdict.ok ? `contribution ${batchId}` : verdict.reason;
@@ -49,11 +56,19 @@ async function checkContribution(
   const { chunks } = decoded.value;
   const root = contribution.dataRoot(chunks);
   check(report, "data root", root, root === dataRoot, `${chunks.length} chunks submitted by ${contributor}`);
-  const ids = new Set<Hex>(
+  return new Set<Hex>(
     chunks.map(({ text }, index) =>
       contribution.chunkId({ contributionBatchId: batchId, index, textHash: contribution.textHash(text) }),
     ),
   );
+}
+
+function checkSubjects(
+  batchId: bigint,
+  ids: ReadonlySet<Hex>,
+  entries: readonly Entry[],
+  report: Report,
+): void {
   for (const subject of new Set(entries.map((entry) => entry.subject))) {
     const isHeld = ids.has(subject);
     check(

@@ -16,10 +16,16 @@ export type Payout = { claim: ClaimEvent; previousEpoch: bigint; leafHash: Hex }
  */
 export async function checkClaims(sources: Sources, txHash: Hex, report: Report): Promise<Payout[]> {
   const transaction = await sources.transaction(txHash);
-  if (transaction === null) throw new CannotCheck(`The chain has no transaction ${txHash}.`);
+  if (transaction === null)
+    throw new CannotCheck(
+      `The chain has no transaction ${txHash}. Is it of another chain, or not mined yet?`,
+    );
   const claims = await sources.events("RewardDistributor", "Claimed", transaction.blockNumber);
   const paid = claims.filter((claim) => claim.txHash === txHash);
-  if (paid.length === 0) throw new CannotCheck(`Transaction ${txHash} claims nothing from our distributor.`);
+  if (paid.length === 0)
+    throw new CannotCheck(
+      `Transaction ${txHash} claims nothing from distributor ${sources.contracts.rewardDistributor}. Is it a claim, and the addresses file of this deployment?`,
+    );
   const roots = await sources.events("RewardDistributor", "RootActivated", transaction.blockNumber);
   return paid.map((claim) => {
     const { account, epoch, amount, cumulative } = claim.args;

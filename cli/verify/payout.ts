@@ -3,6 +3,7 @@ import { sum } from "#schema/apportion";
 import type { Standing } from "#settlement/allocation/epoch";
 import { checkAllocation, checkScores } from "./allocation.ts";
 import { checkAccumulator, checkBatch } from "./batches.ts";
+import type { Checked } from "./checked.ts";
 import { checkChunks } from "./chunk.ts";
 import { checkClaims, type Payout } from "./claim.ts";
 import { type CheckedEpoch, checkEpoch, finalizedHeaders, type Header } from "./epoch.ts";
@@ -13,9 +14,15 @@ import type { Sources } from "./sources.ts";
  * Check a claim transaction from the payout to the contributors, link by link, from chain and DA alone: every epoch
  * that made the amounts, every batch of those epochs, every chunk the accounts were paid for.
  * What stood before the first of these epochs is taken from the blob of the one before, checked against its roots.
+ * What `checked` holds already is not checked again; what this call checks is added to it.
  * @throws BrokenLink naming the first link that does not hold; CannotCheck where something could not be had.
  */
-export async function verifyPayout(sources: Sources, txHash: Hex, report: Report): Promise<void> {
+export async function verifyPayout(
+  sources: Sources,
+  txHash: Hex,
+  report: Report,
+  checked: Checked,
+): Promise<void> {
   const payouts = await checkClaims(sources, txHash, report);
   const { blockNumber } = payouts[0]!.claim;
   const headers = await finalizedHeaders(sources, blockNumber);
@@ -25,20 +32,36 @@ export async function verifyPayout(sources: Sources, txHash: Hex, report: Report
     .sort(ascending)
     .at(-1)!;
   const epochs: CheckedEpoch[] = [];
-  let before = await standingBefore(sources, headers, first, report);
+  const walk = { sources, headers, report, checked };
+  let before = await standingBefore(walk, first);
   for (let id = first; id <= last; id++) {
-    const epoch = await checkEpoch(sources, headerOf(headers, id), report);
-    await checkMaking(sources, epoch, { headers, before, report });
+    const epoch = await checkedEpoch(walk, id);
+    if (!checked.made.has(id)) await checkMaking(sources, epoch, { headers, before, report });
+    checked.made.add(id);
     epochs.push(epoch);
     before = epoch.provenance;
   }
   for (const payout of payouts) {
     checkReward(payout, epochs);
-    await checkChunks(sources, epochs, payout.claim.args.account, report);
+    await checkChunks(sources, epochs, { account: payout.claim.args.account, report, checked });
   }
 }
 
+type Walk = { sources: Sources; headers: readonly Header[]; report: Report; checked: Checked };
 type Making = { headers: readonly Header[]; before: Standing; report: Report };
+
+/** The epoch's roots and sums, checked now or before. */
+async function checkedEpoch({ sources, headers, report, checked }: Walk, id: bigint): Promise<CheckedEpoch> {
+  const header = headerOf(headers, id);
+  const known = checked.epochs.get(id);
+  if (known?.header.daRef === header.daRef) {
+    report({ name: "epoch", ok: true, hash: header.rewardRoot, detail: `epoch ${id}, checked above` });
+    return known;
+  }
+  const epoch = await checkEpoch(sources, header, report);
+  checked.epochs.set(id, epoch);
+  return epoch;
+}
 
 /** How an epoch came about: its batches, its scores, its allocation, its sums. */
 async function checkMaking(sources: Sources, epoch: CheckedEpoch, { headers, before, report }: Making) {
@@ -75,14 +98,9 @@ function checkReward({ claim }: Payout, epochs: readonly CheckedEpoch[]): void {
   }
 }
 
-async function standingBefore(
-  sources: Sources,
-  headers: readonly Header[],
-  first: bigint,
-  report: Report,
-): Promise<Standing> {
+async function standingBefore(walk: Walk, first: bigint): Promise<Standing> {
   if (first === 1n) return { carried: [], rewards: [] };
-  return (await checkEpoch(sources, headerOf(headers, first - 1n), report)).provenance;
+  return (await checkedEpoch(walk, first - 1n)).provenance;
 }
 
 function headerOf(headers: readonly Header[], id: bigint): Header {

@@ -3,7 +3,7 @@ import { hexToBytes } from "viem";
 import { EigenDaError, type RelayClient, type Srs, verifyCertificate } from "#eigenda/index";
 import type { Deployment } from "#schema/deployment";
 import { type IndexedContract, indexedAbis } from "#schema/events";
-import { BrokenLink, CannotCheck, type LinkName } from "./link.ts";
+import { BrokenLink, CannotCheck, type LinkName, UnansweredError } from "./link.ts";
 
 /** An event with the place it stands at. */
 export type Event<C extends IndexedContract, N extends ContractEventName<(typeof indexedAbis)[C]>> = {
@@ -53,27 +53,7 @@ export function chainSources(
   return {
     chainId: BigInt(chainId),
     contracts,
-    events: async (contract, eventName, toBlock) => {
-      const found = [];
-      for (let from = BigInt(deployment.deployBlock); from <= toBlock; from += logBlocksMax) {
-        const to = from + logBlocksMax - 1n;
-        const logs = await client.getContractEvents({
-          address: contracts[addressNames[contract]],
-          abi: indexedAbis[contract] as Abi,
-          eventName,
-          fromBlock: from,
-          toBlock: to < toBlock ? to : toBlock,
-          strict: true,
-        });
-        found.push(...logs);
-      }
-      return found.map(({ args, blockNumber, logIndex, transactionHash }) => ({
-        args: args as never,
-        blockNumber,
-        logIndex,
-        txHash: transactionHash,
-      }));
-    },
+    events: eventReader(client, deployment),
     transaction: async (hash) => {
       try {
         const { to, input, blockNumber } = await client.getTransaction({ hash });
@@ -86,6 +66,33 @@ export function chainSources(
     checkCertificate: (certificate) =>
       verifyCertificate(hexToBytes(certificate), { level: "inclusion+signature", srs }),
     retrieve: (certificate) => relay.retrieve(hexToBytes(certificate)),
+  };
+}
+
+/** Reads the logs of an event once, up to the highest block asked for. */
+function eventReader(client: PublicClient, { contracts, deployBlock }: Deployment): Sources["events"] {
+  type Log = Omit<Event<IndexedContract, never>, "args"> & { args: unknown };
+  const known = new Map<string, { toBlock: bigint; events: Log[] }>();
+  return async (contract, eventName, toBlock) => {
+    const key = `${contract}.${eventName}`;
+    const before = known.get(key) ?? { toBlock: BigInt(deployBlock) - 1n, events: [] };
+    const events = [...before.events];
+    for (let from = before.toBlock + 1n; from <= toBlock; from += logBlocksMax) {
+      const to = from + logBlocksMax - 1n;
+      const logs = await client.getContractEvents({
+        address: contracts[addressNames[contract]],
+        abi: indexedAbis[contract] as Abi,
+        eventName,
+        fromBlock: from,
+        toBlock: to < toBlock ? to : toBlock,
+        strict: true,
+      });
+      for (const { args, blockNumber, logIndex, transactionHash } of logs)
+        events.push({ args, blockNumber, logIndex, txHash: transactionHash });
+    }
+    if (toBlock > before.toBlock) known.set(key, { toBlock, events });
+    // viem decoded them by the ABI of this event.
+    return events.filter(({ blockNumber }) => blockNumber <= toBlock) as never;
   };
 }
 
@@ -102,7 +109,7 @@ export async function retrievePayload(
     return await sources.retrieve(certificate);
   } catch (error) {
     if (!(error instanceof EigenDaError)) throw error;
-    if (error.retryable) throw new CannotCheck(`${link}: DA does not answer: ${error.message}`, error);
+    if (error.retryable) throw new UnansweredError(`${link}: DA does not answer: ${error.message}`, error);
     if (error.message.includes("longer than the SRS"))
       throw new CannotCheck(`${link}: ${error.message}`, error);
     throw new BrokenLink(link, error.message);
