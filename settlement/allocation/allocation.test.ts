@@ -274,6 +274,17 @@ describe("allocateEpoch", () => {
     expect(second).toMatchObject({ carried: [], rewards: [{ account: account(100), cumulativeWei: 40n }] });
   });
 
+  it("gives a receipt at most as much again as its own pool of what waits, and keeps the rest", () => {
+    const modelId = paid.modelId;
+    const before = { carried: [{ modelId, amountWei: 1_000n }], rewards: [] };
+    const dust = allocateEpoch([batch(1n, [paid])], before, facts);
+    expect(dust.receipts[0]).toMatchObject({ poolWei: 1n, carriedInWei: 1n });
+    expect(dust.carried).toEqual([{ modelId, amountWei: 999n }]);
+    const next = allocateEpoch([batch(600n, [paid])], dust, facts);
+    expect(next.receipts[0]).toMatchObject({ poolWei: 600n, carriedInWei: 600n });
+    expect(allocateEpoch([batch(600n, [paid])], next, facts).carried).toEqual([]);
+  });
+
   it("carries the pool of a batch whose blob was refused, and leaves it with models that have no receipts", () => {
     const refused = {
       ...batch(10n, []),

@@ -20,8 +20,8 @@ export function carriedEntry(e: {
 export type Pooled = { modelId: Hex; poolWei: bigint };
 
 /**
- * What each receipt gets of its model's carried amount: in proportion to poolWei, ties in order. Amounts of models
- * without a receipt, or whose receipts have no pool, stay: `left`.
+ * What each receipt gets of its model's carried amount: in proportion to poolWei, ties in order, at most as much again
+ * as its own pool. The rest stays: `left`. Without that limit one receipt of a wei would take all that waits.
  */
 export function carryIn(receipts: readonly Pooled[], before: readonly Carried[]) {
   const carriedInWei = receipts.map(() => 0n);
@@ -29,8 +29,11 @@ export function carryIn(receipts: readonly Pooled[], before: readonly Carried[])
   for (const { modelId, amountWei } of before) {
     const indices = receipts.flatMap((receipt, index) => (receipt.modelId === modelId ? [index] : []));
     const weights = indices.map((index) => receipts[index]!.poolWei);
-    if (sum(weights) === 0n) left.push({ modelId, amountWei });
-    else for (const [i, part] of apportion(amountWei, weights).entries()) carriedInWei[indices[i]!] = part;
+    const poolWei = sum(weights);
+    const isAll = amountWei <= poolWei;
+    const releasedWei = isAll ? amountWei : poolWei;
+    for (const [i, part] of apportion(releasedWei, weights).entries()) carriedInWei[indices[i]!] = part;
+    if (!isAll) left.push({ modelId, amountWei: amountWei - releasedWei });
   }
   return { carriedInWei, left };
 }
