@@ -61,6 +61,15 @@ describe("settlement", () => {
     }
   });
 
+  it("waits for a batch that says it has no calls until the engine has decided it", async () => {
+    const [row] = await batchesIn(db(), 0n, 1n << 62n);
+    const undecided = { ...row!, id: 999n, eventId: "none", calls: 0 };
+    expect(await loadBatchFacts(db(), [undecided], null)).toEqual({
+      ready: false,
+      missing: "receipts of batch 999",
+    });
+  });
+
   it("refuses to post a zero root or a root above the funds, and so does the contract", async () => {
     const { rewardRoot, rootTotalWei } = await readRun(1n);
     await change({ rewardRoot: tree.zeroRoot });

@@ -30,8 +30,9 @@ export async function loadBatchFacts(
   const ids = rows.map(({ id }) => id);
   const refused = await refusedBatches(db, rows);
   const receipts = await receiptsOf(db, ids);
+  // Also a batch that says it has no calls is undecided until it is refused: `undefined` is not 0.
   const unfetched = rows.find(
-    ({ id, eventId, calls }) => !refused.has(eventId) && (receipts.get(id)?.length ?? 0) !== calls,
+    ({ id, eventId, calls }) => !refused.has(eventId) && receipts.get(id)?.length !== calls,
   );
   if (unfetched !== undefined) return { ready: false, missing: `receipts of batch ${unfetched.id}` };
   const kept = rows.filter(({ eventId }) => !refused.has(eventId)).map(({ id }) => id);
