@@ -124,6 +124,8 @@ describe("checkBatch", () => {
       inContext: false,
     }));
     expect(await bad({ disclosure: { candidates: crowd } })).toMatch(/^malformed_disclosure.*at most 64/);
+    const question = "q".repeat(disclosures.questionCharactersMax + 1);
+    expect(await bad({ disclosure: { question } })).toMatch(/^malformed_disclosure.*at most 4096/);
     expect(await verdict([good, { ...(await entry(2n)), disclosure: "0x1234" }])).toMatch(
       /^malformed_disclosure: receipt 1/,
     );

@@ -31,15 +31,22 @@ export function encode(disclosure: Disclosure): Hex {
 
 /** Most candidates of one answer: each becomes an entry of the epoch. */
 export const candidatesMax = 64;
+/** Longest question, in UTF-16 units: scoring reads it once for every subset of the context. */
+export const questionCharactersMax = 4_096;
 
-/** Shape and number only: the commitments are compared by commitments.ts. */
+/** Shape and size only: the commitments are compared by commitments.ts. */
 export function decode(bytes: Hex): Decoded<Disclosure> {
   const decoded = body.decode(hexToBytes(bytes));
   if (!decoded.ok) return decoded;
-  const given = decoded.value.candidates.length;
-  return given <= candidatesMax
-    ? decoded
-    : { ok: false, reason: `${given} candidates, at most ${candidatesMax}` };
+  const { candidates, question } = decoded.value;
+  if (candidates.length > candidatesMax)
+    return { ok: false, reason: `${candidates.length} candidates, at most ${candidatesMax}` };
+  if (question.length > questionCharactersMax)
+    return {
+      ok: false,
+      reason: `a question of ${question.length} characters, at most ${questionCharactersMax}`,
+    };
+  return decoded;
 }
 
 const body = codec(
