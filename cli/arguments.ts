@@ -5,13 +5,19 @@ import { PipelineError } from "#schema/errors";
 export function hashFrom(text: string | undefined, what: string): Hex {
   if (text === undefined) throw new UsageError(`Give ${what}.`);
   if (/^0x[0-9a-fA-F]{64}$/.test(text)) return text.toLowerCase() as Hex;
-  throw new UsageError(`${what} is 0x and 64 hex digits. Given: ${text}`);
+  throw new UsageError(`Expected ${what}: 0x and 64 hex digits. Given: ${text}`);
 }
 
 /** An account in lowercase. @throws UsageError */
 export function addressFrom(text: string): Address {
   if (isAddress(text, { strict: false })) return text.toLowerCase() as Address;
   throw new UsageError(`An account is 0x and 40 hex digits. Given: ${text}`);
+}
+
+/** An HTTP address, as it was given. @throws UsageError */
+export function urlFrom(text: string, option: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+  throw new UsageError(`--${option} is http://host:port or https://host. Given: ${text}`);
 }
 
 /** A count of at least one. @throws UsageError */

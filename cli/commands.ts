@@ -63,7 +63,7 @@ function refusalOf(error: unknown): string | null {
   if (error instanceof UsageError) return error.message;
   if (error instanceof ZodError) return tellSettings(error);
   const { code, message } = error as { code?: unknown; message?: string };
-  return String(code).startsWith("ERR_PARSE_ARGS") ? message! : null;
+  return String(code).startsWith("ERR_PARSE_ARGS") ? `${message!.split(". ")[0]}.` : null;
 }
 
 export function usage(): string {

@@ -1,6 +1,7 @@
 import { serve } from "@hono/node-server";
 import { createPublicClient, type Hex, http } from "viem";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { exampleQuery } from "#api/example-query";
 import { createApp } from "#api/server";
 import { RelayClient } from "#eigenda/index";
 import { onchain } from "#schema/bind";
@@ -9,6 +10,7 @@ import * as tree from "#settlement/tree/tree";
 import { contributor, owner } from "../indexer/test/life.ts";
 import { devAccount } from "../schema/testing/stack.ts";
 import { openSettledWorld, type SettledWorld } from "../settlement/testing/settled-world.ts";
+import { loadCommand } from "./commands.ts";
 import * as trace from "./trace.ts";
 import { nothingChecked } from "./verify/checked.ts";
 import { BrokenLink, CannotCheck, type Link } from "./verify/link.ts";
@@ -19,7 +21,10 @@ import * as verify from "./verify.ts";
 let world: SettledWorld;
 let sources: Sources;
 let relay: RelayClient;
+let firstTx: Hex;
+/** Pays another account and then the contributor. */
 let claimTx: Hex;
+let other: string;
 let api: ReturnType<typeof createApp>;
 const account = devAccount(contributor).address;
 
@@ -27,7 +32,7 @@ beforeAll(async () => {
   world = await openSettledWorld();
   await world.answer(4);
   await world.drive(/^final$/);
-  await claim();
+  firstTx = await claim();
   await world.drive(/^final$/);
   claimTx = await claim();
   await world.world.caughtUp();
@@ -77,15 +82,41 @@ describe("tributary verify", () => {
     }
   });
 
+  it("checks what several transactions share once", async () => {
+    expect(await verify.run([firstTx, claimTx, "--json", ...places()])).toBe(0);
+    const verdicts = printed.map((line) => JSON.parse(line) as verify.Verdict);
+    expect(verdicts.map(({ transaction }) => transaction)).toEqual([firstTx, claimTx]);
+    const links = verdicts.flatMap((verdict) => verdict.links);
+    const count = (name: string) => links.filter((link) => link.name === name).length;
+    expect(count("claim")).toBe(3);
+    expect(count("provenance certificate")).toBe(2);
+    expect(count("data root")).toBe(new Set(hashesOf(links, "data root")).size);
+    expect(links.some(({ detail }) => detail === "epoch 1, checked above")).toBe(true);
+  });
+
+  it("calls several transactions invalid where one of them is, and goes on after one it cannot check", async () => {
+    const unknown = `0x${"12".repeat(32)}`;
+    expect(await verify.run([unknown, claimTx, "--json", ...places()])).toBe(2);
+    expect(printed.map((line) => JSON.parse(line).verdict)).toEqual(["cannot check", "valid"]);
+    world.disperser.faults.add("corrupt");
+    try {
+      expect(await verify.run([unknown, claimTx, "--json", ...places()])).toBe(1);
+    } finally {
+      world.disperser.faults.clear();
+    }
+  });
+
   it("cannot check without DA, without the chain, or without such a transaction, and says why", async () => {
     const nowhere = "http://127.0.0.1:1";
     expect(await verify.run([claimTx, "--json", ...places({ disperser: nowhere })])).toBe(2);
     expect(await verify.run([claimTx, "--json", ...places({ rpc: nowhere })])).toBe(2);
     expect(await verify.run([`0x${"12".repeat(32)}`, "--json", ...places()])).toBe(2);
+    expect(await verify.run([claimTx, "--json", ...places({ disperser: world.world.rpcUrl })])).toBe(2);
     const reasons = printed.map((line) => JSON.parse(line).reason);
-    expect(reasons[0]).toMatch(/DA does not answer/);
-    expect(reasons[1]).toMatch(/HTTP request failed/);
+    expect(reasons[0]).toMatch(/relay at .* does not serve a blob. Start it/);
+    expect(reasons[1]).toMatch(/chain at .* does not answer. Start it/);
     expect(reasons[2]).toMatch(/no transaction/);
+    expect(reasons[3]).toMatch(/does not serve a blob/);
   });
 
   it.each<[string, string, (real: Sources) => Sources]>([
@@ -144,7 +175,47 @@ describe("tributary verify", () => {
   });
 });
 
+describe("wrong usage", () => {
+  it.each([
+    ["verify"],
+    ["verify", "0x12"],
+    ["verify", `0x${"12".repeat(32)}`, "--disperser", "nonsense"],
+    ["trace"],
+    ["trace", "word"],
+    ["trace", `0x${"12".repeat(32)}`, "--account", "0x12"],
+    ["trace", `0x${"12".repeat(32)}`, "--unknown"],
+  ] as ["verify" | "trace", ...string[]][])(
+    "is told, and is exit code 2: %s %s %s %s",
+    async (name, ...args) => {
+      const told = vi.spyOn(console, "error").mockImplementation(() => undefined);
+      const command = await loadCommand(name);
+      expect(await command(args)).toBe(2);
+      expect(told.mock.calls.join()).toContain(`${name} --help`);
+    },
+  );
+});
+
 describe("the API", () => {
+  it("answers the example query with every hop of the newest payout and its hash", async () => {
+    const { data, errors } = await query(exampleQuery);
+    expect(errors).toBeUndefined();
+    const [payout] = data.claims.nodes;
+    expect(payout.txHash).toBe(claimTx);
+    expect(payout.entries.nodes).toHaveLength(payout.entryCount);
+    for (const { leaf, receipt, chunk } of payout.entries.nodes) {
+      const hops = [payout.leaf.hash, payout.epoch.rewardRoot, payout.epoch.attributionRoot, leaf];
+      hops.push(
+        receipt.digest,
+        receipt.batch.receiptsRoot,
+        chunk.id,
+        chunk.leaf,
+        chunk.contribution.dataRoot,
+      );
+      for (const hash of hops) expect(hash).toMatch(/^0x[0-9a-f]{64}$/);
+      expect(chunk.contribution.contributor.account).toBe(account.toLowerCase());
+    }
+  });
+
   it("leads from a payout to its contributors in one query, with the hash of each hop", async () => {
     const { data, errors } = await query(
       `query ($tx: Hex) { claims(txHash: $tx, first: 2) { nodes {
@@ -218,6 +289,33 @@ describe("tributary trace", () => {
     expect(printed.join("\n")).toMatch(/question/);
   });
 
+  it("lists the payouts of a transaction and tells the largest, or the one asked for", async () => {
+    await using served = await serveApi();
+    const asked = ["--api", served.url, "--json"];
+    expect(await trace.run([claimTx, ...asked])).toBe(0);
+    expect(await trace.run([claimTx, ...asked, "--account", other])).toBe(0);
+    const [largest, chosen] = printed.map((line) => JSON.parse(line));
+    const amounts = largest.payouts.map(({ amountWei }: { amountWei: string }) => BigInt(amountWei));
+    expect(amounts).toHaveLength(2);
+    expect(amounts[0]).toBeGreaterThanOrEqual(amounts[1]);
+    expect(largest.payout.amountWei).toBe(largest.payouts[0].amountWei);
+    expect(chosen.payout.account.account).toBe(other);
+    const nobody = `0x${"12".repeat(20)}`;
+    await expect(trace.run([claimTx, ...asked, "--account", nobody])).rejects.toThrow(/lists the 2 it pays/);
+  });
+
+  it("prints as many entries as asked for and says how many more there are", async () => {
+    await using served = await serveApi();
+    const asked = [claimTx, "--api", served.url, "--account", account];
+    expect(await trace.run([...asked, "--entries", "1"])).toBe(0);
+    const more = /… and (\d+) more/.exec(printed.join("\n"));
+    printed = [];
+    expect(await trace.run([...asked, "--all"])).toBe(0);
+    const text = printed.join("\n");
+    expect(text.match(/ entry {2}/g)).toHaveLength(Number(more![1]) + 1);
+    expect(text).not.toContain("more entries");
+  });
+
   it("says so when the API does not answer", async () => {
     await expect(trace.run([claimTx, "--api", "http://127.0.0.1:1/graphql"])).rejects.toThrow(
       /does not answer/,
@@ -235,16 +333,26 @@ function places(other: Partial<Record<"rpc" | "disperser", string>> = {}): strin
   ];
 }
 
-/** Claims what the active root gives the contributor. */
+function hashesOf(links: readonly Link[], name: string): (string | null)[] {
+  return links.filter((link) => link.name === name).map(({ hash }) => hash);
+}
+
+/** Claims what the active root gives the contributor; the second time also what it gives another account. */
 async function claim(): Promise<Hex> {
   const { database } = world.world;
   const [active] = await database.db.select().from(onchain.distributor);
   const rewards = await database.db.select().from(reward);
   const current = rewards.filter(({ epochId }) => epochId === active!.epoch);
-  const own = current.find((row) => row.account === account.toLowerCase())!;
-  const proof = tree.proof(tree.build(current.map(({ leaf }) => leaf)), own.leaf);
-  const args = [account, own.cumulativeWei, proof];
-  return (await world.sender.send(contributor, "rewardDistributor", "claim", args)).transactionHash;
+  const grown = tree.build(current.map(({ leaf }) => leaf));
+  const [own, another] = [true, false].map((isOwn) => {
+    const row = current.find((one) => (one.account === account.toLowerCase()) === isOwn)!;
+    return { account: row.account, cumulative: row.cumulativeWei, proof: tree.proof(grown, row.leaf) };
+  });
+  const send = async (name: string, args: unknown[]) =>
+    (await world.sender.send(contributor, "rewardDistributor", name, args)).transactionHash;
+  if (firstTx === undefined) return send("claim", [own!.account, own!.cumulative, own!.proof]);
+  other = another!.account;
+  return send("claimMany", [[another, own]]);
 }
 
 /** Sources that lie about one field of every event of a name: the fault an attacker's node would show. */

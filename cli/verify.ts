@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import pc from "picocolors";
-import { BaseError, createPublicClient, type Hex, HttpRequestError, http } from "viem";
+import { BaseError, createPublicClient, type Hex, HttpRequestError, http, TimeoutError } from "viem";
 import { developmentSrs, RelayClient } from "#eigenda/index";
 import { readDeployment } from "#schema/deployment";
 import { InvariantError } from "#schema/errors";
-import { hashFrom } from "./arguments.ts";
+import { hashFrom, urlFrom } from "./arguments.ts";
 import { readConfig } from "./config.ts";
 import { nothingChecked } from "./verify/checked.ts";
 import { BrokenLink, type Link, type LinkName, UnansweredError } from "./verify/link.ts";
@@ -63,8 +63,11 @@ type Places = Record<"rpc" | "disperser" | "addresses" | "srs", string>;
 function placesOf(given: Partial<Record<keyof Places, string | undefined>>): Places {
   const config = readConfig();
   return {
-    rpc: given.rpc ?? config.rpcUrl ?? `http://127.0.0.1:${config.ports.chain}`,
-    disperser: given.disperser ?? config.disperserUrl ?? `http://127.0.0.1:${config.ports.disperser}`,
+    rpc: urlFrom(given.rpc ?? config.rpcUrl ?? `http://127.0.0.1:${config.ports.chain}`, "rpc"),
+    disperser: urlFrom(
+      given.disperser ?? config.disperserUrl ?? `http://127.0.0.1:${config.ports.disperser}`,
+      "disperser",
+    ),
     addresses: given.addresses ?? config.addressesFile ?? join(config.folder, "addresses.json"),
     srs: given.srs ?? config.srsFolder,
   };
@@ -115,11 +118,15 @@ function failure(error: unknown, { rpc, disperser }: Places): Outcome {
 function reasonOf(error: unknown, { rpc, disperser }: Pick<Places, "rpc" | "disperser">): string {
   if (!(error instanceof Error)) return String(error);
   const [first = error.name] = error.message.split("\n");
-  if (error instanceof BaseError && error.walk((cause) => cause instanceof HttpRequestError) !== null) {
+  if (error instanceof BaseError && error.walk(isUnanswered) !== null) {
     return `The chain at ${rpc} does not answer. Start it (npm start), or name another with --rpc. ${first}`;
   }
   if (!(error instanceof UnansweredError)) return first;
-  return `${first} Relay: ${disperser}. Start it (npm start), or name another with --disperser.`;
+  return `The relay at ${disperser} does not serve a blob. Start it (npm start), or name another with --disperser. ${first}`;
+}
+
+function isUnanswered(cause: unknown): boolean {
+  return cause instanceof HttpRequestError || cause instanceof TimeoutError;
 }
 
 function printLink({ name, ok, hash, detail }: Link): void {

@@ -9,9 +9,11 @@ export async function queryApi<T>(
   const response = await post(url, JSON.stringify({ query, variables }));
   const { data, errors } = await answerOf<T>(url, response);
   const [error] = errors ?? [];
-  if (data === undefined || error !== undefined) throw new ApiRefusedError(url, error?.message ?? "no data");
+  if (data === undefined || error !== undefined) throw new ApiRefusedError(url, error?.message ?? notOurs);
   return data;
 }
+
+const notOurs = "it does not speak GraphQL. The API serves it at /graphql.";
 
 type Answer<T> = { data?: T; errors?: { message: string }[] };
 
@@ -20,7 +22,7 @@ async function answerOf<T>(url: string, response: Response): Promise<Answer<T>> 
     return (await response.json()) as Answer<T>;
   } catch {
     // Whatever serves there is not our API: what it said tells nothing.
-    throw new ApiRefusedError(url, `status ${response.status} and no JSON. Is it the API's /graphql?`);
+    throw new ApiRefusedError(url, notOurs);
   }
 }
 

@@ -52,7 +52,7 @@ export class CannotCheck extends PipelineError {
   }
 }
 
-/** DA does not answer: a case of CannotCheck that another relay, or another day, may settle. */
+/** No relay gave the blob: a case of CannotCheck that another relay, or another day, may settle. */
 export class UnansweredError extends CannotCheck {}
 
 /** Reports the link, and breaks off where it does not hold. */

@@ -97,7 +97,8 @@ function eventReader(client: PublicClient, { contracts, deployBlock }: Deploymen
 }
 
 /**
- * A payload by its certificate. Relays that answer wrong bytes break the link; relays that do not answer leave it open.
+ * A payload by its certificate. Wrong bytes break the link, and so does a certificate or blob that is none; a relay that
+ * does not answer, refuses or is not one leaves it open.
  * @throws BrokenLink, CannotCheck
  */
 export async function retrievePayload(
@@ -109,9 +110,15 @@ export async function retrievePayload(
     return await sources.retrieve(certificate);
   } catch (error) {
     if (!(error instanceof EigenDaError)) throw error;
-    if (error.retryable) throw new UnansweredError(`${link}: DA does not answer: ${error.message}`, error);
+    if (isRelaysFault(error))
+      throw new UnansweredError(`${link}: DA does not answer: ${error.message}`, error);
     if (error.message.includes("longer than the SRS"))
       throw new CannotCheck(`${link}: ${error.message}`, error);
     throw new BrokenLink(link, error.message);
   }
+}
+
+/** What certificate or blob lack has no cause; what a relay did has. A relay's wrong bytes are told as `mismatch`. */
+function isRelaysFault({ kind, retryable, cause }: EigenDaError): boolean {
+  return kind !== "mismatch" && (retryable || cause !== undefined);
 }
