@@ -2,6 +2,7 @@ import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { ModelRuntimeError } from "#runtime/errors";
 import { readTokenizerFiles } from "#runtime/weights/model-folder";
+import { findUnknownPattern } from "./patterns.ts";
 import type { TextPart } from "./prompt.ts";
 
 /** Most characters encoded in one call. */
@@ -32,27 +33,6 @@ const configFile = z.looseObject({
   eos_token: z.union([z.string(), z.looseObject({ content: z.string() })]).nullish(),
 });
 
-const step = z.looseObject({ type: z.string() }).transform((one) => [one.type]);
-const stepSequence = z
-  .looseObject({ type: z.literal("Sequence"), pretokenizers: z.array(step) })
-  .transform(({ pretokenizers }) => pretokenizers.flat());
-/** The types of the steps, in order. */
-const stepsFile = z.looseObject({
-  normalizer: z.union([step, z.null().transform((): string[] => [])]).default([]),
-  pre_tokenizer: z.union([stepSequence, step]),
-  decoder: step,
-});
-
-/**
- * Byte-level tokenizers: the steps whose patterns are the library's own. Split and Replace take theirs from the file,
- * where a hostile one could hold the caller's thread for ever.
- */
-const supportedSteps = {
-  normalizer: ["NFC"],
-  pre_tokenizer: ["Digits", "ByteLevel"],
-  decoder: ["ByteLevel"],
-};
-
 /**
  * Read the tokenizer of a model folder.
  * @throws ModelFolderError if its files are missing or not JSON; TokenizerError if they make no tokenizer.
@@ -66,7 +46,7 @@ export async function readTokenizer(folder: string): Promise<Tokenizer> {
 export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown): Tokenizer {
   const file = parse(tokenizerFile, "tokenizer.json", tokenizerJson);
   const config = parse(configFile, "tokenizer_config.json", tokenizerConfig);
-  checkSteps(parse(stepsFile, "tokenizer.json", tokenizerJson));
+  checkPatterns(file);
   const specialIds = new Map(file.added_tokens.map(({ content, id }) => [content, id]));
   const settings = { ...config, clean_up_tokenization_spaces: false };
   const whole = construct(file, settings);
@@ -105,20 +85,16 @@ function encodePlain(tokenizer: HuggingFaceTokenizer, text: string): number[] {
   return ids;
 }
 
-/** @throws TokenizerError naming the first step that is not supported. The last pre-tokenizer must be ByteLevel. */
-function checkSteps(steps: z.infer<typeof stepsFile>): void {
-  for (const field of ["normalizer", "pre_tokenizer", "decoder"] as const) {
-    const refused = steps[field].find((type) => !supportedSteps[field].includes(type));
-    if (refused !== undefined) refuseStep(field, refused);
-  }
-  const last = steps.pre_tokenizer.at(-1);
-  if (last !== "ByteLevel") refuseStep("pre_tokenizer", `ending with ${last ?? "nothing"}`);
-}
-
-function refuseStep(field: keyof typeof supportedSteps, type: string): never {
-  throw new TokenizerError(
-    `tokenizer.json: ${field} ${type} is not supported. Supported: ${supportedSteps[field].join(", ")}`,
-  );
+/** @throws TokenizerError naming the first pattern of the file's steps that is not one we know. */
+function checkPatterns({
+  normalizer,
+  pre_tokenizer,
+  decoder,
+  post_processor,
+}: Record<string, unknown>): void {
+  const pattern = findUnknownPattern([normalizer, pre_tokenizer, decoder, post_processor]);
+  if (pattern === undefined) return;
+  throw new TokenizerError(`tokenizer.json: the pattern ${pattern} is not one of the known tokenizers'`);
 }
 
 /**
