@@ -1,8 +1,10 @@
 import {
   type Account,
   type Address,
+  BaseError,
   bytesToHex,
   type Chain,
+  ContractFunctionRevertedError,
   encodeAbiParameters,
   getAbiItem,
   type Hex,
@@ -111,6 +113,32 @@ export class Ledger {
     return this.#send(wallet, "propose", [epochId, header, daCommitment]);
   }
 
+  /**
+   * Unix second until which the arbiter may still rule on a disputed epoch, or null once that is over. The ledger tells
+   * it only in its refusal to reject the epoch.
+   */
+  async openArbitration(epochId: bigint): Promise<bigint | null> {
+    try {
+      await this.client.simulateContract({
+        address: this.#contracts.attributionLedger,
+        abi: attributionLedgerAbi,
+        functionName: "rejectUnresolved",
+        args: [epochId],
+      });
+      return null;
+    } catch (error) {
+      const cause = error instanceof BaseError ? error.walk(isRevert) : null;
+      const revert = cause instanceof ContractFunctionRevertedError ? cause.data : undefined;
+      if (revert?.errorName === "WindowOpen") return revert.args![0] as bigint;
+      throw error;
+    }
+  }
+
+  /** Reject a disputed epoch that the arbiter did not rule on in time; anyone may. @throws ProposalRevertedError */
+  rejectUnresolved(wallet: Wallet, epochId: bigint): Promise<Hex> {
+    return this.#send(wallet, "rejectUnresolved", [epochId]);
+  }
+
   finalize(wallet: Wallet, epochId: bigint): Promise<Hex> {
     return this.#send(wallet, "finalize", [epochId]);
   }
@@ -156,7 +184,7 @@ export class Ledger {
 
   async #send(
     wallet: Wallet,
-    functionName: "propose" | "finalize" | "withdrawBond",
+    functionName: "propose" | "finalize" | "rejectUnresolved" | "withdrawBond",
     args: readonly unknown[],
   ) {
     const request = {
@@ -180,6 +208,10 @@ export class Ledger {
     const { status } = await this.client.waitForTransactionReceipt({ hash, timeout: receiptMsMax });
     if (status !== "success") throw new ProposalRevertedError(functionName, `transaction ${hash} reverted`);
   }
+}
+
+function isRevert(error: unknown): boolean {
+  return error instanceof ContractFunctionRevertedError;
 }
 
 /** keccak256(abi.encode(header)), as the ledger stores it. */

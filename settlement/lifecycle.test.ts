@@ -24,6 +24,8 @@ import * as tree from "./tree/tree.ts";
 
 /** Time for one life of the process on a busy machine, in ms. */
 const killMsMax = 60_000;
+/** The arbitration timeout of the deployment in schema/testing/stack.ts. */
+const arbitrationSeconds = 60;
 
 let world: SettledWorld;
 
@@ -131,9 +133,22 @@ describe("settlement", () => {
     await world.drive(/^proposed in/);
     expect((await readRun(2n)).fromBlock).toBe((await readRun(1n)).toBlock);
     await world.sender.send(payer, "attributionLedger", "dispute", [2n, 1, "0x"]);
-    expect(await advance(world.context)).toMatchObject({ did: "waiting", what: "the arbiter" });
+    expect(await advance(world.context)).toMatchObject({
+      did: "waiting",
+      what: expect.stringMatching(/^the arbiter, to \d+$/),
+    });
     await world.sender.send(poster, "attributionLedger", "resolveDispute", [2n, true]);
     await world.drive(/^rejected/);
+    await world.drive(/^proposed in/);
+  });
+
+  it("rejects an epoch that the arbiter does not rule on in time, and goes on from there", async () => {
+    await world.sender.send(payer, "attributionLedger", "dispute", [2n, 1, "0x"]);
+    await world.drive(/^the arbiter, to/);
+    await world.sender.warp(arbitrationSeconds);
+    expect(await advance({ ...world.context, poster: null })).toMatchObject({ what: "its rejection" });
+    await world.drive(/^not ruled on in time, rejected in 0x/);
+    await world.drive(/^rejected, to be computed again/);
     await world.drive(/^final$/);
     const run = await readRun(2n);
     expect(run.feesWei).toBe(run.splitsWei + run.rootTotalWei + run.carriedWei);

@@ -25,6 +25,7 @@ import { zeroRoot } from "./tree/tree.ts";
  *   (none) ──rows scored──▶ computed ──dispersed──▶ dispersed ──propose──▶ proposed ──finalised, final──▶ final
  *                              │ stands on chain        │ stands on chain       │ ▲
  *                              └──────────adopt─────────┴──────────────────────▶┘ │ lost in a reorg: dispersed
+ *              disputed: waits for the arbiter, who rejects it or not; rejected by us when he does not rule in time
  *                                                        rejected: rows deleted, computed again
  *
  * Crash in any state: the row is read again, and so is the chain before anything is posted. Loss: at most a blob
@@ -189,7 +190,7 @@ async function forget({ db }: Context, run: EpochRun): Promise<Step> {
   return moved(run.epochId, "rejected, to be computed again");
 }
 
-/** proposed → final, through finalize after the window. Disputed epochs wait for the arbiter. */
+/** proposed → final, through finalize after the window. */
 async function finish(
   context: Context,
   run: EpochRun,
@@ -197,7 +198,7 @@ async function finish(
 ): Promise<Step> {
   const { db, ledger, poster } = context;
   if ((await ledger.headerHashOf(run.epochId)) !== headerHash(headerOf(run))) return adopt(context, run);
-  if (chain.status === epochStatus.disputed) return waiting(run.epochId, "the arbiter");
+  if (chain.status === epochStatus.disputed) return awaitArbiter(context, run);
   if (chain.status === epochStatus.proposed) {
     const { timestamp } = await ledger.client.getBlock();
     if (timestamp < chain.challengeEnd)
@@ -215,6 +216,17 @@ async function finish(
   }
   await moveRun(db, run, { state: "final", finalizeTx: finalizedTx, proposeTx: indexed!.proposedTx });
   return moved(run.epochId, "final");
+}
+
+/** A dispute nobody rules on would hold up every later epoch: rejected once the chain's time for it is over. */
+async function awaitArbiter({ ledger, poster }: Context, { epochId }: EpochRun): Promise<Step> {
+  const arbitrationEnd = await ledger.openArbitration(epochId);
+  if (arbitrationEnd !== null) return waiting(epochId, `the arbiter, to ${arbitrationEnd}`);
+  if (poster === null) return waiting(epochId, "its rejection");
+  return moved(
+    epochId,
+    `not ruled on in time, rejected in ${await ledger.rejectUnresolved(poster.wallet, epochId)}`,
+  );
 }
 
 function moved(epochId: bigint, what: string): Step {
