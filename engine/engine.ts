@@ -1,6 +1,6 @@
 import { PgBoss } from "pg-boss";
 import { createPublicClient, type Hex, http } from "viem";
-import { developmentSrs, RelayClient } from "#eigenda/index";
+import { developmentSrs, RelayClient, verifyCertificate } from "#eigenda/index";
 import { consumeEvents } from "#schema/consume";
 import { type Database, openDatabase } from "#schema/database";
 import type { Log } from "#schema/log";
@@ -8,6 +8,7 @@ import type { Config } from "./config.ts";
 import { jobsPerTurn, stopMsMax } from "./constants.ts";
 import { fetchBatch } from "./fetch/batch.ts";
 import { fetchContribution } from "./fetch/contribution.ts";
+import type { BlobReader } from "./fetch/payload.ts";
 import { serveHealth } from "./health.ts";
 import { cursorName, takeEvent } from "./intake.ts";
 import { describeMethod } from "./method.ts";
@@ -44,11 +45,14 @@ export async function runEngine(
   await using mark = await recoverJobs(config, database, queue.boss);
   const { boss } = queue;
   const { db } = database;
-  const retrieve = (certificate: Uint8Array) => relay.retrieve(certificate);
+  const reader: BlobReader = {
+    check: (certificate) => verifyCertificate(certificate, { level: "inclusion+signature", srs }),
+    retrieve: (certificate) => relay.retrieve(certificate),
+  };
   const hub = config.contracts.settlementHub.toLowerCase() as Hex;
   const handlers: Handlers = {
-    "fetch-contribution": (task) => fetchContribution({ db, retrieve }, task),
-    "fetch-batch": (task) => fetchBatch({ db, boss, retrieve, chainId: config.chainId, hub }, task),
+    "fetch-contribution": (task) => fetchContribution({ db, reader }, task),
+    "fetch-batch": (task) => fetchBatch({ db, boss, reader, chainId: config.chainId, hub }, task),
     "score-receipt": (task) => scoreReceipt({ db, pool, method }, task),
   };
   const parts = { boss, metrics, log };

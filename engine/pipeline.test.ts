@@ -1,8 +1,8 @@
 import { count, eq, gt, sql } from "drizzle-orm";
 import { PgBoss } from "pg-boss";
-import { bytesToHex, type Hex, keccak256, toHex } from "viem";
+import { bytesToHex, type Hex, hexToBytes, keccak256, toHex } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { DisperserClient } from "#eigenda/index";
+import { blobKey, DisperserClient, decodeCertificate } from "#eigenda/index";
 import { candidate, chunk, influence, payload, receipt, refusal, score } from "#schema/offchain/index";
 import { until } from "#schema/testing/stack";
 import * as contribution from "#settlement/blob/contribution";
@@ -144,6 +144,8 @@ describe("the engine", () => {
       "malformed_payload",
     );
     const fine = await submitContribution(sender, contributor, good);
+    const same = { ...good, daCommitment: await disperse(bytes) };
+    const copy = await submitContribution(sender, contributor, same);
     const channelId = await openChannel(pipeline, 2);
     const unsigned = await submitReceipts(channelId, 1n, { signature: `0x${"11".repeat(64)}1b` });
     expected.set(`batch:${unsigned}`, "wrong_signature");
@@ -153,20 +155,22 @@ describe("the engine", () => {
     expected.set(`batch:${replayed}`, "unclaimed_receipt");
     const later = "Accepted after the batch that names it.";
     const laterId = contribution.chunkId({
-      contributionBatchId: fine + 1n,
+      contributionBatchId: copy + 1n,
       index: 0,
       textHash: contribution.textHash(later),
     });
     const early = await submitReceipts(channelId, 4n, { chunkId: laterId });
     expected.set(`batch:${early}`, "unknown_chunk");
-    expect(await contribute(pipeline, contributor, [later])).toBe(fine + 1n);
+    expect(await contribute(pipeline, contributor, [later])).toBe(copy + 1n);
     await finalise(pipeline.world);
-    await until("the good ones are there", async () => (await rowsOf(chunk)) === texts.length + 2);
+    await until("the good ones are there", async () => (await rowsOf(chunk)) === texts.length + 3);
     await until("the others are refused", async () => (await rowsOf(refusal)) === expected.size);
     const refusals = await database().select().from(refusal);
     expect(new Map(refusals.map(({ subject, code }) => [subject, code]))).toEqual(expected);
     const stored = await database().select().from(chunk).where(eq(chunk.contributionId, fine));
     expect(stored).toHaveLength(1);
+    const [kept] = await database().select().from(payload).where(eq(payload.contentHash, good.contentHash));
+    expect(kept?.blobKey).toBe([good, same].map(({ daCommitment }) => keyOf(daCommitment)).sort()[0]);
     expect(await database().select().from(receipt).where(gt(receipt.batchId, 1n))).toEqual([]);
     expect(await (await fetch(`${engine.url}/health`)).json()).toMatchObject({ status: "ok" });
     expect(await (await fetch(`${engine.url}/metrics`)).text()).toContain("tributary_engine_jobs_total");
@@ -228,6 +232,12 @@ async function snapshot() {
     scores: await db.select().from(score).orderBy(score.receiptDigest),
     influences: await db.select().from(influence).orderBy(influence.receiptDigest, influence.chunkId),
   };
+}
+
+function keyOf(daCommitment: Hex): Hex {
+  const decoded = decodeCertificate(hexToBytes(daCommitment));
+  if (!decoded.ok) throw new Error(decoded.reason);
+  return blobKey(decoded.value.header);
 }
 
 async function refusalOf(subject: string): Promise<string | undefined> {

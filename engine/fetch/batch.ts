@@ -15,9 +15,9 @@ import type { Task } from "../queue/run-jobs.ts";
 import { recordRefusal } from "../refusal.ts";
 import { type CheckedReceipt, checkBatch, type Fault } from "./check-batch.ts";
 import { findUnclaimed } from "./claimed.ts";
-import { fetchPayload, keepPayload, type Retrieve } from "./payload.ts";
+import { type BlobReader, fetchPayload, keepPayload } from "./payload.ts";
 
-export type BatchParts = { db: Drizzle; boss: PgBoss; retrieve: Retrieve; chainId: bigint; hub: Hex };
+export type BatchParts = { db: Drizzle; boss: PgBoss; reader: BlobReader; chainId: bigint; hub: Hex };
 
 const { contribution } = onchain;
 /** `state` of a contribution that was accepted; the second has been retracted since. */
@@ -43,7 +43,7 @@ export async function fetchBatch(
   invariant(batch !== undefined, `a final settlement has its batch ${batchId}`);
   const refuse = ({ code, reason }: Fault) =>
     recordRefusal(db, { eventId, subject: `batch:${batchId}`, code, reason });
-  const fetched = await fetchPayload(parts.retrieve, batch, isLastTry);
+  const fetched = await fetchPayload(parts.reader, batch, isLastTry);
   if (!fetched.ok) return refuse(fetched);
   const usage = await db.select().from(onchain.modelUsage).where(eq(onchain.modelUsage.batchId, batch.id));
   const checked = await checkBatch(fetched.bytes, { ...batch, ...parts, usage });

@@ -9,13 +9,13 @@ import * as leaf from "#settlement/tree/leaf";
 import { rowsPerInsert } from "../constants.ts";
 import type { Task } from "../queue/run-jobs.ts";
 import { recordRefusal } from "../refusal.ts";
-import { fetchPayload, keepPayload, type Retrieve } from "./payload.ts";
+import { type BlobReader, fetchPayload, keepPayload } from "./payload.ts";
 
 type Row = typeof onchain.contribution.$inferSelect;
 
 /** Fetch an accepted contribution and write its chunks, or record why it is refused. Doing it again changes nothing. */
 export async function fetchContribution(
-  { db, retrieve }: { db: Drizzle; retrieve: Retrieve },
+  { db, reader }: { db: Drizzle; reader: BlobReader },
   { data: { eventId, contributionId }, isLastTry }: Task<"fetch-contribution">,
 ): Promise<void> {
   const [row] = await db
@@ -25,7 +25,7 @@ export async function fetchContribution(
   invariant(row !== undefined, `a final resolution has its contribution ${contributionId}`);
   const refuse = (code: string, reason: string) =>
     recordRefusal(db, { eventId, subject: `contribution:${contributionId}`, code, reason });
-  const fetched = await fetchPayload(retrieve, row, isLastTry);
+  const fetched = await fetchPayload(reader, row, isLastTry);
   if (!fetched.ok) return refuse(fetched.code, fetched.reason);
   const decoded = contributions.decode(fetched.bytes);
   if (!decoded.ok) return refuse("malformed_payload", decoded.reason);

@@ -1,30 +1,36 @@
+import { gt } from "drizzle-orm";
 import { type Hex, hexToBytes, keccak256 } from "viem";
-import { blobKey, decodeCertificate, EigenDaError } from "#eigenda/index";
+import { EigenDaError } from "#eigenda/index";
 import type { Transaction } from "#schema/database";
 import { payload as payloads } from "#schema/offchain/index";
 
-/** Reads a payload from DA by its certificate, checked against the certificate's commitment. Throws EigenDaError. */
-export type Retrieve = (certificate: Uint8Array) => Promise<Uint8Array>;
+/** DA as the engine sees it. */
+export type BlobReader = {
+  /** Inclusion and signatures of a certificate: what anyone who verifies a payout will ask of it. */
+  check: (certificate: Uint8Array) => Promise<{ ok: true; blobKey: Hex } | { ok: false; reason: string }>;
+  /** The payload, checked against the certificate's commitment. @throws EigenDaError */
+  retrieve: (certificate: Uint8Array) => Promise<Uint8Array>;
+};
 
 export type Fetched =
   | { ok: true; bytes: Uint8Array; blobKey: Hex }
   | { ok: false; code: string; reason: string };
 
 /**
- * Fetch what a certificate on chain stands for. Two checks make it true: the blob matches the certificate's KZG
- * commitment, and the payload's hash is the one on chain. A failure that may pass is thrown, unless this was the last
+ * Fetch what a certificate on chain stands for. Three checks make it true: the network signed the certificate, the blob
+ * matches its KZG commitment, and the payload's hash is the one on chain. A failure that may pass is thrown, unless this was the last
  * try. A wrong answer (`mismatch`) may pass: it is a relay's fault, and another reader may have been given the blob.
  */
 export async function fetchPayload(
-  retrieve: Retrieve,
+  reader: BlobReader,
   onChain: { daCommitment: Hex; contentHash: Hex },
   isLastTry: boolean,
 ): Promise<Fetched> {
   const certificate = hexToBytes(onChain.daCommitment);
-  const decoded = decodeCertificate(certificate);
-  if (!decoded.ok) return { ok: false, code: "da_certificate", reason: decoded.reason };
+  const verdict = await reader.check(certificate);
+  if (!verdict.ok) return { ok: false, code: "da_certificate", reason: verdict.reason };
   try {
-    const bytes = await retrieve(certificate);
+    const bytes = await reader.retrieve(certificate);
     const contentHash = keccak256(bytes);
     if (contentHash !== onChain.contentHash) {
       return {
@@ -33,7 +39,7 @@ export async function fetchPayload(
         reason: `payload hashes to ${contentHash}, the chain has ${onChain.contentHash}`,
       };
     }
-    return { ok: true, bytes, blobKey: blobKey(decoded.value.header) };
+    return { ok: true, bytes, blobKey: verdict.blobKey };
   } catch (error) {
     if (!(error instanceof EigenDaError)) throw error;
     const mayPass = error.retryable || error.kind === "mismatch";
@@ -46,7 +52,10 @@ export async function fetchPayload(
   }
 }
 
-/** Keep a checked payload; the same again changes nothing. */
+/**
+ * Keep a checked payload; the same again changes nothing. Anyone can disperse and submit the same bytes once more: of
+ * several blobs the lowest key is kept, whichever was fetched first.
+ */
 export async function keepPayload(
   tx: Transaction,
   kind: number,
@@ -54,5 +63,12 @@ export async function keepPayload(
   fetched: Extract<Fetched, { ok: true }>,
 ): Promise<void> {
   const row = { contentHash, kind, blobKey: fetched.blobKey, bytes: Buffer.from(fetched.bytes) };
-  await tx.insert(payloads).values(row).onConflictDoNothing();
+  await tx
+    .insert(payloads)
+    .values(row)
+    .onConflictDoUpdate({
+      target: payloads.contentHash,
+      set: { blobKey: row.blobKey },
+      setWhere: gt(payloads.blobKey, row.blobKey),
+    });
 }
