@@ -1,3 +1,4 @@
+import { keccak_256 } from "@noble/hashes/sha3.js";
 import { type Hex, keccak256 } from "viem";
 import { invariant } from "#schema/errors";
 
@@ -68,7 +69,7 @@ function hashChildren(nodes: Uint8Array, parent: number, pair: Uint8Array): Uint
   const swap = isGreater(nodes, left, right);
   pair.set(nodes.subarray(left, left + nodeBytes), swap ? nodeBytes : 0);
   pair.set(nodes.subarray(right, right + nodeBytes), swap ? 0 : nodeBytes);
-  return keccak256(pair, "bytes");
+  return keccak_256(pair);
 }
 
 function isGreater(nodes: Uint8Array, a: number, b: number): boolean {

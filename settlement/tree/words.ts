@@ -1,4 +1,5 @@
-import { type Address, type Hex, keccak256 } from "viem";
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import type { Address, Hex } from "viem";
 import { invariant } from "#schema/errors";
 
 /** ABI words of static types, 64 hex digits each. Out-of-range values are our bug: decoders check untrusted input first. */
@@ -33,12 +34,16 @@ export function address(value: Address): string {
 
 /** keccak(abi(words)). */
 export function hash(...words: string[]): Hex {
-  return keccak256(Buffer.from(words.join(""), "hex"));
+  return hexOf(keccak_256(Buffer.from(words.join(""), "hex")));
 }
 
 /** leaf(abiTypes, values) of docs/formats.md: keccak(keccak(abi(words))). */
 export function leaf(...words: string[]): Hex {
-  return keccak256(keccak256(Buffer.from(words.join(""), "hex"), "bytes"));
+  return hexOf(keccak_256(keccak_256(Buffer.from(words.join(""), "hex"))));
+}
+
+function hexOf(bytes: Uint8Array): Hex {
+  return `0x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}`;
 }
 
 const bytes32Pattern = /^0x[0-9a-f]{64}$/;
