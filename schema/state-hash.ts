@@ -8,7 +8,8 @@ import * as settlement from "./offchain/50-settlement.ts";
 
 /**
  * What two states are compared by. `full`: a database and its rebuild from the same chain must be equal to the last
- * column. `content`: the same work done on two chains; leaves out what the chain's own pace decides.
+ * column. `content`: the same work done on two chains; leaves out what the chain's own pace decides, and where the
+ * nodes listen.
  */
 export type StateHashMode = "full" | "content";
 
@@ -34,7 +35,7 @@ const volatileColumns = new Set(
   ["da_commitment", "da_ref", "propose_tx", "finalize_tx", "updated_at"].map((name) => `epoch_run.${name}`),
 );
 
-/** Columns that depend on when a block or a blob was made, by name or as table.column. */
+/** Columns that depend on when a block or a blob was made, or on the machine, by name or as table.column. */
 const paceColumns = new Set([
   ...["event_id", "block_number", "block_hash", "block_timestamp", "tx_hash", "log_index"],
   ...["submitted_block", "submitted_tx", "resolved_block", "resolved_tx", "retracted_block", "retracted_tx"],
@@ -42,6 +43,7 @@ const paceColumns = new Set([
   ...["from_block", "to_block", "vote_end", "unlock_at", "challenge_end", "withdraw_finalize_after"],
   ...["da_commitment", "da_ref", "blob_key"],
   ...["event.id", "event.args", "epoch.content_hash", "epoch_run.content_hash", "epoch_run.payload"],
+  "serving_node.endpoint",
 ]);
 /** The provenance payload (kind 3) names blocks. */
 const provenanceKind = 3;

@@ -5,7 +5,8 @@ import { readFolderDocuments, readPackageDocuments, type Submission } from "./do
 import { deriveQuestions, type Passage } from "./questions.ts";
 
 const root = join(import.meta.dirname, "../..");
-const eips = join(root, "../shared/datanets/eips");
+const eips = join(process.env.TRIBUTARY_SHARED ?? join(root, "../shared"), "datanets/eips");
+if (!existsSync(eips)) console.warn(`SKIPPED: documents of a folder; ${eips} is absent.`);
 
 function passagesOf(submissions: Submission[]): Passage[] {
   return submissions.flatMap(({ contributor, documents }) =>

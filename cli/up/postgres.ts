@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import {
   chownSync,
@@ -19,7 +19,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import postgres from "postgres";
 import { keccak256, toHex } from "viem";
 import { PipelineError } from "#schema/errors";
-import { isAlive, type ProcessRecord, readBirth } from "./processes.ts";
+import { commandOf, isAlive, type ProcessRecord, readBirth } from "./processes.ts";
 import type { Service } from "./supervisor.ts";
 
 /**
@@ -150,11 +150,6 @@ function findOrphan(place: Place): ProcessRecord | undefined {
   if (birth === undefined || dataFolder !== place.dataFolder) return undefined;
   if (!commandOf(pid).includes(place.dataFolder)) return undefined;
   return { name: "postgres", pid, birth, stopSignal: "SIGINT" };
-}
-
-function commandOf(pid: number): string {
-  if (process.platform === "linux") return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
-  return execFileSync("ps", ["-o", "command=", "-p", String(pid)], { encoding: "utf8" });
 }
 
 function readPlace(path: string): Place | undefined {

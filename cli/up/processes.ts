@@ -21,6 +21,12 @@ export function isAlive(record: ProcessRecord): boolean {
   return readBirth(record.pid) === record.birth;
 }
 
+/** @returns The command line of a process that runs, its words separated by spaces. */
+export function commandOf(pid: number): string {
+  if (process.platform === "linux") return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  return execFileSync("ps", ["-o", "command=", "-p", String(pid)], { encoding: "utf8" });
+}
+
 /** @returns The recorded processes in the order they were started; empty where the file is missing or torn. */
 export function readProcesses(path: string): ProcessRecord[] {
   try {
