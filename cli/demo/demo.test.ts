@@ -41,12 +41,12 @@ afterAll(async () => {
 it(
   "comes to the same roots and rows when each process is killed once, and all of it rebuilds",
   async () => {
-    const undisturbed = await finish(startDemo(folders[0], small));
+    const [undisturbed, { disturbed, lost }] = await Promise.all([
+      finish(startDemo(folders[0], small)),
+      disturb(folders[1], [...small, "--rebuild"]),
+    ]);
     expect(undisturbed).toMatchObject({ conserved: true, verdict: "valid" });
     expect(undisturbed.roots.map(({ epoch }) => epoch)).toEqual(["1", "2"]);
-
-    const { run, lost } = await disturb(folders[1], [...small, "--rebuild"]);
-    const disturbed = await finish(run);
     expect(disturbed).toMatchObject({ conserved: true, verdict: "valid", roots: undisturbed.roots });
     expect(disturbed.content).toEqual(undisturbed.content);
     expect(disturbed.timingsMs, "the rebuilt state is equal, or this hop fails").toHaveProperty("rebuild");
@@ -57,7 +57,7 @@ it(
   testMsMax,
 );
 
-/** Kills one victim after another, in an order and at moments the seed decides; a killed demo is started again. */
+/** One demo whose parts are killed one after another, in an order and at moments the seed decides. */
 async function disturb(folder: string, options: readonly string[]) {
   const random = createRandom(seed);
   const order = victims.map((victim) => ({ victim, at: random() })).sort((a, b) => a.at - b.at);
@@ -77,7 +77,7 @@ async function disturb(folder: string, options: readonly string[]) {
     lost = killed.lost;
     await untilBack(run, killed.record);
   }
-  return { run, lost };
+  return { disturbed: await finish(run), lost };
 }
 
 /** Who called which function of whom: gas and certificates may differ when it is sent again. */
