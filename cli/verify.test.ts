@@ -12,7 +12,9 @@ import { devAccount } from "../schema/testing/stack.ts";
 import { openSettledWorld, type SettledWorld } from "../settlement/testing/settled-world.ts";
 import { loadCommand } from "./commands.ts";
 import * as trace from "./trace.ts";
+import { checkBatch, type Settled } from "./verify/batches.ts";
 import { nothingChecked } from "./verify/checked.ts";
+import { checkEpoch, finalizedHeaders } from "./verify/epoch.ts";
 import { BrokenLink, CannotCheck, type Link } from "./verify/link.ts";
 import { verifyPayout } from "./verify/payout.ts";
 import { chainSources, type Sources } from "./verify/sources.ts";
@@ -166,6 +168,27 @@ describe("tributary verify", () => {
     expect(failed).toBeInstanceOf(BrokenLink);
     expect(failed.link).toBe(link);
     expect(links.filter(({ ok }) => !ok).every(({ name }) => name === link)).toBe(true);
+  });
+
+  it("takes a left-out batch for bad only where its blob is, not where a relay lies or nothing is wrong", async () => {
+    const { blockNumber } = (await sources.transaction(claimTx))!;
+    const [settled] = await sources.events("SettlementHub", "BatchSettled", blockNumber);
+    const [header] = await finalizedHeaders(sources, blockNumber);
+    const checked = await checkEpoch(sources, header!, () => undefined);
+    const epoch = { ...checked, provenance: { ...checked.provenance, receipts: [] } };
+    const links: Link[] = [];
+    const check = (one: Settled) => checkBatch(sources, one, epoch, (link) => void links.push(link));
+    const other = { ...settled!, args: { ...settled!.args, contentHash: tree.zeroRoot } };
+    expect((await check(other)).receipts).toEqual([]);
+    expect(links).toMatchObject([{ name: "receipts blob", detail: expect.stringMatching(/left out/) }]);
+    await expect(check(settled!)).rejects.toThrow(/does not recompute/);
+    world.disperser.faults.add("corrupt");
+    try {
+      await expect(check(settled!)).rejects.toThrow(CannotCheck);
+      await expect(check(settled!)).rejects.toThrow(/its blob cannot be had/);
+    } finally {
+      world.disperser.faults.clear();
+    }
   });
 
   it("says nothing about a transaction that claims nothing", async () => {

@@ -7,7 +7,7 @@ import * as receipt from "#settlement/blob/receipt";
 import * as receipts from "#settlement/blob/receipts";
 import * as tree from "#settlement/tree/tree";
 import type { CheckedEpoch, Header } from "./epoch.ts";
-import { BrokenLink, CannotCheck, check, type LinkName, type Report } from "./link.ts";
+import { BrokenLink, CannotCheck, check, type LinkName, type Report, WrongBytes } from "./link.ts";
 import { type Event, retrievePayload, type Sources } from "./sources.ts";
 
 export type Settled = Event<"SettlementHub", "BatchSettled">;
@@ -64,13 +64,21 @@ export async function checkBatch(
   return { settled, usage, receipts: opened };
 }
 
-/** A batch without receipts in the epoch must be one whose blob is bad: its pool is carried. */
+/**
+ * A batch without receipts in the epoch must be one whose blob is bad: its pool is carried. A relay's wrong bytes do not
+ * show that: whoever left the batch out may run the relay.
+ */
 async function checkLeftOut(sources: Sources, settled: Settled, usage: Usage[], report: Report): Promise<[]> {
   const { batchId } = settled.args;
   try {
     await openBatch(sources, settled, usage, () => undefined);
   } catch (error) {
     if (!(error instanceof BrokenLink)) throw error;
+    if (error instanceof WrongBytes)
+      throw new CannotCheck(
+        `Batch ${batchId} was left out, and its blob cannot be had: ${error.message}`,
+        error,
+      );
     const detail = `batch ${batchId} left out: ${error.message}; its pool is carried`;
     report({ name: "receipts blob", ok: true, hash: settled.args.receiptsRoot, detail });
     return [];

@@ -44,6 +44,9 @@ export class BrokenLink extends PipelineError {
   }
 }
 
+/** A relay gave other bytes than the certificate commits to. Breaks the link; the blob itself may be good elsewhere. */
+export class WrongBytes extends BrokenLink {}
+
 /** Something could not be had, so nothing is said about it. The verdict is "cannot check". */
 export class CannotCheck extends PipelineError {
   override readonly name = "CannotCheck";

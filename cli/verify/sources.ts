@@ -3,7 +3,7 @@ import { hexToBytes } from "viem";
 import { EigenDaError, type RelayClient, type Srs, verifyCertificate } from "#eigenda/index";
 import type { Deployment } from "#schema/deployment";
 import { type IndexedContract, indexedAbis } from "#schema/events";
-import { BrokenLink, CannotCheck, type LinkName, UnansweredError } from "./link.ts";
+import { BrokenLink, CannotCheck, type LinkName, UnansweredError, WrongBytes } from "./link.ts";
 
 /** An event with the place it stands at. */
 export type Event<C extends IndexedContract, N extends ContractEventName<(typeof indexedAbis)[C]>> = {
@@ -110,6 +110,7 @@ export async function retrievePayload(
     return await sources.retrieve(certificate);
   } catch (error) {
     if (!(error instanceof EigenDaError)) throw error;
+    if (error.kind === "mismatch") throw new WrongBytes(link, error.message);
     if (isRelaysFault(error))
       throw new UnansweredError(`${link}: DA does not answer: ${error.message}`, error);
     if (error.message.includes("longer than the SRS"))
@@ -118,7 +119,7 @@ export async function retrievePayload(
   }
 }
 
-/** What certificate or blob lack has no cause; what a relay did has. A relay's wrong bytes are told as `mismatch`. */
-function isRelaysFault({ kind, retryable, cause }: EigenDaError): boolean {
-  return kind !== "mismatch" && (retryable || cause !== undefined);
+/** What certificate or blob lack has no cause; what a relay did has. */
+function isRelaysFault({ retryable, cause }: EigenDaError): boolean {
+  return retryable || cause !== undefined;
 }
