@@ -1,6 +1,6 @@
 /** Whole demos as processes, and kill -9 of their parts. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,7 +8,15 @@ import { expect } from "vitest";
 import { root } from "../config.ts";
 import { request } from "../up/chain.ts";
 import { removePostgres } from "../up/postgres.ts";
-import { commandOf, endLeftovers, isAlive, type ProcessRecord, readProcesses } from "../up/processes.ts";
+import {
+  commandOf,
+  endLeftovers,
+  endProcess,
+  isAlive,
+  leftoverStopMs,
+  type ProcessRecord,
+  readProcesses,
+} from "../up/processes.ts";
 
 /** What a demo leaves in its folder at its end, as far as the tests look. */
 export type Finished = {
@@ -42,8 +50,11 @@ export function makeFolder(): string {
   return folder;
 }
 
+/** Ends what still runs in the folder, where a test failed halfway, and removes it. */
 export async function removeFolder(folder: string): Promise<void> {
   const demo = join(folder, "demo");
+  const supervisor = readProcesses(join(demo, "processes.json")).find(({ name }) => name === "supervisor");
+  if (supervisor) await endProcess(supervisor, leftoverStopMs);
   await endLeftovers(join(demo, "processes.json"));
   removePostgres(demo);
   rmSync(folder, { recursive: true });
@@ -171,9 +182,8 @@ function savedBlock(statePath: string): number {
   return JSON.parse(readFileSync(statePath, "utf8")).best_block_number as number;
 }
 
+/** Its last lines; none where the demo did not come so far. */
 function logTail(folder: string): string {
-  return readFileSync(join(folder, "demo", "demo.log"), "utf8")
-    .split("\n")
-    .slice(-60)
-    .join("\n");
+  const path = join(folder, "demo", "demo.log");
+  return existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(-60).join("\n") : "";
 }
