@@ -371,7 +371,7 @@ async function claim(): Promise<Hex> {
     const row = current.find((one) => (one.account === account.toLowerCase()) === isOwn)!;
     return { account: row.account, cumulative: row.cumulativeWei, proof: tree.proof(grown, row.leaf) };
   });
-  const send = async (name: string, args: unknown[]) =>
+  const send = async (name: "claim" | "claimMany", args: unknown[]) =>
     (await world.sender.send(contributor, "rewardDistributor", name, args)).transactionHash;
   if (firstTx === undefined) return send("claim", [own!.account, own!.cumulative, own!.proof]);
   other = another!.account;
