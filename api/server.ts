@@ -1,3 +1,4 @@
+import { renderGraphiQL } from "@graphql-yoga/render-graphiql";
 import { sql } from "drizzle-orm";
 import { GraphQLError } from "graphql";
 import { createYoga, type Plugin } from "graphql-yoga";
@@ -25,6 +26,8 @@ export function createApp({ db, client }: { db: Database["db"]; client: PublicCl
     schema,
     graphqlEndpoint: "/graphql",
     landingPage: false,
+    // Comes with the package: the page loads nothing from elsewhere.
+    renderGraphiQL,
     graphiql: { title: "Tributary", defaultQuery: exampleQuery },
     logging: false,
     maskedErrors: { maskError },

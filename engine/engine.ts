@@ -3,13 +3,13 @@ import { createPublicClient, type Hex, http } from "viem";
 import { developmentSrs, RelayClient, verifyCertificate } from "#eigenda/index";
 import { consumeEvents } from "#schema/consume";
 import { type Database, openDatabase } from "#schema/database";
+import { serveHealth } from "#schema/health";
 import type { Log } from "#schema/log";
 import type { Config } from "./config.ts";
 import { jobsPerTurn, stopMsMax } from "./constants.ts";
 import { fetchBatch } from "./fetch/batch.ts";
 import { fetchContribution } from "./fetch/contribution.ts";
 import type { BlobReader } from "./fetch/payload.ts";
-import { serveHealth } from "./health.ts";
 import { cursorName, takeEvent } from "./intake.ts";
 import { describeMethod } from "./method.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
@@ -59,7 +59,10 @@ export async function runEngine(
   await work(parts, "fetch-contribution", handlers["fetch-contribution"]);
   await work(parts, "fetch-batch", handlers["fetch-batch"]);
   await work(parts, "score-receipt", handlers["score-receipt"]);
-  await using health = await serveHealth(config.metricsPort, metrics, () => ({ methodHash: method.hash }));
+  await using health = await serveHealth(config.metricsPort, metrics.registry, () => ({
+    ok: true,
+    methodHash: method.hash,
+  }));
   log.info("ready", {
     methodHash: method.hash,
     artifactHash: pool.artifactHash,

@@ -5,15 +5,18 @@ import { DisperserClient, developmentSrs, payloadBytesMax } from "#eigenda/index
 import { openDatabase } from "#schema/database";
 import { readDeployment } from "#schema/deployment";
 import { InvariantError } from "#schema/errors";
+import { serveHealth } from "#schema/health";
+import { createLog } from "#schema/log";
 import { type Config, readConfig } from "./config.ts";
 import { Ledger } from "./ledger.ts";
 import { advance, type Context } from "./lifecycle.ts";
-import { createMetrics, type Metrics, serveMetrics } from "./metrics.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
 
 /** Failed passes in a row after which the process gives up; with the pause below, about ten minutes. */
 const failuresMax = 120;
 const failurePauseMsMax = 5_000;
 
+const log = createLog();
 const stopping = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopping.abort());
 process.exitCode = await main(readConfig(), stopping.signal);
@@ -23,9 +26,7 @@ async function main(config: Config, signal: AbortSignal): Promise<number> {
   await using database = openDatabase({ url: config.databaseUrl, applicationName: "settlement" });
   await using resources = new AsyncDisposableStack();
   const metrics = createMetrics(() => performance.now());
-  const server = await serveMetrics(metrics, config.metricsPort);
-  resources.defer(() => new Promise((resolve) => server.close(() => resolve())));
-  resources.defer(() => server.closeAllConnections());
+  resources.use(await serveHealth(config.metricsPort, metrics.registry, metrics.health));
   const deployment = readDeployment(config.addressesFile);
   const client = createPublicClient({ transport: http(config.rpcUrl), pollingInterval: 250, cacheTime: 0 });
   const context: Context = {
@@ -36,7 +37,7 @@ async function main(config: Config, signal: AbortSignal): Promise<number> {
     limits: { epochBatches: config.epochBatches, ageMsMax: config.epochAgeMsMax },
     poster: await openPoster(config, BigInt(deployment.chainId), resources),
   };
-  console.log(`ready ${context.poster === null ? "to follow" : "to propose"}`);
+  log.info(`ready ${context.poster === null ? "to follow" : "to propose"}`);
   return await work(context, metrics, config.pollMs, signal);
 }
 
@@ -72,13 +73,13 @@ async function work(
       failures = 0;
       metrics.passed(step);
       const line = `epoch ${step.epochId} ${step.did === "waiting" ? "waits for " : ""}${step.what}`;
-      if (line !== told) console.log(line);
+      if (line !== told) log.info(line);
       told = line;
       if (step.did === "waiting") await pause(pollMs, signal);
     } catch (error) {
       failures += 1;
       metrics.failed(codeOf(error));
-      console.error(`step failed (${failures} in a row): ${describe(error)}`);
+      log.error(`step failed, ${failures} in a row`, error);
       if (!isRetryable(error) || failures >= failuresMax) return 1;
       await pause(Math.min(pollMs * failures, failurePauseMsMax), signal);
     }
@@ -96,14 +97,6 @@ function isRetryable(error: unknown): boolean {
 function codeOf(error: unknown): string {
   const { code, name } = error as { code?: unknown; name?: unknown };
   return String(code ?? name ?? "unknown");
-}
-
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const [first] = error.message.split("\n");
-  return error.cause === undefined
-    ? `${error.name}: ${first}`
-    : `${error.name}: ${first} ← ${describe(error.cause)}`;
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

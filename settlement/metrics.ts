@@ -1,4 +1,3 @@
-import { createServer, type Server } from "node:http";
 import { Counter, collectDefaultMetrics, Gauge, Registry } from "prom-client";
 import type { Step } from "./lifecycle.ts";
 
@@ -36,24 +35,4 @@ export function createMetrics(nowMs: () => number) {
     failed: (code: string) => failures.inc({ code }),
     health: () => ({ ok: nowMs() - state.passedMs < silenceMsMax, waitingFor: state.waitingFor }),
   };
-}
-
-/** Serves /metrics and /health on 127.0.0.1. */
-export function serveMetrics(metrics: Metrics, port: number): Promise<Server> {
-  const server = createServer(async (request, response) => {
-    if (request.url === "/health") {
-      const health = metrics.health();
-      response.writeHead(health.ok ? 200 : 503, { "content-type": "application/json" });
-      response.end(JSON.stringify(health));
-    } else if (request.url === "/metrics") {
-      response.writeHead(200, { "content-type": metrics.registry.contentType });
-      response.end(await metrics.registry.metrics());
-    } else {
-      response.writeHead(404).end();
-    }
-  });
-  return new Promise((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, "127.0.0.1", () => resolve(server));
-  });
 }

@@ -1,24 +1,31 @@
 import { createServer } from "node:http";
-import type { Metrics } from "./metrics.ts";
 
-/** The engine's HTTP face on 127.0.0.1: `/health` and `/metrics`. */
+/** The HTTP face of a process without one of its own, on 127.0.0.1: `/health` and `/metrics`. */
 export type HealthServer = AsyncDisposable & { url: string };
 
-/** @throws the server's error if the port is in use. */
+/** What a prom-client registry offers here. */
+type Registry = { contentType: string; metrics: () => Promise<string> };
+
+/**
+ * Serve what `state` says as JSON, with status 503 where it is not `ok`, and the registry's metrics.
+ * @throws the server's error if the port is in use.
+ */
 export async function serveHealth(
   port: number,
-  metrics: Metrics,
-  state: () => object,
+  registry: Registry,
+  state: () => { ok: boolean },
 ): Promise<HealthServer> {
   const server = createServer((request, response) => {
     const send = (status: number, type: string, text: string) => {
       response.writeHead(status, { "content-type": type }).end(text);
     };
-    if (request.url === "/health")
-      return send(200, "application/json", JSON.stringify({ status: "ok", ...state() }));
+    if (request.url === "/health") {
+      const told = state();
+      return send(told.ok ? 200 : 503, "application/json", JSON.stringify(told));
+    }
     if (request.url !== "/metrics") return send(404, "application/json", '{"error":"not found"}');
-    metrics.registry.metrics().then(
-      (text) => send(200, metrics.registry.contentType, text),
+    registry.metrics().then(
+      (text) => send(200, registry.contentType, text),
       (error) => send(500, "text/plain", String(error)),
     );
   });
