@@ -283,6 +283,12 @@ describe("the API", () => {
     expect(data.contributor.zeroReasons.length).toBeGreaterThan(0);
   });
 
+  it("opens GraphiQL with the example query, and loads nothing of it from elsewhere", async () => {
+    const page = await (await api.request("/graphql", { headers: { accept: "text/html" } })).text();
+    expect(page).toContain("Tributary");
+    expect(page).not.toMatch(/(src|href)=["']?https?:/);
+  });
+
   it("reads the newest state on each request and reports health", async () => {
     expect((await api.request("/health")).status).toBe(200);
     expect(await (await api.request("/metrics")).text()).toContain("api_requests_total");
