@@ -10,26 +10,20 @@ import {
   makeFolder,
   removeFolder,
   savedCalls,
+  smallPlan,
   startDemo,
   untilBack,
   untilHop,
+  victims,
 } from "../testing/demo-run.ts";
 
 const seed = Number(process.env.SURVIVE_SEED ?? 1);
-const small = [
-  ...["--contributions", "9", "--documents", "2", "--chunks", "3"],
-  ...["--questions", "8", "--batch", "2", "--epoch", "2"],
-];
 /** A kill follows each of these hops, after up to so many ms. */
 const hops = [
   ...["start", "contribute", "vote", "pay in", "index"],
   ...["ask, round 1", "settle 1", "ask, round 2", "settle 2"],
 ];
 const delayMsMax = 4_000;
-const victims = [
-  ...["postgres", "chain", "disperser", "indexer", "engine"],
-  ...["serving", "settlement", "api", "supervisor"],
-];
 const testMsMax = 900_000;
 
 const folders = [makeFolder(), makeFolder()] as const;
@@ -42,8 +36,8 @@ it(
   "comes to the same roots and rows when each process is killed once, and all of it rebuilds",
   async () => {
     const [undisturbed, { disturbed, lost }] = await Promise.all([
-      finish(startDemo(folders[0], small)),
-      disturb(folders[1], [...small, "--rebuild"]),
+      finish(startDemo(folders[0], smallPlan)),
+      disturb(folders[1], [...smallPlan, "--rebuild"]),
     ]);
     expect(undisturbed).toMatchObject({ conserved: true, verdict: "valid" });
     expect(undisturbed.roots.map(({ epoch }) => epoch)).toEqual(["1", "2"]);

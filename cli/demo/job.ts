@@ -13,7 +13,7 @@ import type { Log } from "../up/log.ts";
 import { freePort } from "../up/ports.ts";
 import { accountOf, type Pace, type Stack } from "../up/stack.ts";
 import type { Supervisor } from "../up/supervisor.ts";
-import { ask, countAnswers, openChannels } from "./ask.ts";
+import { ask, countAnswers, openPayerChannels } from "./ask.ts";
 import {
   contribute,
   isAcceptable,
@@ -168,7 +168,7 @@ async function vote(job: Job, say: (text: string) => void): Promise<void> {
 }
 
 async function payIn({ chain, stack, sent, questions }: Job, say: (text: string) => void): Promise<void> {
-  await sent.add(() => openChannels(chain, stack, questions.length));
+  await sent.add(() => openPayerChannels(chain, stack, questions.length));
   say("one channel per payer");
 }
 

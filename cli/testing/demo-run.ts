@@ -39,6 +39,18 @@ export type Run = {
 /** A transaction of a block that no save of the chain holds. */
 export type Lost = { from: string; to: string; data: string };
 
+/** Two epochs of four questions about twelve contributions and three thin ones: a minute on two idle cores. */
+export const smallPlan = [
+  ...["--contributions", "12", "--documents", "2", "--chunks", "3"],
+  ...["--questions", "8", "--batch", "2", "--epoch", "2"],
+];
+
+/** Every process of a demo. */
+export const victims = [
+  ...["postgres", "chain", "disperser", "indexer", "engine"],
+  ...["serving", "settlement", "api", "supervisor"],
+];
+
 const lookMs = 25;
 /** Time a process has to come (back), and the chain to have something to lose, in ms. */
 const patienceMs = 300_000;
