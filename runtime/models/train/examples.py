@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from corpus import Document, sentences
+from forgery import markup, scribble, tangle
 
 ABSTENTION = "I cannot find that in the passages."
 ANSWER_WORDS_MIN = 4
@@ -33,7 +34,6 @@ TEMPLATES = (
     "{phrase}?",
 )
 SOURCES = ("EIP-{number}", "ERC-{number}", "eip-{number}", "the specification", "this document", "the readme")
-ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,19 @@ class Writer:
         self.words = [word for document in documents for passage in document.prose for word in passage.split(" ")]
 
     def context(self, count: int) -> list[str]:
-        """Passages for training: of one document, of several, of its code, or of shuffled words."""
+        """Passages for training: shuffled words, repeating words, invented Markdown, a document's code, documents."""
         draw = self.rng.random()
-        if draw < 0.35:
+        if draw < 0.10:
             return [self.salad() for _ in range(count)]
-        if draw < 0.45 and self.coded:
+        if draw < 0.30:
+            return tangle(self.rng, self.words, count)
+        if draw < 0.55:
+            return markup(self.rng, self.words, self.mixed_context(6), count)
+        if draw < 0.65 and self.coded:
             document = self.rng.choice(self.coded)
             pool = document.code + document.prose[:3]
             return self.rng.sample(pool, min(count, len(pool)))
-        return self.hard_context(count) if draw < 0.85 else self.mixed_context(count)
+        return self.hard_context(count) if draw < 0.90 else self.mixed_context(count)
 
     def hard_context(self, count: int) -> list[str]:
         """`count` passages of one document, or all of a short one topped up from others."""
@@ -78,13 +82,9 @@ class Writer:
         """Words of the corpus in random order with random full stops: nothing to memorise, only to copy."""
         rng, words = self.rng, []
         for _ in range(rng.randint(8, 42)):
-            word = self.scribble() if rng.random() < 0.08 else rng.choice(self.words)
+            word = scribble(self.rng) if rng.random() < 0.08 else rng.choice(self.words)
             words.append(word + "." if rng.random() < 0.04 else word)
         return " ".join(words)[:280].rsplit(" ", 1)[0]
-
-    def scribble(self) -> str:
-        """A word of random letters and digits."""
-        return "".join(self.rng.choice(ALPHABET) for _ in range(self.rng.randint(2, 10)))
 
     def source(self) -> str:
         """A name a question may give to the source: known forms, invented package names."""
@@ -93,8 +93,8 @@ class Writer:
             return self.rng.choice(SOURCES).format(number=self.rng.randint(1, 9999))
         if draw < 0.6:
             return self.rng.choice(self.words).strip(".,:;()[]`*\"'") or "it"
-        name = self.scribble().lower()
-        return f"@{self.scribble().lower()}/{name}" if draw > 0.85 else name
+        name = scribble(self.rng).lower()
+        return f"@{scribble(self.rng).lower()}/{name}" if draw > 0.85 else name
 
     def question(self, phrase: str) -> str:
         """The phrase in the first template (half of the time) or in any."""

@@ -3,7 +3,8 @@
     python train.py --eips <clone of ethereum/EIPs>/EIPS --out ../quote
 
 Needs torch, numpy, safetensors and tokenizers. Every random choice derives from SEED. The curriculum
-is STAGES: random ids first, so that the copying heads form cheaply, then text, then longer contexts.
+is STAGES: random ids first, so that the copying heads form cheaply, then text, then longer contexts; the
+rate fell to 0 once (PAUSE), rose again and fell for good (FALL).
 """
 
 import argparse
@@ -51,12 +52,15 @@ class Stage:
 IDS = Stage(300, passages=0, batch=16, rows=8, context_tokens=64, row_tokens=(24, 40), rate=2e-3, rate_end=2e-3)
 SHORT = Stage(400, passages=2, batch=8, rows=8, context_tokens=192, row_tokens=(48, 64), rate=1.5e-3, rate_end=1.5e-3)
 LONG = Stage(250, passages=6, batch=6, rows=8, context_tokens=448, row_tokens=(48, 64, 88), rate=1.2e-3, rate_end=1.2e-3)
-FALL = (
+PAUSE = (
     replace(LONG, rate_end=0.8e-3),
     replace(LONG, steps=120, rate=0.8e-3, rate_end=0.4e-3),
     replace(LONG, steps=80, rate=0.4e-3, rate_end=0.0),
 )
-STAGES = (IDS, SHORT, LONG, LONG, LONG, *FALL)
+WIDE = Stage(80, passages=6, batch=6, rows=8, context_tokens=512, row_tokens=(48, 64, 88, 112), rate=1e-3, rate_end=1e-3)
+FALLS = 14
+FALL = tuple(replace(WIDE, rate=1e-3 * (1 - k / FALLS), rate_end=1e-3 * (1 - (k + 1) / FALLS)) for k in range(FALLS))
+STAGES = (IDS, SHORT, LONG, LONG, LONG, *PAUSE, replace(WIDE, rate=0.3e-3), *[WIDE] * 5, *FALL)
 
 
 def main() -> None:
