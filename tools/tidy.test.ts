@@ -22,10 +22,17 @@ const mayImport: Record<string, RegExp[]> = {
   settlement: [/^eigenda\//],
   eigenda: [],
   api: [/^eigenda\//, /^settlement\/(tree|blob)\//],
-  cli: [/^contracts\//, /^eigenda\//, /^settlement\/(tree|blob|allocation)\//, /^engine\/score\//],
+  cli: [
+    /^contracts\//,
+    /^eigenda\//,
+    /^serving\/payment\//,
+    /^settlement\/(tree|blob|allocation)\//,
+    /^engine\/score\//,
+  ],
 };
 const independent = ["eigenda", "runtime"];
-const pure = /^(engine\/score|settlement\/(tree|blob|allocation)|serving\/retrieval|runtime\/onnx)\//;
+const pure =
+  /^(engine\/score|settlement\/(tree|blob|allocation)|serving\/(retrieval|payment)|runtime\/onnx)\//;
 const impure =
   /\bprocess\.|\bDate\b|\bMath\.random\b|\bfetch\(|"node:(fs|net|http|https|child_process|worker_threads)/;
 const attic = /^(utils?|helpers?|common|lib|misc|singleton)(\.|$)/;
