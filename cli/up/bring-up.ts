@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { PipelineError } from "#schema/errors";
 import { migrate } from "#schema/migrate";
 import type { Config, Ports } from "../config.ts";
+import { recordPorts } from "../running.ts";
 import { bootstrap, deployContracts } from "./bootstrap.ts";
 import { type ChainOptions, chainService, isChain, request, saveChain, saveRegularly } from "./chain.ts";
 import type { Log } from "./log.ts";
@@ -45,6 +46,7 @@ export async function bringUp(options: Options): Promise<Running> {
   const stack = await resolveStack(config, folder, ports, pace);
   checkData(stack);
   await using resources = new AsyncDisposableStack();
+  resources.use(recordPorts(folder, ports));
   const supervisor = resources.use(new Supervisor(processesPath, log));
   onSupervisor(supervisor);
   await startDatabase(stack, supervisor);
@@ -58,7 +60,8 @@ export async function bringUp(options: Options): Promise<Running> {
   return { stack, supervisor, [Symbol.asyncDispose]: () => running.disposeAsync() };
 }
 
-async function checkPorts(config: Config, ports: Ports): Promise<void> {
+/** @throws PortInUseError naming the first that is taken, of those we listen on ourselves. */
+export async function checkPorts(config: Config, ports: Ports): Promise<void> {
   const checks: [keyof Ports, string, string, boolean][] = [
     ["postgres", "the database", "POSTGRES_PORT", config.databaseUrl === undefined],
     ["chain", "the chain", "RPC_PORT", config.rpcUrl === undefined],

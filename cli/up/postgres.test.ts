@@ -1,9 +1,10 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import postgres from "postgres";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { root } from "../config.ts";
 import { freePort } from "./ports.ts";
 import {
   createDatabase,
@@ -108,3 +109,31 @@ it.runIf(process.getuid?.() === 0)(
     await query("select 1");
   },
 );
+
+const nobody = { uid: 65_534, gid: 65_534 };
+const isRoot = process.getuid?.() === 0;
+const canRead = spawnSync(process.execPath, ["-e", ""], { ...nobody, cwd: root, env: {} }).status === 0;
+if (isRoot && !canRead)
+  console.warn("SKIPPED: PostgreSQL as another user than root; only root can enter the checkout.");
+
+it.runIf(!isRoot || canRead)("serves from the installed binaries where whoever starts it is not root", () => {
+  if (isRoot) chownSync(folder, nobody.uid, nobody.gid);
+  const script = `
+    import postgres from "postgres";
+    import { answers, postgresService, postgresUrl, preparePostgres } from "#cli/up/postgres";
+    import { Supervisor } from "#cli/up/supervisor";
+    const place = preparePostgres("${folder}");
+    await using supervisor = new Supervisor("${folder}/processes.json", () => undefined);
+    await supervisor.start(postgresService(place, ${port}, "process"));
+    console.log(JSON.stringify({ place, isUp: await answers(postgresUrl(place, ${port}, "postgres")) }));`;
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+    ...(isRoot ? nobody : {}),
+    ...{ cwd: root, env: { HOME: folder }, encoding: "utf8" },
+  });
+  expect(status, stderr).toBe(0);
+  const { place: used, isUp } = JSON.parse(stdout);
+  expect(isUp).toBe(true);
+  expect(used).not.toHaveProperty("uid");
+  expect(used.dataFolder).toBe(join(folder, "postgres", "data"));
+  expect(used.nativeFolder).toContain("node_modules");
+});

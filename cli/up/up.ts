@@ -29,25 +29,34 @@ export async function run(args: string[]): Promise<number> {
     return 0;
   }
   const config = readConfig();
-  const log = terminalLog();
   const stopping = stopOnSignal();
+  await stayUp({
+    config,
+    folder: config.folder,
+    ports: config.ports,
+    pace: { ...pace, blockSeconds: config.blockSeconds },
+    datanetNames: ["libraries", "tools"],
+    log: terminalLog(),
+    stopping,
+  });
+  return 0;
+}
+
+type Stay = Omit<Parameters<typeof bringUp>[0], "onSupervisor"> & {
+  stopping: ReturnType<typeof stopOnSignal>;
+};
+
+/** Brings everything up, prints where it is, and returns once a signal has stopped it. @throws what stops it otherwise. */
+export async function stayUp({ stopping, ...options }: Stay): Promise<void> {
+  const say = terminalLog();
   try {
-    await using running = await bringUp({
-      config,
-      folder: config.folder,
-      ports: config.ports,
-      pace: { ...pace, blockSeconds: config.blockSeconds },
-      datanetNames: ["libraries", "tools"],
-      log,
-      onSupervisor: stopping.onSupervisor,
-    });
-    for (const [name, address] of addresses(running.stack)) log("tributary", `${name.padEnd(16)} ${address}`);
-    log("tributary", "running; Ctrl-C stops everything");
+    await using running = await bringUp({ ...options, onSupervisor: stopping.onSupervisor });
+    for (const [name, address] of addresses(running.stack)) say("tributary", `${name.padEnd(16)} ${address}`);
+    say("tributary", "running; Ctrl-C stops everything");
     await Promise.race([stopping.signalled, running.supervisor.failed]);
   } catch (error) {
     if (!stopping.isSignalled()) throw error; // A start cut short fails somewhere; that is what was asked for.
   }
-  return 0;
 }
 
 /** A signal during the start stops what has started; after it, `signalled` resolves and the caller stops all. */
