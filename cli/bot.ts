@@ -4,7 +4,7 @@ import { z } from "zod";
 import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
 import { PipelineError } from "#schema/errors";
 import { type Chain, openChain, sendAll } from "./chain/transactions.ts";
-import { readConfig } from "./config.ts";
+import { readRunningConfig } from "./running.ts";
 import { accountOf } from "./up/stack.ts";
 
 /** What one account can claim: the arguments of one item of claimMany. */
@@ -29,7 +29,7 @@ export async function run(args: string[]): Promise<number> {
     console.log(help);
     return 0;
   }
-  const config = readConfig();
+  const config = readRunningConfig();
   const rpcUrl = config.rpcUrl ?? `http://127.0.0.1:${config.ports.chain}`;
   const chain = openChain(rpcUrl, config.addressesFile ?? `${config.folder}/addresses.json`);
   const apiUrl = values.api ?? `http://127.0.0.1:${config.ports.api}/graphql`;

@@ -16,6 +16,7 @@ const commands = {
     about: "bring the offchain tables of DATABASE_URL to the newest migration",
     load: () => import("./migrate.ts"),
   },
+  ask: { about: "ask a question, paid by a development account", load: () => import("./ask.ts") },
   bot: { about: "claim for every account that is owed something", load: () => import("./bot.ts") },
   trace: {
     about: "every hop behind a payout, by claim transaction or receipt",

@@ -10,7 +10,8 @@ import { finalBlock } from "#schema/finality";
 import { migrate } from "#schema/migrate";
 import { compareStates, stateHash } from "#schema/state-hash";
 import { type Chain, openChain } from "./chain/transactions.ts";
-import { type Ports, readConfig } from "./config.ts";
+import type { Ports } from "./config.ts";
+import { readRunningConfig } from "./running.ts";
 import { type Log, terminalLog } from "./up/log.ts";
 import { freePort } from "./up/ports.ts";
 import { answers, createDatabase } from "./up/postgres.ts";
@@ -64,7 +65,7 @@ export async function run(args: string[]): Promise<number> {
 type Options = { into: string | null; keep: boolean; json: boolean; log: Log };
 
 async function rebuild({ into, keep, json, log }: Options): Promise<number> {
-  const config = readConfig();
+  const config = readRunningConfig();
   const live = await resolveStack(config, config.folder, config.ports, {
     ...pace,
     blockSeconds: config.blockSeconds,

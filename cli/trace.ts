@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { addressFrom, countFrom, hashFrom, urlFrom } from "./arguments.ts";
-import { readConfig } from "./config.ts";
+import { readRunningConfig } from "./running.ts";
 import { answerLines, claimLines, payoutLines } from "./trace/print.ts";
 import { readTrace, type Trace } from "./trace/read.ts";
 
@@ -30,7 +30,8 @@ export async function run(args: string[]): Promise<number> {
   const given = values.entries === undefined ? entriesDefault : countFrom(values.entries, "entries");
   const entriesMax = values.all ? Number.POSITIVE_INFINITY : given;
   const { api } = values;
-  const url = api !== undefined ? urlFrom(api, "api") : `http://127.0.0.1:${readConfig().ports.api}/graphql`;
+  const url =
+    api !== undefined ? urlFrom(api, "api") : `http://127.0.0.1:${readRunningConfig().ports.api}/graphql`;
   const found = await readTrace(url, { hash, account, entriesMax });
   if (values.json) console.log(JSON.stringify(found));
   else for (const line of linesOf(found, entriesMax)) console.log(line);

@@ -6,7 +6,7 @@ import { developmentSrs, RelayClient } from "#eigenda/index";
 import { readDeployment } from "#schema/deployment";
 import { InvariantError } from "#schema/errors";
 import { hashFrom, urlFrom } from "./arguments.ts";
-import { readConfig } from "./config.ts";
+import { readRunningConfig } from "./running.ts";
 import { nothingChecked } from "./verify/checked.ts";
 import { BrokenLink, type Link, type LinkName, UnansweredError } from "./verify/link.ts";
 import { verifyPayout } from "./verify/payout.ts";
@@ -61,7 +61,7 @@ const options = {
 type Places = Record<"rpc" | "disperser" | "addresses" | "srs", string>;
 
 function placesOf(given: Partial<Record<keyof Places, string | undefined>>): Places {
-  const config = readConfig();
+  const config = readRunningConfig();
   return {
     rpc: urlFrom(given.rpc ?? config.rpcUrl ?? `http://127.0.0.1:${config.ports.chain}`, "rpc"),
     disperser: urlFrom(

@@ -3,11 +3,12 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readConfig, root } from "../config.ts";
+import { checkPorts } from "../up/bring-up.ts";
 import { fileLog, type Log, terminalLog } from "../up/log.ts";
 import { removePostgres } from "../up/postgres.ts";
 import { endLeftovers } from "../up/processes.ts";
-import { hashModel } from "../up/stack.ts";
-import { stopOnSignal } from "../up/up.ts";
+import { hashModel, type Pace } from "../up/stack.ts";
+import { pace, stayUp, stopOnSignal } from "../up/up.ts";
 import { readFolderDocuments, readPackageDocuments, type Submission } from "./documents.ts";
 import { runJob } from "./job.ts";
 import { type Plan, planOptions, readPlan } from "./plan.ts";
@@ -16,9 +17,13 @@ import { createProgress } from "./progress.ts";
 /** What a demo cannot be resumed under when it changes. */
 type Ground = Plan & { artifactHash: string };
 
+/** Pace of a demo left running: what is asked then is settled after seconds and paid out after a minute or two. */
+const keptPace: Pace = { ...pace, blockSeconds: 0.25, batchAgeMsMax: 10_000, epochAgeMsMax: 60_000 };
+
 const help = `npm run demo [-- options]
   The whole job, once: contribute, vote, ask, attribute, settle, claim, verify. An unfinished demo is resumed.
   --json              end with one JSON line
+  --keep              leave everything running afterwards, as npm start does; Ctrl-C stops it
   --fresh             forget an unfinished demo
   --seed <n>          which questions are asked (default 7)
   --questions <n>     how many, filling at least two epochs (default 32)
@@ -34,6 +39,7 @@ const help = `npm run demo [-- options]
 const options = {
   json: { type: "boolean", default: false },
   fresh: { type: "boolean", default: false },
+  keep: { type: "boolean", default: false },
   rebuild: { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
@@ -49,6 +55,7 @@ export async function run(args: string[]): Promise<number> {
     return values.help ? 0 : 2;
   }
   const config = readConfig();
+  if (values.keep) await checkPorts(config, config.ports);
   const folder = join(config.folder, "demo");
   const artifactHash = await hashModel(config.modelFolder);
   await prepareFolder(folder, { ...plan, artifactHash }, values.fresh);
@@ -56,12 +63,13 @@ export async function run(args: string[]): Promise<number> {
   const stopping = stopOnSignal();
   const progress = createProgress((line) => console.log(line));
   const { onSupervisor } = stopping;
+  const submissions = readSubmissions(plan);
   const job = runJob({
     config,
     folder,
     plan,
     isRebuilt: values.rebuild,
-    submissions: readSubmissions(plan),
+    submissions,
     log,
     progress,
     onSupervisor,
@@ -76,6 +84,11 @@ export async function run(args: string[]): Promise<number> {
   writeFileSync(join(folder, "finished"), ended.record);
   console.log(ended.report);
   if (values.json) console.log(ended.json);
+  if (values.keep) {
+    const { ports } = config;
+    const datanetNames = [...new Set(submissions.map(({ datanet }) => datanet))].sort();
+    await stayUp({ config, folder, ports, pace: keptPace, datanetNames, log, stopping });
+  }
   return ended.isGood ? 0 : 1;
 }
 
