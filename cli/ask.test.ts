@@ -72,8 +72,8 @@ it("tells an error in the middle of a stream and a stream that was cut off", asy
 });
 
 it("ends with the sources, the fee in OPEN, the receipt and the command that follows it", () => {
-  const digest = `0x${"ab".repeat(32)}` as const;
-  const receipt = { feeWei: "1500000000000000000", digest, signature: "0x" as const };
+  const digest = `0x${"ab".repeat(32)}`;
+  const receipt = { feeWei: 1_500_000_000_000_000_000n, digest };
   const lines = closingLines({ citations: [], receipt }).join("\n");
   expect(lines).toMatch(/no sources/);
   expect(lines).toMatch(/fee +1\.5 OPEN/);

@@ -1,11 +1,8 @@
 import { z } from "zod";
 import { PipelineError } from "#schema/errors";
-import type { Completion } from "#serving/answer/answer";
 import type { PaymentRequiredJson } from "#serving/payment/payment-required";
 import { splitLines } from "../up/log.ts";
 
-/** What comes with the last piece of an answer. */
-export type Closing = Pick<Completion, "citations" | "receipt">;
 /** Why a voucher does not pay for the question, and what does. */
 export type Refusal = Pick<PaymentRequiredJson, "reason" | "remedy" | "requiredMaxWei">;
 
@@ -16,11 +13,24 @@ const health = z.object({ chunks: z.int() });
 /** An error in OpenAI's shape; of a 402 the details beside it. */
 const refusal = z.object({ reason: z.string(), remedy: z.string(), requiredMaxWei: z.string() });
 const failure = z.object({ error: z.object({ message: z.string() }) });
-const piece = z.object({
-  choices: z.array(z.object({ delta: z.object({ content: z.string().default("") }) })),
-  receipt: z.custom<Completion["receipt"]>().optional(),
-  citations: z.custom<Completion["citations"]>().optional(),
+/** What comes with the last piece of an answer, as far as a reader is told of it. */
+const closingPart = z.object({
+  citations: z.array(
+    z.object({
+      index: z.int(),
+      source: z.string(),
+      contributor: z.string(),
+      contribution_id: z.string(),
+      quote: z.string(),
+    }),
+  ),
+  receipt: z.object({ digest: z.string(), feeWei: z.coerce.bigint() }),
 });
+const piece = closingPart.partial().extend({
+  choices: z.array(z.object({ delta: z.object({ content: z.string().default("") }) })),
+});
+
+export type Closing = z.output<typeof closingPart>;
 
 /**
  * What a question costs, in wei. `url` is the node's OpenAI base URL.
