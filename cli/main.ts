@@ -3,7 +3,8 @@ import { isCommand, loadCommand, usage } from "./commands.ts";
 
 const nodeMajorMin = 24;
 
-process.exitCode = await main(process.argv.slice(2));
+// Not by letting the event loop run dry: a demo that failed may still be asking a chain that has been stopped.
+process.exit(await main(process.argv.slice(2)));
 
 /** Runs one command. Exit code 2 for a command that does not exist, and where Node is too old. */
 async function main([name, ...args]: string[]): Promise<number> {
