@@ -73,7 +73,7 @@ it("tells an error in the middle of a stream and a stream that was cut off", asy
 
 it("ends with the sources, the fee in OPEN, the receipt and the command that follows it", () => {
   const digest = `0x${"ab".repeat(32)}`;
-  const receipt = { feeWei: 1_500_000_000_000_000_000n, digest };
+  const receipt = { fee: 1_500_000_000_000_000_000n, digest };
   const lines = closingLines({ citations: [], receipt }).join("\n");
   expect(lines).toMatch(/no sources/);
   expect(lines).toMatch(/fee +1\.5 OPEN/);

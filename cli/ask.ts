@@ -75,7 +75,7 @@ export function closingLines({ citations, receipt }: Closing): string[] {
   return [
     "\n",
     ...(sources.length > 0 ? ["sources", ...sources] : ["no sources: the answer quotes no passage"]),
-    `fee      ${formatEther(receipt.feeWei)} OPEN`,
+    `fee      ${formatEther(receipt.fee)} OPEN`,
     `receipt  ${receipt.digest}`,
     "Once its batch is settled and scored (about a minute), who is paid for it:",
     `  npm run tributary -- trace ${receipt.digest}`,

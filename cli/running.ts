@@ -18,7 +18,7 @@ const portsFile = z.object({
 
 /**
  * The configuration of commands that look at a system: folder and ports of the one that runs in the data folder,
- * otherwise of the demo that runs in its `demo/`, otherwise as set. Servers named by a URL stay as set.
+ * otherwise of the demo that was kept in its `demo/`, otherwise as set. Servers named by a URL stay as set.
  */
 export function readRunningConfig(config: Config = readConfig()): Config {
   for (const folder of [config.folder, join(config.folder, "demo")]) {
@@ -28,7 +28,10 @@ export function readRunningConfig(config: Config = readConfig()): Config {
   return config;
 }
 
-/** Records the ports of a system about to start in the folder, whole or not at all. Disposing it removes the record. */
+/**
+ * Records the ports of a system that is up and left running, whole or not at all; disposing removes the record. A demo
+ * at work has none: a stranger's question in its midst would shift its batches.
+ */
 export function recordPorts(folder: string, ports: Ports): Disposable {
   const path = portsPath(folder);
   writeFileSync(`${path}.new`, JSON.stringify(ports));

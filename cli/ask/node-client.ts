@@ -24,7 +24,7 @@ const closingPart = z.object({
       quote: z.string(),
     }),
   ),
-  receipt: z.object({ digest: z.string(), feeWei: z.coerce.bigint() }),
+  receipt: z.object({ digest: z.string(), fee: z.coerce.bigint() }),
 });
 const piece = closingPart.partial().extend({
   choices: z.array(z.object({ delta: z.object({ content: z.string().default("") }) })),
@@ -114,7 +114,7 @@ export class NodeUnreachableError extends PipelineError {
   override readonly name = "NodeUnreachableError";
   constructor(url: string, cause: unknown) {
     super(
-      `No node answers at ${url}. Start one, with data to ask about: npm run demo -- --keep. Or name another with --url.`,
+      `No node answers at ${url}. Start one, with data to ask about: npm run demo -- --keep (it answers once its table is printed). Or name another with --url.`,
       { code: "node_unreachable", retryable: true, cause },
     );
   }

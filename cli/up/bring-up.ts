@@ -3,7 +3,6 @@ import { dirname, join } from "node:path";
 import { PipelineError } from "#schema/errors";
 import { migrate } from "#schema/migrate";
 import type { Config, Ports } from "../config.ts";
-import { recordPorts } from "../running.ts";
 import { bootstrap, deployContracts } from "./bootstrap.ts";
 import { type ChainOptions, chainService, isChain, request, saveChain, saveRegularly } from "./chain.ts";
 import type { Log } from "./log.ts";
@@ -46,7 +45,6 @@ export async function bringUp(options: Options): Promise<Running> {
   const stack = await resolveStack(config, folder, ports, pace);
   checkData(stack);
   await using resources = new AsyncDisposableStack();
-  resources.use(recordPorts(folder, ports));
   const supervisor = resources.use(new Supervisor(processesPath, log));
   onSupervisor(supervisor);
   await startDatabase(stack, supervisor);

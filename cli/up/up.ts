@@ -1,4 +1,5 @@
 import { readConfig } from "../config.ts";
+import { recordPorts } from "../running.ts";
 import { bringUp } from "./bring-up.ts";
 import { terminalLog } from "./log.ts";
 import { addresses } from "./services.ts";
@@ -51,6 +52,7 @@ export async function stayUp({ stopping, ...options }: Stay): Promise<void> {
   const say = terminalLog();
   try {
     await using running = await bringUp({ ...options, onSupervisor: stopping.onSupervisor });
+    using _ = recordPorts(options.folder, options.ports);
     for (const [name, address] of addresses(running.stack)) say("tributary", `${name.padEnd(16)} ${address}`);
     say("tributary", "running; Ctrl-C stops everything");
     await Promise.race([stopping.signalled, running.supervisor.failed]);
