@@ -73,6 +73,7 @@ export async function run(args: string[]): Promise<number> {
     log,
     progress,
     onSupervisor,
+    stopped: stopping.signalled,
     command: runCommand,
   });
   const ended = await Promise.race([job, stopping.signalled]);

@@ -39,6 +39,8 @@ type Options = {
   log: Log;
   progress: Progress;
   onSupervisor: (supervisor: Supervisor) => void;
+  /** Resolves when the demo is to stop where it is. */
+  stopped: Promise<void>;
   command: (
     args: readonly string[],
     env: Record<string, string>,
@@ -118,7 +120,10 @@ export async function runJob(options: Options): Promise<Ended> {
     if (options.isRebuilt) await progress.hop("rebuild", (say) => rebuildAndCompare(job, say));
     return conclude(job);
   };
-  return await Promise.race([work(), running.supervisor.failed]);
+  const stopped = options.stopped.then(() => {
+    throw new StoppedError();
+  });
+  return await Promise.race([work(), running.supervisor.failed, stopped]);
 }
 
 async function start(
@@ -350,6 +355,13 @@ function passagesOf(submitted: readonly OnChain[]) {
     .flatMap(({ contributor, documents }) =>
       documents.flatMap(({ source, chunks }) => chunks.map((text) => ({ source, text, contributor }))),
     );
+}
+
+export class StoppedError extends PipelineError {
+  override readonly name = "StoppedError";
+  constructor() {
+    super("The demo was stopped.", { code: "stopped", retryable: true });
+  }
 }
 
 export class CommandFailedError extends PipelineError {
