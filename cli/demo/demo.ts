@@ -88,7 +88,9 @@ export async function run(args: string[]): Promise<number> {
   if (values.keep) {
     const { ports } = config;
     const datanetNames = [...new Set(submissions.map(({ datanet }) => datanet))].sort();
-    await stayUp({ config, folder, ports, pace: keptPace, datanetNames, log, stopping });
+    console.log("\nstarting everything again at the ports of npm start, to stay up");
+    const { examples } = ended;
+    await stayUp({ config, folder, ports, pace: keptPace, datanetNames, log, stopping, examples });
   }
   return ended.isGood ? 0 : 1;
 }

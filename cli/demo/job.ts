@@ -24,6 +24,7 @@ import {
   voteAndResolve,
 } from "./contribute.ts";
 import type { Submission } from "./documents.ts";
+import { readExamples } from "./examples.ts";
 import type { Plan } from "./plan.ts";
 import { type Progress, waitUntil } from "./progress.ts";
 import { deriveQuestions, type Question } from "./questions.ts";
@@ -47,8 +48,11 @@ type Options = {
   ) => Promise<{ code: number; output: string }>;
 };
 
-/** `json` is the line for machines; `record` is kept beside the data: hops in ms, roots, the state's hash. */
-export type Ended = { isGood: boolean; report: string; json: string; record: string };
+/**
+ * `json` is the line for machines; `record` is kept beside the data: hops in ms, roots, the state's hash. `examples` are
+ * commands to try where it stays up.
+ */
+export type Ended = { isGood: boolean; report: string; json: string; record: string; examples: string[] };
 
 /** Unix second from which the demo's answers are stamped, one more for each: receipts are the same in every run. */
 const clockBaseSeconds = 1_767_225_600;
@@ -321,7 +325,7 @@ async function runCommand({ stack, command, config, log }: Job, args: readonly s
   if (code !== 0) throw new CommandFailedError(args, code, output);
 }
 
-async function conclude({ chain, sql, submitted, progress }: Job): Promise<Ended> {
+async function conclude({ chain, sql, submitted, questions, progress }: Job): Promise<Ended> {
   const outcome = await readOutcome(chain, sql);
   const verdict = "valid"; // The hops before this one throw otherwise.
   const report = renderReport(outcome, await readContributors(sql, submitted), verdict);
@@ -329,7 +333,9 @@ async function conclude({ chain, sql, submitted, progress }: Job): Promise<Ended
     select epoch_id::text as epoch, reward_root as "rewardRoot", attribution_root as "attributionRoot"
     from settlement.epoch_run order by epoch_id`;
   const content = await stateHash(sql, "content");
+  const claims = await readClaims(chain);
   return {
+    examples: await readExamples(sql, questions, claims.at(-1)!.transactionHash),
     isGood: outcome.conserved && outcome.claimedWei === outcome.leavesWei,
     report,
     json: toJson({ ...outcome, verdict }),

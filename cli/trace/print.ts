@@ -53,7 +53,7 @@ export function answerLines(receipt: ReceiptWithEntries, entriesMax: number): st
     ...receiptLines(receipt),
     ...entries.flatMap((entry) => entryLines(entry)),
     ...more(receipt.entries.length - entries.length),
-    ...(receipt.entries.length === 0 ? [pc.dim("    not settled yet: its epoch is still open")] : []),
+    ...(receipt.entries.length === 0 ? [pc.dim("    not paid out yet: its epoch is still open")] : []),
   ];
 }
 

@@ -39,21 +39,25 @@ export async function run(args: string[]): Promise<number> {
     datanetNames: ["libraries", "tools"],
     log: terminalLog(),
     stopping,
+    examples: [],
   });
   return 0;
 }
 
 type Stay = Omit<Parameters<typeof bringUp>[0], "onSupervisor"> & {
   stopping: ReturnType<typeof stopOnSignal>;
+  /** Commands to try, printed below the addresses. */
+  examples: readonly string[];
 };
 
 /** Brings everything up, prints where it is, and returns once a signal has stopped it. @throws what stops it otherwise. */
-export async function stayUp({ stopping, ...options }: Stay): Promise<void> {
+export async function stayUp({ stopping, examples, ...options }: Stay): Promise<void> {
   const say = terminalLog();
   try {
     await using running = await bringUp({ ...options, onSupervisor: stopping.onSupervisor });
     using _ = recordPorts(options.folder, options.ports);
     for (const [name, address] of addresses(running.stack)) say("tributary", `${name.padEnd(16)} ${address}`);
+    for (const example of examples) say("tributary", `${"try".padEnd(16)} ${example}`);
     say("tributary", "running; Ctrl-C stops everything");
     await Promise.race([stopping.signalled, running.supervisor.failed]);
   } catch (error) {
