@@ -6,10 +6,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import { root } from "../config.ts";
-import { request } from "../up/chain.ts";
+import { chainUrl, request } from "../up/chain.ts";
 import { removePostgres } from "../up/postgres.ts";
 import {
-  commandOf,
   endLeftovers,
   endProcess,
   isAlive,
@@ -115,7 +114,7 @@ export async function untilBack(run: Run, { name, pid }: ProcessRecord): Promise
  */
 export async function killChain(run: Run): Promise<{ record: ProcessRecord; lost: Lost[] }> {
   const record = await untilRunning(run, "chain");
-  const url = `http://127.0.0.1:${/--port (\d+)/.exec(commandOf(record.pid))![1]}`;
+  const url = chainUrl(record);
   const statePath = join(run.folder, "demo", "chain.json");
   let savedAt = statSync(statePath).mtimeMs;
   let saved = await blockNumber(url);

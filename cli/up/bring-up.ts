@@ -4,13 +4,21 @@ import { PipelineError } from "#schema/errors";
 import { migrate } from "#schema/migrate";
 import type { Config, Ports } from "../config.ts";
 import { bootstrap, deployContracts } from "./bootstrap.ts";
-import { type ChainOptions, chainService, isChain, request, saveChain, saveRegularly } from "./chain.ts";
+import {
+  type ChainOptions,
+  chainService,
+  isChain,
+  request,
+  saveChain,
+  saveLeftoverChain,
+  saveRegularly,
+} from "./chain.ts";
 import type { Log } from "./log.ts";
 import { expectFreePort } from "./ports.ts";
 import { answers, createDatabase, postgresService, postgresUrl } from "./postgres.ts";
 import { endLeftovers } from "./processes.ts";
 import { disperserService, stageServices } from "./services.ts";
-import { type Pace, resolveStack, type Stack } from "./stack.ts";
+import { chainStatePath, type Pace, resolveStack, type Stack } from "./stack.ts";
 import { Supervisor } from "./supervisor.ts";
 
 /** A system that runs. Disposing it stops every process in reverse order and saves the chain. */
@@ -39,8 +47,10 @@ export async function bringUp(options: Options): Promise<Running> {
   const { config, folder, ports, pace, log, onSupervisor } = options;
   mkdirSync(folder, { recursive: true });
   const processesPath = join(folder, "processes.json");
-  for (const { name, pid } of await endLeftovers(processesPath))
-    log(name, `ended a leftover of a killed run (pid ${pid})`);
+  const leftovers = await endLeftovers(processesPath, (left) =>
+    saveLeftoverChain(left, chainStatePath(folder), log),
+  );
+  for (const { name, pid } of leftovers) log(name, `ended a leftover of a killed run (pid ${pid})`);
   await checkPorts(config, ports);
   const stack = await resolveStack(config, folder, ports, pace);
   checkData(stack);

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { PipelineError } from "#schema/errors";
 import type { Log } from "./log.ts";
+import { commandOf, type ProcessRecord } from "./processes.ts";
 import type { Service } from "./supervisor.ts";
 
 export type ChainOptions = {
@@ -19,6 +20,8 @@ export type ChainOptions = {
 const blockGasMax = 200_000_000;
 /** Time one JSON-RPC request may take, in ms. */
 const requestMsMax = 20_000;
+/** Dumps of one save until one meets no new block. */
+const dumpsMax = 20;
 
 /**
  * anvil in OP mode as a supervised process. anvil's own `--state-interval` overwrites its file in place, so a kill in
@@ -71,11 +74,47 @@ export function saveRegularly({ port, statePath, saveMs }: ChainOptions, log: Lo
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-/** Saves the state of a running anvil, at once or not at all. @throws ChainRequestError if it does not answer. */
+/**
+ * Saves the state of a running anvil, at once or not at all. anvil collects blocks, transactions and accounts one after
+ * the other, so that a block mined meanwhile would be there in part: accounts changed by transactions that no block has.
+ * Such a dump is thrown away and asked for again.
+ * @throws ChainRequestError if it does not answer, ChainUnquietError if every dump met a block.
+ */
 export async function saveChain(url: string, statePath: string): Promise<void> {
-  const state = await request<string>(url, "anvil_dumpState", []);
-  writeFileSync(`${statePath}.new`, gunzipSync(Buffer.from(state.slice(2), "hex")));
-  renameSync(`${statePath}.new`, statePath);
+  let before = await request<string>(url, "eth_blockNumber", []);
+  for (let dumps = 0; dumps < dumpsMax; dumps++) {
+    const state = await request<string>(url, "anvil_dumpState", []);
+    const after = await request<string>(url, "eth_blockNumber", []);
+    if (after === before) {
+      writeFileSync(`${statePath}.new`, gunzipSync(Buffer.from(state.slice(2), "hex")));
+      renameSync(`${statePath}.new`, statePath);
+      return;
+    }
+    before = after;
+  }
+  throw new ChainUnquietError(url, dumpsMax);
+}
+
+/** Saves the chain among the leftovers of a killed supervisor, if any: its last save may be many blocks behind. */
+export async function saveLeftoverChain(
+  leftovers: readonly ProcessRecord[],
+  statePath: string,
+  log: Log,
+): Promise<void> {
+  const chain = leftovers.find(({ name }) => name === "chain");
+  if (chain === undefined) return;
+  try {
+    await saveChain(chainUrl(chain), statePath);
+    log("chain", "saved the chain a killed run left behind");
+  } catch (error) {
+    if (!(error instanceof PipelineError)) throw error;
+    log("chain", `the leftover chain is not saved: ${error.message}`);
+  }
+}
+
+/** Where a chain we started answers, from its command line. */
+export function chainUrl({ pid }: ProcessRecord): string {
+  return `http://127.0.0.1:${/--port (\d+)/.exec(commandOf(pid))?.[1]}`;
 }
 
 /** One JSON-RPC call. @throws ChainRequestError if there is no answer or it is an error. */
@@ -123,6 +162,16 @@ export class ChainRequestError extends PipelineError {
   override readonly name = "ChainRequestError";
   constructor(url: string, method: string, reason: string, cause?: unknown) {
     super(`${method} at ${url}: ${reason}.`, { code: "chain_request", retryable: true, cause });
+  }
+}
+
+export class ChainUnquietError extends PipelineError {
+  override readonly name = "ChainUnquietError";
+  constructor(url: string, dumps: number) {
+    super(`a block was mined during each of ${dumps} dumps of the state at ${url}; the last save stands.`, {
+      code: "chain_unquiet",
+      retryable: true,
+    });
   }
 }
 
