@@ -5,6 +5,7 @@ export type { GeneratedToken, Generation } from "./inference/generate.ts";
 export type { LogProbRequest } from "./inference/log-prob.ts";
 export { ModelClosedError, QueueFullError, WorkerCrashedError } from "./inference/pool.ts";
 export type { ExecutionProfile } from "./inference/profile.ts";
+export type { WeightMode } from "./inference/session-options.ts";
 export {
   ContextExceededError,
   type GenerateRequest,
@@ -24,6 +25,7 @@ export {
 } from "./text/prompt.ts";
 export { createTextStream, type TextStream } from "./text/text-stream.ts";
 export { readTokenizer, type Tokenizer, TokenizerError } from "./text/tokenizer.ts";
+export { ModelFolderError } from "./weights/json-file.ts";
 export { ModelConfigError } from "./weights/model-config.ts";
-export { hashArtifact, ModelFolderError } from "./weights/model-folder.ts";
+export { hashArtifact } from "./weights/model-files.ts";
 export { WeightFileError } from "./weights/safetensors.ts";

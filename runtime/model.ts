@@ -4,8 +4,10 @@ import type { GeneratedToken, GenerateTask, Generation } from "#runtime/inferenc
 import { type LogProbRequest, planBatches } from "#runtime/inference/log-prob";
 import { createPool, type Pool, queueMaxDefault, threadsMax } from "#runtime/inference/pool";
 import { detectCpuIsa, type ExecutionProfile, makeProfile } from "#runtime/inference/profile";
+import { type WeightMode, weightModes } from "#runtime/inference/session-options";
 import type { ModelConfig } from "#runtime/weights/model-config";
-import { readModelFolder } from "#runtime/weights/model-folder";
+import { hashFiles } from "#runtime/weights/model-files";
+import { locate, readModelFolder } from "#runtime/weights/model-folder";
 
 /** Most requests in one `logProb` call. */
 export const logProbRequestsMax = 4096;
@@ -14,10 +16,12 @@ export const logProbRequestsMax = 4096;
 const seedMax = 2n ** 64n - 1n;
 
 export interface OpenOptions {
-  /** Worker threads, each with its own copy of the packed weights and one core's work. Default 1. */
+  /** Worker threads, each with one core's work and, unless `mapped`, its own copy of the weights. Default 1. */
   readonly threads?: number;
   /** Tasks that may wait for a worker. Default `queueMaxDefault`. */
   readonly queueMax?: number;
+  /** Where the weights are while the model is open. Default `packed`. Part of the execution profile. */
+  readonly weightMode?: WeightMode;
 }
 
 /** What to generate. Ids must be in the vocabulary; the prompt must fit the context. */
@@ -40,7 +44,7 @@ export interface GenerateRequest {
   readonly onToken?: ((token: GeneratedToken) => void) | undefined;
 }
 
-/** A model loaded in worker threads. Close it when done: each worker holds a copy of the packed weights. */
+/** A model loaded in worker threads. Close it when done, to end the threads and give back their memory. */
 export interface Model extends AsyncDisposable {
   /** bytes32 identity of the model's files; see `hashArtifact`. */
   readonly artifactHash: `0x${string}`;
@@ -64,7 +68,7 @@ export interface Model extends AsyncDisposable {
  * InvalidRequestError for the options; codes `session-failed` and `worker-crashed` from the workers.
  */
 export async function openModel(folder: string, options: OpenOptions = {}): Promise<Model> {
-  const { threads = 1, queueMax = queueMaxDefault } = options;
+  const { threads = 1, queueMax = queueMaxDefault, weightMode = "packed" } = options;
   check(
     Number.isInteger(threads) && threads >= 1 && threads <= threadsMax,
     "threads",
@@ -72,12 +76,21 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
     threads,
   );
   check(Number.isInteger(queueMax) && queueMax >= 1, "queueMax", "a whole number from 1", queueMax);
+  check(weightModes.includes(weightMode), "weightMode", weightModes.join(" or "), weightMode);
   const read = await readModelFolder(folder);
   const graphs = buildGraphs(read);
-  const pool = await createPool({ folder: read.path, config: read.config, graphs }, { threads, queueMax });
-  const profile = makeProfile({ ortVersion: pool.ortVersion, cpuIsa: await detectCpuIsa(), graphs });
+  const located = locate(read);
+  const spec = {
+    folder: read.path,
+    config: read.config,
+    graphs: located === read ? graphs : buildGraphs(located),
+    weightMode,
+  };
+  const [artifactHash, cpuIsa] = await Promise.all([hashFiles(read.files), detectCpuIsa()]);
+  const pool = await createPool(spec, { threads, queueMax });
+  const profile = makeProfile({ ortVersion: pool.ortVersion, cpuIsa, graphs, weightMode });
   return {
-    artifactHash: read.artifactHash,
+    artifactHash,
     vocabularySize: read.config.vocabularySize,
     contextTokensMax: read.config.contextTokensMax,
     generate: async (request) => {

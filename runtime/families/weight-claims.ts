@@ -37,7 +37,7 @@ export function weight(graph: Graph, folder: ModelFolder, name: string): Tensor 
   const entry = folder.tensors.get(name);
   const type = entry && weightTypes[entry.dtype];
   invariant(entry && type, `weight ${name} was not claimed`);
-  const range = { file: folder.weightsFile, offset: entry.offset, bytes: entry.bytes };
+  const range = { file: entry.file, offset: entry.offset, bytes: entry.bytes };
   return share(graph, `weight ${name}`, () =>
     op.cast(graph, external(graph, { name, type, shape: entry.shape }, range), "float32"),
   );

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { keccak256, stringToBytes } from "viem/utils";
 import type { ModelGraphs } from "#runtime/families/llama";
 import { timeBlockTokens } from "#runtime/time-block";
-import { sessionOptions } from "./session-options.ts";
+import { type SessionOptions, sessionOptions, type WeightMode } from "./session-options.ts";
 
 /**
  * Everything besides the weights and the request that decides the bits of a result. Two machines with
@@ -19,7 +19,7 @@ export interface ExecutionProfile {
   readonly cpuIsa: string;
   /** SHA-256 over the lines "<sha256 hex>  <purpose>.onnx\n" of the graphs, in name order. */
   readonly graphHash: `0x${string}`;
-  readonly sessionOptions: typeof sessionOptions;
+  readonly sessionOptions: SessionOptions;
   /** Sequences are padded on the right to whole blocks of this many tokens. */
   readonly timeBlockTokens: number;
 }
@@ -29,12 +29,13 @@ export function makeProfile(parts: {
   ortVersion: string;
   cpuIsa: string;
   graphs: ModelGraphs;
+  weightMode?: WeightMode;
 }): ExecutionProfile {
   const fields = {
     ortVersion: parts.ortVersion,
     cpuIsa: parts.cpuIsa,
     graphHash: hashGraphs(parts.graphs),
-    sessionOptions,
+    sessionOptions: sessionOptions(parts.weightMode ?? "packed"),
     timeBlockTokens,
   };
   const canonicalJson = JSON.stringify(sorted(fields));

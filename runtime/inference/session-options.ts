@@ -1,9 +1,15 @@
 /**
- * Options of every ONNX Runtime session, part of the execution profile: change one and bits may change.
- * Default prepacking stays on (without it a single row takes another kernel than a batch), and each
- * session has one thread; parallelism comes from running several workers.
+ * Where weights are while a model is open.
+ * `packed`: each session rearranges them for its kernels into memory of its own: fastest for many rows.
+ * `mapped`: float32 weights stay in their file, mapped; every session, worker and process shares the one
+ * copy in the page cache, and opening reads nothing. float16 and bfloat16 are widened in memory either way.
  */
-export const sessionOptions = {
+export type WeightMode = (typeof weightModes)[number];
+
+export const weightModes = ["packed", "mapped"] as const;
+
+/** What is the same in both modes. Each session has one thread; parallelism comes from running several workers. */
+const always = {
   executionProviders: ["cpu"],
   executionMode: "sequential",
   graphOptimizationLevel: "all",
@@ -12,3 +18,12 @@ export const sessionOptions = {
   enableCpuMemArena: true,
   enableMemPattern: true,
 } as const;
+
+export type SessionOptions = typeof always & {
+  readonly extra?: { readonly session: { readonly disable_prepacking: "1" } };
+};
+
+/** Options of every ONNX Runtime session, part of the execution profile: change one and bits may change. */
+export function sessionOptions(mode: WeightMode): SessionOptions {
+  return mode === "packed" ? always : { ...always, extra: { session: { disable_prepacking: "1" } } };
+}

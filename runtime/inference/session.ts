@@ -2,7 +2,7 @@ import * as ort from "onnxruntime-node";
 import { invariant, ModelRuntimeError } from "#runtime/errors";
 import type { ModelGraphs } from "#runtime/families/llama";
 import type { ModelConfig } from "#runtime/weights/model-config";
-import { sessionOptions } from "./session-options.ts";
+import { sessionOptions, type WeightMode } from "./session-options.ts";
 
 /** What a worker needs to run a model: sent once, when the worker starts. */
 export interface ModelSpec {
@@ -10,6 +10,8 @@ export interface ModelSpec {
   readonly folder: string;
   readonly config: ModelConfig;
   readonly graphs: ModelGraphs;
+  /** `packed` unless given. */
+  readonly weightMode?: WeightMode;
 }
 
 /** Runs named inputs through one graph and returns named outputs. Blocks the thread while it computes. */
@@ -48,12 +50,13 @@ export function floats(values: Float32Array, shape: readonly number[]): ort.Tens
 }
 
 async function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
-  const extra = { session: { model_external_initializers_file_folder_path: spec.folder } };
-  const session = await ort.InferenceSession.create(spec.graphs[graph], { ...sessionOptions, extra }).catch(
-    (cause: unknown) => {
-      throw new SessionError(`cannot load the ${graph} graph`, cause);
-    },
-  );
+  const { extra, ...options } = sessionOptions(spec.weightMode ?? "packed");
+  const session = await ort.InferenceSession.create(spec.graphs[graph], {
+    ...options,
+    extra: { session: { ...extra?.session, model_external_initializers_file_folder_path: spec.folder } },
+  }).catch((cause: unknown) => {
+    throw new SessionError(`cannot load the ${graph} graph`, cause);
+  });
   return async (inputs) => {
     const outputs = await session.run(inputs).catch((cause: unknown) => {
       throw new SessionError(`cannot run the ${graph} graph`, cause);

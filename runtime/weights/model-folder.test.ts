@@ -10,7 +10,11 @@ import {
   fixture,
   temporaryFolder,
 } from "#runtime/fixtures/folders";
-import { fileNames, hashArtifact, jsonBytesMax, readModelFolder } from "./model-folder.ts";
+import { tokenizerLimits } from "./json-file.ts";
+import { hashArtifact } from "./model-files.ts";
+import { readModelFolder, readTokenizerFiles } from "./model-folder.ts";
+
+const fileNames = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
 
 describe("a model folder", () => {
   it("hashes to what sha256sum prints for its four files", async () => {
@@ -51,9 +55,13 @@ describe("a model folder", () => {
   it("is refused when a file is a folder, is not JSON, or is larger than memory should hold", async () => {
     const folder = await copyFixture("tied");
     await writeFile(join(folder, "tokenizer.json"), "{");
-    await expect(readModelFolder(folder)).rejects.toMatchObject({ code: "model-file-invalid" });
-    await truncate(join(folder, "tokenizer.json"), jsonBytesMax + 1);
-    await expect(readModelFolder(folder)).rejects.toMatchObject({ code: "model-file-too-large" });
+    await expect(readTokenizerFiles(folder)).rejects.toMatchObject({ code: "model-file-invalid" });
+    await writeFile(join(folder, "tokenizer.json"), Uint8Array.of(0x22, 0xff, 0x22));
+    await expect(readTokenizerFiles(folder)).rejects.toMatchObject({ code: "model-file-invalid" });
+    await writeFile(join(folder, "tokenizer.json"), `[${"{},".repeat(tokenizerLimits.marksMax / 2)}0]`);
+    await expect(readTokenizerFiles(folder)).rejects.toMatchObject({ code: "model-file-too-large" });
+    await truncate(join(folder, "tokenizer.json"), tokenizerLimits.bytesMax + 1);
+    await expect(readTokenizerFiles(folder)).rejects.toMatchObject({ code: "model-file-too-large" });
     await rm(join(folder, "tokenizer.json"));
     await mkdir(join(folder, "tokenizer.json"));
     await expect(readModelFolder(folder)).rejects.toMatchObject({ code: "model-file-missing" });

@@ -1,126 +1,87 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { readFile, realpath, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { ModelRuntimeError } from "#runtime/errors";
+import { configLimits, ModelFolderError, readJson, tokenizerLimits } from "./json-file.ts";
 import { decodeConfig, type ModelConfig } from "./model-config.ts";
-import { read, type TensorEntry } from "./safetensors.ts";
+import { findModelFiles, locationOf, type ModelFiles, resolveFile, resolveFolder } from "./model-files.ts";
+import { read, type TensorEntry, WeightFileError } from "./safetensors.ts";
 
-/** Files of a model folder, in the order the artifact hash takes them (by name). */
-export const fileNames = [
-  "config.json",
-  "model.safetensors",
-  "tokenizer.json",
-  "tokenizer_config.json",
-] as const;
+/** A tensor of a model, and the file that holds it. */
+export interface WeightEntry extends TensorEntry {
+  /** Name of the file in the folder; for `locate`d folders, its name from `path`. */
+  readonly file: string;
+}
 
-/** Largest JSON file read into memory, in bytes. The biggest published tokenizer is about 35 MB. */
-export const jsonBytesMax = 64 * 1024 * 1024;
-
-/** A Hugging Face folder whose files were found, read and checked; weights stay on disk. */
+/** A Hugging Face folder whose files were found and checked; weights stay on disk. */
 export interface ModelFolder {
-  /** Absolute path with symbolic links resolved. */
+  /** Absolute folder from which ONNX Runtime finds the files of a `locate`d folder. */
   readonly path: string;
-  readonly weightsFile: "model.safetensors";
+  readonly files: ModelFiles;
   readonly config: ModelConfig;
-  readonly tensors: ReadonlyMap<string, TensorEntry>;
-  readonly tokenizerJson: unknown;
-  readonly tokenizerConfig: unknown;
-  readonly artifactHash: `0x${string}`;
+  readonly tensors: ReadonlyMap<string, WeightEntry>;
 }
 
 /**
- * Read a model folder: config.json, model.safetensors, tokenizer.json, tokenizer_config.json.
+ * Read config.json and the headers of the weight files, one or sharded.
  * Tensors are checked by the family that claims them (`claimTensors`), not here.
  * @throws ModelFolderError if a file is missing, too large, not JSON, or a link leaving the folder;
  * WeightFileError or ModelConfigError for their content.
  */
-export async function readModelFolder(folder: string): Promise<ModelFolder> {
-  const path = await resolveFolder(folder);
-  for (const name of fileNames) await checkInside(path, name);
-  const config = decodeConfig(await readJson(path, "config.json"));
-  const tensors = await read(join(path, "model.safetensors"));
-  return {
-    path,
-    weightsFile: "model.safetensors",
-    config,
-    tensors,
-    tokenizerJson: await readJson(path, "tokenizer.json"),
-    tokenizerConfig: await readJson(path, "tokenizer_config.json"),
-    artifactHash: await hashArtifact(path),
-  };
-}
-
-/** Read the two tokenizer files of a model folder, with the checks of `readModelFolder`. */
-export async function readTokenizerFiles(
-  folder: string,
-): Promise<{ tokenizerJson: unknown; tokenizerConfig: unknown }> {
-  const path = await resolveFolder(folder);
-  await checkInside(path, "tokenizer.json");
-  await checkInside(path, "tokenizer_config.json");
-  return {
-    tokenizerJson: await readJson(path, "tokenizer.json"),
-    tokenizerConfig: await readJson(path, "tokenizer_config.json"),
-  };
+export async function readModelFolder(path: string): Promise<ModelFolder> {
+  const files = await findModelFiles(path);
+  const config = decodeConfig(await readJson(pathOf(files, "config.json"), configLimits));
+  const tensors = new Map<string, WeightEntry>();
+  for (const file of files.weights) {
+    for (const entry of (await read(pathOf(files, file))).values()) {
+      checkPlace(files, file, entry.name, tensors.get(entry.name)?.file);
+      tensors.set(entry.name, { ...entry, file });
+    }
+  }
+  for (const [tensor, file] of files.fileOf ?? []) {
+    if (!tensors.has(tensor))
+      throw new WeightFileError(file, "the index puts it here, the file lacks it", tensor);
+  }
+  return { path: files.weightsRoot, files, config, tensors };
 }
 
 /**
- * Identity of a model's files: SHA-256 over the lines "<sha256 hex>  <name>\n" of the four files in
- * name order, so `sha256sum config.json model.safetensors tokenizer.json tokenizer_config.json |
- * sha256sum` inside the folder prints the same value. Other files of the folder do not count.
- * @throws ModelFolderError if a file is missing, or a link leaving the folder.
+ * The same folder with its tensors' files named as ONNX Runtime finds them. Only a hub cache differs: its
+ * weights lie in `blobs` under the names of their hashes. Graphs to be hashed are built from the folder as
+ * read, so that the same model has the same graphs wherever it lies.
  */
-export async function hashArtifact(folder: string): Promise<`0x${string}`> {
-  const path = await resolveFolder(folder);
-  const lines: string[] = [];
-  for (const name of fileNames) {
-    await checkInside(path, name);
-    const hash = createHash("sha256");
-    await pipeline(createReadStream(join(path, name)), hash);
-    lines.push(`${hash.digest("hex")}  ${name}\n`);
-  }
-  return `0x${createHash("sha256").update(lines.join("")).digest("hex")}`;
+export function locate(folder: ModelFolder): ModelFolder {
+  if (folder.path === folder.files.folder) return folder;
+  const tensors = new Map(
+    [...folder.tensors].map(([name, entry]) => [
+      name,
+      { ...entry, file: locationOf(folder.files, entry.file) },
+    ]),
+  );
+  return { ...folder, tensors };
 }
 
-async function resolveFolder(folder: string): Promise<string> {
-  try {
-    return await realpath(folder);
-  } catch (cause) {
-    throw new ModelFolderError("model-folder-missing", `${folder}: no such folder.`, cause);
-  }
+/**
+ * Read the two tokenizer files of a model folder, with the limits of `json-file.ts`.
+ * @throws ModelFolderError if one is missing, too large, not JSON, or a link leaving the folder.
+ */
+export async function readTokenizerFiles(
+  path: string,
+): Promise<{ tokenizerJson: unknown; tokenizerConfig: unknown }> {
+  const folder = await resolveFolder(path);
+  return {
+    tokenizerJson: await readJson(await resolveFile(folder, "tokenizer.json"), tokenizerLimits),
+    tokenizerConfig: await readJson(await resolveFile(folder, "tokenizer_config.json"), configLimits),
+  };
 }
 
-/** Refuse a missing file, and one that a link moves elsewhere: the folder is all a model may read. */
-async function checkInside(folder: string, name: string): Promise<void> {
-  const path = join(folder, name);
-  const real = await realpath(path).catch((cause: unknown) => {
-    throw new ModelFolderError("model-file-missing", `${path}: no such file.`, cause);
-  });
-  if (dirname(real) !== folder)
-    throw new ModelFolderError("model-path-escape", `${path}: leads out of its folder.`);
-  if (!(await stat(real)).isFile()) throw new ModelFolderError("model-file-missing", `${path}: not a file.`);
-}
-
-async function readJson(folder: string, name: string): Promise<unknown> {
-  const path = join(folder, name);
-  const bytes = (await stat(path)).size;
-  if (bytes > jsonBytesMax) {
-    throw new ModelFolderError(
-      "model-file-too-large",
-      `${path}: file is too large. Max: ${jsonBytesMax} bytes. Given: ${bytes} bytes.`,
-    );
-  }
-  try {
-    return JSON.parse(await readFile(path, "utf8"));
-  } catch (cause) {
-    throw new ModelFolderError("model-file-invalid", `${path}: not JSON.`, cause);
+/** A tensor must be where the index says, and nowhere else. */
+function checkPlace(files: ModelFiles, file: string, tensor: string, other: string | undefined): void {
+  if (other !== undefined) throw new WeightFileError(file, `it is also in ${other}`, tensor);
+  const expected = files.fileOf?.get(tensor);
+  if (files.fileOf && expected !== file) {
+    throw new WeightFileError(file, `the index puts it in ${expected ?? "no file"}`, tensor);
   }
 }
 
-/** A model folder that must not be used; `code` says which rule it breaks. */
-export class ModelFolderError extends ModelRuntimeError {
-  constructor(code: string, message: string, cause?: unknown) {
-    super(code, message, { cause });
-  }
+function pathOf(files: ModelFiles, name: string): string {
+  const path = files.paths.get(name);
+  if (path === undefined) throw new ModelFolderError("model-file-missing", `${name}: no such file.`);
+  return path;
 }

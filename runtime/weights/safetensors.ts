@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { ModelRuntimeError } from "#runtime/errors";
+import { findRepeatedKey } from "./json-keys.ts";
 
 /** Element types of the format we can name; only some are usable as weights. */
 const elementBytes: Readonly<Record<string, number>> = {
@@ -18,8 +19,11 @@ const elementBytes: Readonly<Record<string, number>> = {
   BOOL: 1,
 };
 
-/** Longest header accepted, in bytes: the limit the format's own reader sets. */
-export const headerBytesMax = 100_000_000;
+/**
+ * Longest header accepted, in bytes: about 160 for each of `tensorCountMax`. The format's own reader allows
+ * 100 MB, which as JSON made for the purpose would fill gigabytes of memory.
+ */
+export const headerBytesMax = 16 * 1024 * 1024;
 
 /** Most tensors accepted in one file; the largest published models have a few thousand. */
 const tensorCountMax = 100_000;
@@ -94,9 +98,11 @@ export function decodeHeader(header: Uint8Array, fileBytes: number): DecodedHead
 
 function parseObject(header: Uint8Array): Record<string, unknown> | string {
   try {
-    const parsed: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(header));
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(header);
+    const parsed: unknown = JSON.parse(text);
     if (!isRecord(parsed)) return "header is not a JSON object";
-    return parsed;
+    const repeated = findRepeatedKey(text);
+    return repeated === null ? parsed : `header names ${JSON.stringify(repeated)} twice`;
   } catch (cause) {
     return `header is not JSON: ${cause instanceof Error ? cause.message : "unreadable"}`;
   }
