@@ -12,7 +12,7 @@ export interface Tensor {
   readonly shape: readonly Dim[];
 }
 
-export type Attribute = number | readonly number[] | { readonly float: number };
+export type Attribute = number | readonly number[] | { readonly float: number } | { readonly text: string };
 
 export interface Node {
   readonly op: string;
@@ -29,6 +29,17 @@ export interface Initializer {
     | { readonly kind: "external"; readonly file: string; readonly offset: number; readonly bytes: number };
 }
 
+/**
+ * One differentiable step of a graph: how the gradients of its outputs become those of its inputs.
+ * A pullback gets one gradient per output, undefined where the loss does not depend on that output,
+ * and emits nodes; it is absent where an input has no derivative (indices, masks).
+ */
+export interface Step {
+  readonly inputs: readonly Tensor[];
+  readonly outputs: readonly Tensor[];
+  readonly pullbacks: readonly (((gradients: readonly (Tensor | undefined)[]) => Tensor) | undefined)[];
+}
+
 /** A graph under construction. Ops (see `ops.ts`) append to it; `encode` in `model.ts` reads it. */
 export interface Graph {
   readonly name: string;
@@ -36,13 +47,15 @@ export interface Graph {
   readonly outputs: Tensor[];
   readonly nodes: Node[];
   readonly initializers: Initializer[];
+  /** What `gradients` in `tape.ts` walks backwards: every differentiable op, in the order built. */
+  readonly tape: Step[];
   /** Values made once and reused, by what they mean: small constants and the sizes of symbolic axes. */
   readonly shared: Map<string, Tensor>;
 }
 
 /** Start an empty graph. */
 export function create(name: string): Graph {
-  return { name, inputs: [], outputs: [], nodes: [], initializers: [], shared: new Map() };
+  return { name, inputs: [], outputs: [], nodes: [], initializers: [], tape: [], shared: new Map() };
 }
 
 /** Declare an input. Symbolic dims named here can be used in later reshapes. */

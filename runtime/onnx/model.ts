@@ -8,7 +8,7 @@ const opsetVersion = 20;
 const irVersion = 9;
 
 const dataTypes: Record<ElementType, number> = { float32: 1, int64: 7, bool: 9, float16: 10, bfloat16: 16 };
-const attributeTypes = { float: 1, int: 2, ints: 7 };
+const attributeTypes = { float: 1, int: 2, string: 3, ints: 7 };
 const externalLocation = 1;
 
 /**
@@ -50,6 +50,9 @@ function attributeProto(name: string, value: Attribute): wire.Chunk[] {
   }
   if ("float" in value) {
     return [wire.text(1, name), wire.float(2, value.float), wire.integer(20, attributeTypes.float)];
+  }
+  if ("text" in value) {
+    return [wire.text(1, name), wire.text(4, value.text), wire.integer(20, attributeTypes.string)];
   }
   return [wire.text(1, name), wire.packedIntegers(8, value), wire.integer(20, attributeTypes.ints)];
 }
