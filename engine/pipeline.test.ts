@@ -9,6 +9,7 @@ import * as contribution from "#settlement/blob/contribution";
 import * as payloads from "#settlement/blob/payload";
 import * as receiptsCodec from "#settlement/blob/receipts";
 import { contributor } from "../indexer/test/life.ts";
+import { readConfig } from "../serving/payment/channel.ts";
 import * as voucher from "../serving/payment/voucher.ts";
 import { createIssuer } from "../serving/receipt.ts";
 import { createHubClient } from "../serving/settler/hub-client.ts";
@@ -92,6 +93,31 @@ describe("the engine", () => {
     for (const { name, data } of jobs) await boss.boss.send(name, data);
     await until("the queues are empty", async () => (await openJobs()) === 0);
     expect(await snapshot()).toEqual(before);
+  });
+
+  it("calls no chunk unknown whose contribution is fetched while the batch is judged", async () => {
+    const before = await snapshot();
+    const [done] = await database().execute<{ data: object }>(
+      "select data from pgboss.job where name = 'fetch-batch' limit 1",
+    );
+    const { sql: connection } = pipeline.world.database;
+    await using boss = await openBoss();
+    for (const table of [influence, score, candidate, receipt, chunk]) await database().delete(table);
+    await connection.begin(async (tx) => {
+      // Holds up the question which contributions are open, after the one which chunks there are.
+      await tx`lock table engine.refusal in access exclusive mode`;
+      await boss.boss.send("fetch-batch", done!.data);
+      await until("the engine waits for the lock", async () => {
+        const [row] = await database().execute<{ waiting: number }>(
+          "select count(*)::int as waiting from pg_locks where relation = 'engine.refusal'::regclass and not granted",
+        );
+        return row!.waiting > 0;
+      });
+      await database().insert(chunk).values(before.chunks);
+    });
+    await until("both receipts are scored again", async () => (await rowsOf(score)) === 2);
+    expect(await snapshot()).toEqual(before);
+    expect(await rowsOf(refusal)).toBe(0);
   });
 
   it("takes up a job that a dead engine left behind", async () => {
@@ -330,7 +356,13 @@ async function submitReceipts(
     totalClaimed: maxClaimableAmount,
     signature: held.value.signature,
   };
-  await createHubClient({ rpcUrl: world.rpcUrl, chainId: 31_337n, hub, account: node }).submit({
+  await createHubClient({
+    rpcUrl: world.rpcUrl,
+    chainId: 31_337n,
+    hub,
+    account: node,
+    configOf: (channelId) => readConfig(world.database.db, channelId),
+  }).submit({
     receiptsRoot: receiptsCodec.receiptsRoot([issued.digest]),
     state: "dispersed",
     sequence: 1,

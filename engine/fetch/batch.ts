@@ -3,7 +3,7 @@ import type { PgBoss } from "pg-boss";
 import type { Hex } from "viem";
 import { apportion } from "#schema/apportion";
 import { onchain } from "#schema/bind";
-import type { Drizzle } from "#schema/database";
+import type { Drizzle, Transaction } from "#schema/database";
 import { invariant, PipelineError } from "#schema/errors";
 import { readEvent } from "#schema/events";
 import { candidate, chunk, receipt, refusal } from "#schema/offchain/index";
@@ -49,7 +49,8 @@ export async function fetchBatch(
   const checked = await checkBatch(fetched.bytes, { ...batch, ...parts, usage });
   if (!checked.ok) return refuse(checked);
   const fault =
-    (await findUnclaimed(db, batch, checked.receipts)) ?? (await findStrayChunk(db, batch, checked.receipts));
+    (await findUnclaimed(db, batch, checked.receipts)) ??
+    (await db.transaction((tx) => findStrayChunk(tx, batch, checked.receipts), snapshot));
   if (fault !== null) return refuse(fault);
   await db.transaction(async (tx) => {
     await keepPayload(tx, kinds.receipts, batch.contentHash, fetched);
@@ -72,12 +73,15 @@ export async function fetchBatch(
   });
 }
 
+/** All reads see one state: a contribution fetched between two of them would be missing and yet not open. */
+const snapshot = { isolationLevel: "repeatable read", accessMode: "read only" } as const;
+
 /**
  * Every chunk a receipt names must be of a contribution resolved in a block before the batch's, and of a Datanet its
  * model uses. The block decides, not what has been fetched by now: ids of chunks can be known before they are accepted.
  */
 async function findStrayChunk(
-  db: Drizzle,
+  db: Transaction,
   batch: Batch,
   receipts: readonly CheckedReceipt[],
 ): Promise<Fault | null> {
@@ -114,7 +118,7 @@ async function findStrayChunk(
  * "model Datanet" of each Datanet a model retrieves from, declared before the batch with an empty snapshot. From the
  * log: `onchain.model_datanet` keeps the last declaration alone, which may be younger than the batch.
  */
-async function findUses(db: Drizzle, batch: Batch): Promise<Set<string>> {
+async function findUses(db: Transaction, batch: Batch): Promise<Set<string>> {
   const { event } = onchain;
   const rows = await db
     .select()
@@ -131,7 +135,7 @@ async function findUses(db: Drizzle, batch: Batch): Promise<Set<string>> {
 }
 
 /** A chunk may only be called unknown once every contribution accepted before the batch has its rows or its refusal. */
-async function assertContributionsFetched(db: Drizzle, batch: Batch): Promise<void> {
+async function assertContributionsFetched(db: Transaction, batch: Batch): Promise<void> {
   const { id, resolvedBlock, state } = contribution;
   const open = await db
     .select({ id })

@@ -195,7 +195,7 @@ export async function openChannel(
     payerAuthorizer: zeroAddress,
   };
   await sender.send(payer, "channelEscrow", "openChannel", [config, 100n * token]);
-  return sender.read<Hex>("channelEscrow", "channelIdOf", [config]);
+  return sender.read<Hex>("channelEscrow", "getChannelId", [config]);
 }
 
 /** Mine until what stands now is final, for the chain and for the indexer. */
