@@ -3,6 +3,13 @@ export function invariant(condition: unknown, message: string): asserts conditio
   if (!condition) throw new InvariantError(message);
 }
 
+/** A value from outside as it may stand in a message: at most 80 characters, whatever its size or depth. */
+export function excerpt(value: unknown): string {
+  if (typeof value === "object" && value !== null) return Array.isArray(value) ? "a list" : "an object";
+  if (typeof value !== "string") return String(value).slice(0, 80);
+  return JSON.stringify(value.slice(0, 80)) + (value.length > 80 ? "…" : "");
+}
+
 /**
  * Root of every failure this library reports about the world: files, requests, workers.
  * `code` is stable and meant for programs; `retryable` says whether the same call may succeed later.

@@ -3,7 +3,7 @@ import { Piscina } from "piscina";
 import { ModelRuntimeError } from "#runtime/errors";
 import type { GeneratedToken, GenerateTask, Generation } from "./generate.ts";
 import type { LogProbBatch } from "./log-prob.ts";
-import type { WorkerReply, WorkerResults, WorkerTask } from "./protocol.ts";
+import type { WorkerReply, WorkerResults, WorkerSetup, WorkerTask } from "./protocol.ts";
 import type { ModelSpec } from "./session.ts";
 
 /** Most worker threads of one model; each holds its own copy of the packed weights. */
@@ -38,13 +38,20 @@ export interface Pool {
  * @throws SessionError's code if ONNX Runtime refuses the graphs; WorkerCrashedError if a worker dies.
  */
 export async function createPool(spec: ModelSpec, options: PoolOptions): Promise<Pool> {
+  const closingFlag = new Int32Array(new SharedArrayBuffer(4));
   const workers = new Piscina({
     filename: (options.workerFile ?? new URL("./worker.ts", import.meta.url)).href,
-    workerData: spec,
+    workerData: { spec, closingFlag } satisfies WorkerSetup,
     minThreads: options.threads,
     maxThreads: options.threads,
   });
-  const state = { workers, queueMax: options.queueMax, isClosed: false };
+  const state: PoolState = {
+    workers,
+    queueMax: options.queueMax,
+    running: new Set(),
+    closingFlag,
+    isClosed: false,
+  };
   try {
     const warmed = await Promise.all(
       Array.from({ length: options.threads }, () => run<"warm">(state, { kind: "warm" })),
@@ -66,6 +73,10 @@ export async function createPool(spec: ModelSpec, options: PoolOptions): Promise
 interface PoolState {
   readonly workers: Piscina;
   readonly queueMax: number;
+  /** Tasks handed to the workers and not answered; at most `queueMax` and one a worker. */
+  readonly running: Set<Promise<unknown>>;
+  /** One Int32 that workers ask before a task and between tokens: non-zero means end. */
+  readonly closingFlag: Int32Array;
   isClosed: boolean;
 }
 
@@ -126,17 +137,26 @@ async function run<Kind extends WorkerTask["kind"]>(
 ): Promise<WorkerResults[Kind]> {
   if (state.isClosed) throw new ModelClosedError();
   if (state.workers.queueSize >= state.queueMax) throw new QueueFullError(state.queueMax);
-  const reply: WorkerReply<WorkerResults[Kind]> = await state.workers
-    .run(task, { transferList })
+  const working: Promise<WorkerReply<WorkerResults[Kind]>> = state.workers.run(task, { transferList });
+  state.running.add(working);
+  const reply = await working
     .catch((cause: unknown) => {
-      throw state.isClosed ? new ModelClosedError() : new WorkerCrashedError(cause);
-    });
+      throw new WorkerCrashedError(cause);
+    })
+    .finally(() => state.running.delete(working));
+  if (state.isClosed) throw new ModelClosedError();
   if (!reply.ok) throw new ModelRuntimeError(reply.code, reply.message, { retryable: reply.retryable });
   return reply.result;
 }
 
+/**
+ * End the workers once they are idle. A thread that is stopped inside ONNX Runtime takes the process with
+ * it when the binding then throws, so what runs is told to end and waited for: a token or a batch at most.
+ */
 async function close(state: PoolState): Promise<void> {
   state.isClosed = true;
+  Atomics.store(state.closingFlag, 0, 1);
+  await Promise.allSettled(state.running);
   await state.workers.destroy();
 }
 

@@ -1,6 +1,13 @@
 import type { MessagePort } from "node:worker_threads";
 import type { GenerateTask, Generation } from "./generate.ts";
 import type { LogProbBatch } from "./log-prob.ts";
+import type { ModelSpec } from "./session.ts";
+
+/** What a worker gets when it starts. `closingFlag` holds one Int32: non-zero means the pool is closing. */
+export interface WorkerSetup {
+  readonly spec: ModelSpec;
+  readonly closingFlag: Int32Array;
+}
 
 /** What the pool asks of a worker. `abortFlag` holds one Int32: non-zero means stop; `port` gets GeneratedToken. */
 export type WorkerTask =

@@ -2,16 +2,20 @@ import { workerData } from "node:worker_threads";
 import { ModelRuntimeError } from "#runtime/errors";
 import { generate } from "./generate.ts";
 import { logProbBatch } from "./log-prob.ts";
-import type { WorkerReply, WorkerResults, WorkerTask } from "./protocol.ts";
-import { loadModel, type ModelSpec, ortVersion } from "./session.ts";
+import type { WorkerReply, WorkerResults, WorkerSetup, WorkerTask } from "./protocol.ts";
+import { loadModel, ortVersion } from "./session.ts";
 
-/** This thread's copy of the model. */
-const model = loadModel(workerData as ModelSpec);
+const { spec, closingFlag } = workerData as WorkerSetup;
+
+/** This thread's sessions of the model. */
+const model = loadModel(spec);
 
 /** Run one task. Never throws for the world's failures; a throw here is our bug, and the pool reports it as a crash. */
 export default async function runTask(
   task: WorkerTask,
 ): Promise<WorkerReply<WorkerResults[WorkerTask["kind"]]>> {
+  if (isClosing())
+    return { ok: false, code: "model-closed", retryable: false, message: "The model is closed." };
   try {
     return { ok: true, result: await perform(task) };
   } catch (error) {
@@ -31,9 +35,13 @@ async function perform(task: WorkerTask): Promise<WorkerResults[WorkerTask["kind
         model,
         task.task,
         (token) => task.port.postMessage(token),
-        () => Atomics.load(task.abortFlag, 0) !== 0,
+        () => isClosing() || Atomics.load(task.abortFlag, 0) !== 0,
       );
     case "logProb":
       return logProbBatch(model, task.batch);
   }
+}
+
+function isClosing(): boolean {
+  return Atomics.load(closingFlag, 0) !== 0;
 }

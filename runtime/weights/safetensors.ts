@@ -1,5 +1,5 @@
 import { open } from "node:fs/promises";
-import { ModelRuntimeError } from "#runtime/errors";
+import { excerpt, ModelRuntimeError } from "#runtime/errors";
 import { findRepeatedKey } from "./json-keys.ts";
 
 /** Element types of the format we can name; only some are usable as weights. */
@@ -16,6 +16,8 @@ const elementBytes: Readonly<Record<string, number>> = {
   U32: 4,
   U16: 2,
   U8: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
   BOOL: 1,
 };
 
@@ -27,6 +29,9 @@ export const headerBytesMax = 16 * 1024 * 1024;
 
 /** Most tensors accepted in one file; the largest published models have a few thousand. */
 const tensorCountMax = 100_000;
+
+/** Most axes of one tensor. */
+const rankMax = 16;
 
 const lengthPrefixBytes = 8;
 
@@ -102,7 +107,7 @@ function parseObject(header: Uint8Array): Record<string, unknown> | string {
     const parsed: unknown = JSON.parse(text);
     if (!isRecord(parsed)) return "header is not a JSON object";
     const repeated = findRepeatedKey(text);
-    return repeated === null ? parsed : `header names ${JSON.stringify(repeated)} twice`;
+    return repeated === null ? parsed : `header names ${excerpt(repeated)} twice`;
   } catch (cause) {
     return `header is not JSON: ${cause instanceof Error ? cause.message : "unreadable"}`;
   }
@@ -113,8 +118,9 @@ function decodeEntry(name: string, value: unknown, dataStart: number): TensorEnt
   const { dtype, shape, data_offsets: offsets } = value;
   const width =
     typeof dtype === "string" && Object.hasOwn(elementBytes, dtype) ? elementBytes[dtype] : undefined;
-  if (typeof dtype !== "string" || width === undefined) return `unknown dtype ${JSON.stringify(dtype)}`;
+  if (typeof dtype !== "string" || width === undefined) return `unknown dtype ${excerpt(dtype)}`;
   if (!isSizeList(shape)) return "shape is not a list of sizes";
+  if (shape.length > rankMax) return `shape has ${shape.length} axes. Max: ${rankMax}`;
   if (!isSizeList(offsets) || offsets.length !== 2) return "data_offsets is not a pair of byte offsets";
   const [begin = 0, end = 0] = offsets;
   const bytes = shape.reduce((product, dim) => product * dim, width);
@@ -171,7 +177,11 @@ export class WeightFileError extends ModelRuntimeError {
   readonly tensor: string | undefined;
 
   constructor(path: string, reason: string, tensor?: string) {
-    super("weight-file-invalid", `${path}${tensor === undefined ? "" : `: tensor ${tensor}`}: ${reason}.`);
+    const named = tensor === undefined ? "" : `: tensor ${excerpt(tensor)}`;
+    super(
+      "weight-file-invalid",
+      `${path}${named}: ${reason}. Fetch the file again, or convert the model anew.`,
+    );
     this.tensor = tensor;
   }
 }

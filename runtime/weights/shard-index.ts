@@ -1,3 +1,5 @@
+import { excerpt } from "#runtime/errors";
+
 /** Most files one model may be spread over; the largest published models have a few hundred. */
 export const shardCountMax = 2048;
 
@@ -22,7 +24,7 @@ export function decodeShardIndex(json: unknown): DecodedIndex {
     if (typeof file !== "string" || !plainName.test(file)) {
       return {
         ok: false,
-        reason: `tensor ${tensor} is in ${JSON.stringify(file)}, not a .safetensors file name`,
+        reason: `tensor ${excerpt(tensor)} is in ${excerpt(file)}, not a .safetensors file name`,
       };
     }
     fileOf.set(tensor, file);
