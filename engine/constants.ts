@@ -13,6 +13,13 @@ export const retryDelaySecondsMax = 60;
 /** Time a job may run before another worker may claim it. Above the slowest job: 64 prompts of full length on one core. */
 export const jobSecondsMax = 300;
 
+/**
+ * A job in hand says so twice in this time; one that does not, because the database forgot its end in a crash, is given
+ * back. pg-boss allows no less. `jobWatchSeconds` is the time between two looks for such.
+ */
+export const jobHeartbeatSeconds = 10;
+export const jobWatchSeconds = 5;
+
 /** Jobs taken from a queue at once. Fetches wait for the network, scores for the pool. */
 export const jobsPerTurn = 8;
 /** Pause between two looks at an empty queue, in seconds; pg-boss allows no less. */

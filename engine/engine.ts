@@ -6,7 +6,7 @@ import { type Database, openDatabase } from "#schema/database";
 import { serveHealth } from "#schema/health";
 import type { Log } from "#schema/log";
 import type { Config } from "./config.ts";
-import { jobsPerTurn, stopMsMax } from "./constants.ts";
+import { jobsPerTurn, jobWatchSeconds, stopMsMax } from "./constants.ts";
 import { fetchBatch } from "./fetch/batch.ts";
 import { fetchContribution } from "./fetch/contribution.ts";
 import type { BlobReader } from "./fetch/payload.ts";
@@ -104,6 +104,8 @@ async function openQueue({ databaseUrl }: Config, log: Log): Promise<AsyncDispos
     application_name: "engine queue",
     max: 4,
     schedule: false,
+    superviseIntervalSeconds: jobWatchSeconds,
+    monitorIntervalSeconds: jobWatchSeconds,
   });
   boss.on("error", (error) => log.error("queue", error));
   await boss.start();

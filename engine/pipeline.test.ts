@@ -120,6 +120,17 @@ describe("the engine", () => {
     expect(await rowsOf(refusal)).toBe(0);
   });
 
+  it("does a job again whose end the database forgot in a crash", async () => {
+    const before = await snapshot();
+    await database().delete(influence);
+    await database().delete(score);
+    await database().execute(
+      "update pgboss.job set state = 'active', completed_on = null, started_on = now(), heartbeat_on = now() where name = 'score-receipt'",
+    );
+    await until("both receipts are scored again", async () => (await rowsOf(score)) === 2);
+    expect(await snapshot()).toEqual(before);
+  });
+
   it("takes up a job that a dead engine left behind", async () => {
     await engine[Symbol.asyncDispose]();
     const [{ digest } = { digest: "0x" as Hex }] = await database()

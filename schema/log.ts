@@ -11,13 +11,12 @@ export function createLog(write: (line: string) => void = writeError): Log {
   };
 }
 
-/** An error with its causes, one line. */
+/** An error with its causes, one line. Also of what only looks like an error: pg-boss reports copies of some. */
 export function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const [first] = error.message.split("\n");
-  return error.cause === undefined
-    ? `${error.name}: ${first}`
-    : `${error.name}: ${first} ← ${describe(error.cause)}`;
+  if (typeof error !== "object" || error === null || !("message" in error)) return String(error);
+  const { name = "Error", message, cause } = error as Partial<Error>;
+  const [first] = String(message).split("\n");
+  return cause === undefined ? `${name}: ${first}` : `${name}: ${first} ← ${describe(cause)}`;
 }
 
 function toJson(fields: Record<string, unknown>): string {

@@ -4,6 +4,7 @@ import type { Hex } from "viem";
 import type { Transaction } from "#schema/database";
 import {
   batchRetriesMax,
+  jobHeartbeatSeconds,
   jobSecondsMax,
   retriesMax,
   retryDelaySeconds,
@@ -36,6 +37,7 @@ const optionsOf = (name: QueueName): QueueOptions => ({
   retryBackoff: true,
   retryDelayMax: retryDelaySecondsMax,
   expireInSeconds: jobSecondsMax,
+  heartbeatSeconds: jobHeartbeatSeconds,
 });
 
 /** Make the queues that are missing, and give those that exist our options. */
