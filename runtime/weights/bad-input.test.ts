@@ -4,7 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { excerpt, ModelRuntimeError } from "#runtime/errors";
-import { buildGraphs } from "#runtime/decoder/inference-graphs";
+import { buildGraphs } from "#runtime/families/llama";
 import { copyFixture, fixture, shard, temporaryFolder, withHeader } from "#runtime/fixtures/folders";
 import { createPool } from "#runtime/inference/pool";
 import { countMarks } from "./json-file.ts";
