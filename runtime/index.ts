@@ -6,6 +6,10 @@ export type { LogProbRequest } from "./inference/log-prob.ts";
 export { ModelClosedError, QueueFullError, WorkerCrashedError } from "./inference/pool.ts";
 export type { ExecutionProfile } from "./inference/profile.ts";
 export type { WeightMode } from "./inference/session-options.ts";
+export { type Adapter, AdapterError, type LoraModule, scaleOf } from "./lora/adapter.ts";
+export { readAdapter, writeAdapter } from "./lora/adapter-folder.ts";
+export { type CombineMethod, combinationError, combine, type WeightedAdapter } from "./lora/combine.ts";
+export { mergeAndSave } from "./lora/merge-weights.ts";
 export {
   ContextExceededError,
   type GenerateRequest,

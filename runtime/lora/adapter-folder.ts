@@ -1,23 +1,21 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, open, rename, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { open, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { invariant } from "#runtime/errors";
 import { decodeFloats, encodeFloats, isFloatType } from "#runtime/weights/float-bytes";
 import { configLimits, readJson } from "#runtime/weights/json-file";
 import { resolveFile, resolveFolder } from "#runtime/weights/model-files";
 import { read, type TensorEntry } from "#runtime/weights/safetensors";
 import { type TensorSource, writeSafetensors } from "#runtime/weights/safetensors-writer";
+import { readTensorBytes } from "#runtime/weights/tensor-bytes";
 import { type Adapter, AdapterError, adapterBytesMax, checkAdapter, type LoraModule } from "./adapter.ts";
 import { type AdapterConfig, decodeConfig, encodeConfig } from "./adapter-config.ts";
+import { createFolder } from "./new-folder.ts";
 
 /** Names of the two files of a PEFT adapter folder. */
 export const adapterFileNames = ["adapter_config.json", "adapter_model.safetensors"] as const;
 
 /** Most modules of one adapter; the largest published models have a few thousand linear layers. */
 export const moduleCountMax = 10_000;
-
-/** Most bytes of one read; the system takes no more than 2 GiB. */
-const chunkBytes = 2 ** 28;
 
 const tensorName = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/;
 
@@ -38,8 +36,12 @@ export async function readAdapter(folder: string): Promise<Adapter> {
   const pairs = pairTensors((await read(weightsPath)).values());
   const modules = new Map<string, LoraModule>();
   const file = await open(weightsPath, "r");
+  const floats = async (entry: TensorEntry) => {
+    invariant(isFloatType(entry.dtype), "the dtype was checked before");
+    return decodeFloats(entry.dtype, await readTensorBytes(file, weightsPath, entry));
+  };
   try {
-    for (const [name, pair] of pairs) modules.set(name, await readModule(file, config, name, pair));
+    for (const [name, pair] of pairs) modules.set(name, await readModule(floats, config, name, pair));
   } finally {
     await file.close();
   }
@@ -56,18 +58,10 @@ export async function readAdapter(folder: string): Promise<Adapter> {
  */
 export async function writeAdapter(folder: string, adapter: Adapter): Promise<void> {
   checkAdapter(adapter);
-  const path = resolve(folder);
-  const partial = join(dirname(path), `.${basename(path)}-${randomUUID()}`);
-  await mkdir(partial, { recursive: true });
-  try {
+  await createFolder(folder, async (partial) => {
     await writeFile(join(partial, adapterFileNames[0]), encodeConfig(adapter));
     await writeSafetensors(join(partial, adapterFileNames[1]), tensorsOf(adapter));
-    await rename(partial, path);
-  } catch (error) {
-    await rm(partial, { recursive: true, force: true });
-    if (isOccupied(error)) throw new AdapterError("adapter-exists", folder, "the folder is not empty", error);
-    throw error;
-  }
+  });
 }
 
 interface TensorPair {
@@ -106,7 +100,7 @@ function pairOf(module: string, a: TensorEntry | undefined, b: TensorEntry | und
 }
 
 async function readModule(
-  file: Awaited<ReturnType<typeof open>>,
+  floats: (entry: TensorEntry) => Promise<Float32Array>,
   config: AdapterConfig,
   name: string,
   { a, b }: TensorPair,
@@ -119,20 +113,9 @@ async function readModule(
     alpha: config.alphaOf(name),
     inSize,
     outSize: b.shape[0] ?? 0,
-    a: await readFloats(file, a),
-    b: await readFloats(file, b),
+    a: await floats(a),
+    b: await floats(b),
   };
-}
-
-async function readFloats(file: Awaited<ReturnType<typeof open>>, entry: TensorEntry): Promise<Float32Array> {
-  const bytes = new Uint8Array(entry.bytes);
-  for (let at = 0; at < bytes.length; at += chunkBytes) {
-    const wanted = Math.min(chunkBytes, bytes.length - at);
-    const { bytesRead } = await file.read(bytes, at, wanted, entry.offset + at);
-    if (bytesRead !== wanted) throw refuse(entry.name, "the file became shorter while it was read");
-  }
-  invariant(isFloatType(entry.dtype), "the dtype was checked before");
-  return decodeFloats(entry.dtype, bytes);
 }
 
 function tensorsOf({ modules }: Adapter): TensorSource[] {
@@ -147,11 +130,6 @@ function tensorsOf({ modules }: Adapter): TensorSource[] {
     tensor(`base_model.model.${name}.lora_A.weight`, [rank, inSize], a),
     tensor(`base_model.model.${name}.lora_B.weight`, [outSize, rank], b),
   ]);
-}
-
-function isOccupied(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ENOTEMPTY" || code === "EEXIST" || code === "ENOTDIR";
 }
 
 function refuse(tensor: string, reason: string): AdapterError {
