@@ -20,7 +20,7 @@ import {
 } from "../header/signer.ts";
 import { headerToMessage, type RequestHeader, requestHeader } from "../header/wire.ts";
 import type { BlobCommitment } from "../kzg/commitment.ts";
-import { KzgThread } from "../kzg/kzg-worker-host.ts";
+import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
 import { RpcChannel } from "./channel.ts";
 
@@ -110,14 +110,14 @@ export class DisperserClient implements AsyncDisposable {
   readonly #options: Required<DisperserClientOptions>;
   readonly #signer: Signer;
   readonly #channel: RpcChannel;
-  readonly #thread: KzgThread;
+  readonly #committer: Committer;
 
   /** @throws EigenDaError invalid for a malformed URL, or a forgeable SRS outside loopback. */
   constructor(options: DisperserClientOptions) {
     this.#options = { ...defaults, nowNs: uniqueClockNs(), ...options };
     this.#signer = signerFromKey(options.accountKey);
     this.#channel = new RpcChannel(options.url, options.srs);
-    this.#thread = new KzgThread(options.srs.points);
+    this.#committer = new Committer(options.srs.points);
   }
 
   get account(): Address {
@@ -133,7 +133,7 @@ export class DisperserClient implements AsyncDisposable {
   async disperse(payload: Uint8Array, options: DisperseOptions = {}): Promise<Dispersal> {
     const { form, srs, attemptsMax } = this.#options;
     const blob = encodeBlob(payload, { form, symbolsMax: srs.symbolsMax });
-    const commitment = await this.#thread.run({ kind: "commit", blob });
+    const commitment = await this.#committer.commit(blob);
     const payloadHash = keccak256(payload);
     for (let number = 1; ; number++) {
       try {
@@ -176,7 +176,7 @@ export class DisperserClient implements AsyncDisposable {
 
   async close(): Promise<void> {
     this.#channel.close();
-    await this.#thread[Symbol.asyncDispose]();
+    await this.#committer[Symbol.asyncDispose]();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@ import { compressG1, isEqualG1 } from "../curve/points.ts";
 import { EigenDaError } from "../errors.ts";
 import { Relay } from "../gen/relay_pb.ts";
 import { blobKey } from "../header/header.ts";
-import { KzgThread } from "../kzg/kzg-worker-host.ts";
+import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
 import { RpcChannel } from "./channel.ts";
 
@@ -27,12 +27,12 @@ const relaysMax = 8;
 /** Retrieves payloads and trusts no relay. Holds connections and one arithmetic thread: close it. */
 export class RelayClient implements AsyncDisposable {
   readonly #options: RelayClientOptions;
-  readonly #thread: KzgThread;
+  readonly #committer: Committer;
   readonly #channels = new Map<string, RpcChannel>();
 
   constructor(options: RelayClientOptions) {
     this.#options = options;
-    this.#thread = new KzgThread({ ...options.srs.points, g2: null, g2Trailing: null });
+    this.#committer = new Committer({ ...options.srs.points, g2: null, g2Trailing: null });
   }
 
   /**
@@ -52,7 +52,7 @@ export class RelayClient implements AsyncDisposable {
   async close(): Promise<void> {
     for (const channel of this.#channels.values()) channel.close();
     this.#channels.clear();
-    await this.#thread[Symbol.asyncDispose]();
+    await this.#committer[Symbol.asyncDispose]();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -105,7 +105,7 @@ export class RelayClient implements AsyncDisposable {
     const symbols = readSymbols(blob);
     if (!symbols.ok)
       throw new EigenDaError("mismatch", `Symbol ${symbols.index} of the relay's blob is not canonical.`);
-    const recomputed = await this.#thread.run({ kind: "commitG1", blob });
+    const recomputed = await this.#committer.commitG1(blob);
     if (!isEqualG1(recomputed, commitment)) {
       const [wanted, given] = [commitment, recomputed].map((point) => bytesToHex(compressG1(point)));
       throw new EigenDaError(

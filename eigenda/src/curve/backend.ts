@@ -7,16 +7,21 @@ export type Bases<P> = {
   msm(scalars: Uint8Array, offset: number): P;
 };
 
-/**
- * BN254 arithmetic behind one interface. Points passed in must be on the curve.
- * `mcl` (WebAssembly) is the default; `noble` (pure JavaScript) is the independent check.
- */
-export type CurveBackend = {
-  name: "mcl" | "noble";
+/** Multi-scalar multiplication over lists of points, which must be on their curves. */
+export type MsmBackend = {
+  name: "kernel" | "mcl" | "noble";
   /** `affine`: 64 bytes x ‖ y a point. Points are parsed when first used and kept. */
   basesG1(affine: Uint8Array): Bases<G1>;
   /** `affine`: 128 bytes x.c1 ‖ x.c0 ‖ y.c1 ‖ y.c0 a point. */
   basesG2(affine: Uint8Array): Bases<G2>;
+};
+
+/**
+ * BN254 arithmetic behind one interface. Points passed in must be on the curve.
+ * `mcl` (WebAssembly) does the pairings; `noble` (pure JavaScript) is the independent check. Commitments are our kernel's, which
+ * both check.
+ */
+export type CurveBackend = MsmBackend & {
   addG1(a: G1, b: G1): G1;
   addG2(a: G2, b: G2): G2;
   /** `scalar` is reduced modulo the group order. */

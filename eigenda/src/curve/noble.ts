@@ -2,13 +2,15 @@ import { pippenger } from "@noble/curves/abstract/curve.js";
 import { bn254 } from "@noble/curves/bn254.js";
 import { invariant } from "../errors.ts";
 import type { Bases, CurveBackend } from "./backend.ts";
-import { bigintFromBytes, frModulus, readSymbols } from "./field.ts";
+import { frModulus, readSymbols } from "./field.ts";
 import {
   type G1,
   type G2,
   g1AffineBytes,
+  g1FromAffineBytes,
   g1Infinity,
   g2AffineBytes,
+  g2FromAffineBytes,
   g2Infinity,
   isInfinityG1,
   isInfinityG2,
@@ -107,10 +109,9 @@ function fromG2(point: PointOfG2): G2 {
 }
 
 function readG1(bytes: Uint8Array): PointOfG1 {
-  return toG1({ x: bigintFromBytes(bytes.subarray(0, 32)), y: bigintFromBytes(bytes.subarray(32, 64)) });
+  return toG1(g1FromAffineBytes(bytes));
 }
 
 function readG2(bytes: Uint8Array): PointOfG2 {
-  const at = (word: number) => bigintFromBytes(bytes.subarray(32 * word, 32 * (word + 1)));
-  return toG2({ x: { c1: at(0), c0: at(1) }, y: { c1: at(2), c0: at(3) } });
+  return toG2(g2FromAffineBytes(bytes));
 }

@@ -124,6 +124,17 @@ export function g2ToAffineBytes(point: G2): Uint8Array {
   return bytes;
 }
 
+/** Inverse of `g1ToAffineBytes`. Whether the point is on the curve is not checked. */
+export function g1FromAffineBytes(bytes: Uint8Array): G1 {
+  return { x: bigintFromBytes(bytes.subarray(0, 32)), y: bigintFromBytes(bytes.subarray(32, 64)) };
+}
+
+/** Inverse of `g2ToAffineBytes`. Whether the point is on the twist is not checked. */
+export function g2FromAffineBytes(bytes: Uint8Array): G2 {
+  const at = (word: number) => bigintFromBytes(bytes.subarray(32 * word, 32 * (word + 1)));
+  return { x: { c1: at(0), c0: at(1) }, y: { c1: at(2), c0: at(3) } };
+}
+
 /** Square root in the coordinate field, or null. */
 export function squareRoot(value: bigint): bigint | null {
   const root = Fp.pow(value, (fpModulus + 1n) / 4n);

@@ -9,7 +9,7 @@ import { loadMcl } from "../curve/mcl.ts";
 import { type DisperseBlobRequestSchema, Disperser } from "../gen/disperser_pb.ts";
 import { anchorHash, chainIdHex, signerFromKey } from "../header/signer.ts";
 import { headerToMessage, requestHeader } from "../header/wire.ts";
-import { commitBlob, prepareBases } from "../kzg/commitment.ts";
+import { commitBlob } from "../kzg/commitment.ts";
 import { accountKey, samplePayload, startTestDisperser } from "../testing/disperser.ts";
 import { developmentChainId } from "./disperser.ts";
 
@@ -180,7 +180,7 @@ async function rightRequest(change: Change = {}) {
   const header = requestHeader({
     version: change.version ?? 0,
     quorumNumbers: change.quorumNumbers ?? [0, 1],
-    commitment: commitBlob(prepareBases(await loadMcl(), setup.srs.points), blob),
+    commitment: commitBlob(await loadMcl(), setup.srs.points, blob),
     payment: {
       accountId: signer.address,
       timestampNs: BigInt(Date.now()) * 1_000_000n + count++ + (change.offsetNs ?? 0n),

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -10,12 +10,13 @@ import { evaluatePolynomial, frModulus, powFr, writeSymbols } from "../curve/fie
 import { loadMcl } from "../curve/mcl.ts";
 import { nobleBackend } from "../curve/noble.ts";
 import { decompressG1, decompressG2, g1Generator, g2Generator, negateG1 } from "../curve/points.ts";
+import { kernelBackend } from "../kernel/backend.ts";
 import { accountKey } from "../testing/disperser.ts";
 import { hasVectors, vectorPath } from "../testing/vectors.ts";
-import { commitBlob, commitG1, isCommitmentConsistent, prepareBases } from "./commitment.ts";
+import { commitBlob, isCommitmentConsistent } from "./commitment.ts";
+import { Committer } from "./committer.ts";
 import { developmentSrs, developmentTau } from "./development-srs.ts";
 import { filePrefixSrs } from "./file-srs.ts";
-import { KzgThread } from "./kzg-worker-host.ts";
 import { mainnetSrsAnchor } from "./mainnet-srs.ts";
 import { type Srs, srsOrder } from "./srs.ts";
 
@@ -30,16 +31,17 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-it("commits to random blobs as the known τ predicts, with both backends", () => {
-  const [fast, independent] = [prepareBases(mcl, srs.points), prepareBases(nobleBackend, srs.points)];
+it("commits to random blobs as the known τ predicts, with all three backends", () => {
+  const kernel = kernelBackend();
   const symbol = fc.bigInt({ min: 0n, max: frModulus - 1n });
   const blob = fc
     .constantFrom(1, 2, 4, 16)
     .chain((length) => fc.array(symbol, { minLength: length, maxLength: length }));
   fc.assert(
     fc.property(blob, (coefficients) => {
-      const commitment = commitBlob(fast, writeSymbols(coefficients));
-      expect(commitBlob(independent, writeSymbols(coefficients))).toEqual(commitment);
+      const commitment = commitBlob(kernel, srs.points, writeSymbols(coefficients));
+      expect(commitBlob(mcl, srs.points, writeSymbols(coefficients))).toEqual(commitment);
+      expect(commitBlob(nobleBackend, srs.points, writeSymbols(coefficients))).toEqual(commitment);
       const value = evaluatePolynomial(coefficients, developmentTau);
       const shift = powFr(developmentTau, BigInt(srsOrder - coefficients.length));
       expect(commitment.commitment).toEqual(mcl.mulG1(g1Generator, value));
@@ -52,28 +54,43 @@ it("commits to random blobs as the known τ predicts, with both backends", () =>
 });
 
 it("refuses a proof made for another length", () => {
-  const commitment = commitBlob(prepareBases(mcl, srs.points), writeSymbols([5n, 6n, 7n, 8n]));
+  const commitment = commitBlob(mcl, srs.points, writeSymbols([5n, 6n, 7n, 8n]));
   expect(isCommitmentConsistent(mcl, srs, { ...commitment, length: 2 })).toBe(false);
   expect(isCommitmentConsistent(mcl, mainnetSrsAnchor, commitment)).toBe(false);
 });
 
-it("commits on a thread to the same points, and reports what the thread refuses", async () => {
-  await using thread = new KzgThread(srs.points);
+it("commits on one, two or three threads to the same points, and refuses blobs that are too long", async () => {
   const blob = writeSymbols([1n, 2n]);
-  expect(await thread.run({ kind: "commit", blob })).toEqual(commitBlob(prepareBases(mcl, srs.points), blob));
-  await expect(thread.run({ kind: "commit", blob: new Uint8Array(32 * 32) })).rejects.toMatchObject({
-    kind: "invalid",
-  });
+  const wanted = commitBlob(mcl, srs.points, blob);
+  for (const threads of [1, 2, 3]) {
+    await using committer = new Committer(srs.points, { threads });
+    expect(await committer.commit(blob)).toEqual(wanted);
+    expect(await committer.commitG1(blob)).toEqual(wanted.commitment);
+    const tooLong = committer.commit(new Uint8Array(32 * 32));
+    await expect(tooLong).rejects.toMatchObject({ kind: "invalid" });
+  }
 });
 
-it("rejects what is under way when the thread is closed", async () => {
-  const thread = new KzgThread(srs.points);
+it("rejects what is under way when the threads are closed", async () => {
+  const committer = new Committer(srs.points);
   const closed = { kind: "invalid", message: expect.stringContaining("closed") };
-  const job = { kind: "commit", blob: writeSymbols([1n]) } as const;
-  const answer = expect(thread.run(job)).rejects.toMatchObject(closed);
-  await thread[Symbol.asyncDispose]();
+  const answer = expect(committer.commit(writeSymbols([1n]))).rejects.toMatchObject(closed);
+  await committer[Symbol.asyncDispose]();
   await answer;
-  await expect(thread.run(job)).rejects.toMatchObject(closed);
+  await expect(committer.commitG1(writeSymbols([1n]))).rejects.toMatchObject(closed);
+});
+
+it("derives the points again when the cache file holds those of another τ", async () => {
+  const other = join(folder, "other");
+  await mkdir(other);
+  const [name] = await readdir(folder);
+  const points = (await readFile(join(folder, name!))).subarray(32);
+  points.copyWithin(0, 64, 128);
+  points.copyWithin(15 * 64, 0, 64);
+  const digest = createHash("sha256").update(points).digest();
+  await writeFile(join(other, name!), Buffer.concat([digest, points]));
+  const again = await developmentSrs({ folder: other, symbolsMax: 16 });
+  expect(Buffer.compare(again.points.g1, srs.points.g1)).toBe(0);
 });
 
 it("derives the points again when the cache file is damaged", async () => {
@@ -101,7 +118,7 @@ it("refuses the development SRS with an endpoint outside loopback", () => {
 });
 
 it.skipIf(!hasVectors)(
-  "commits to 2,048 symbols under real ceremony points alike with both backends",
+  "commits to 2,048 symbols under real ceremony points alike with all three backends",
   async () => {
     const g1Path = vectorPath("g1.3000.point");
     const sha256 = createHash("sha256")
@@ -112,10 +129,12 @@ it.skipIf(!hasVectors)(
     expect(real.symbolsMax).toBe(3000);
     const symbols = Array.from({ length: 2048 }, (_, index) => powFr(3n, BigInt(index * 1000 + 254)));
     const blob = writeSymbols(symbols);
-    expect(commitG1(prepareBases(mcl, real.points), blob)).toEqual(
-      commitG1(prepareBases(nobleBackend, real.points), blob),
+    const commitments = [kernelBackend(), mcl, nobleBackend].map((backend) =>
+      backend.basesG1(real.points.g1).msm(blob, 0),
     );
-    expect(() => commitBlob(prepareBases(mcl, real.points), blob)).toThrow("no G2 points");
+    expect(commitments[0]).toEqual(commitments[2]);
+    expect(commitments[1]).toEqual(commitments[2]);
+    expect(() => commitBlob(mcl, real.points, blob)).toThrow("no G2 points");
     await expect(filePrefixSrs({ g1Path, sha256: "00" })).rejects.toMatchObject({ kind: "invalid" });
   },
 );

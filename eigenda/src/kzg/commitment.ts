@@ -1,6 +1,6 @@
-import type { Bases, CurveBackend } from "../curve/backend.ts";
+import type { Bases, CurveBackend, MsmBackend } from "../curve/backend.ts";
 import { symbolBytes } from "../curve/field.ts";
-import { type G1, type G2, g1Generator, g2Generator, negateG1 } from "../curve/points.ts";
+import { type G1, type G2, g1AffineBytes, g1Generator, g2Generator, negateG1 } from "../curve/points.ts";
 import { EigenDaError, invariant } from "../errors.ts";
 import type { SrsAnchor, SrsPoints } from "./srs.ts";
 
@@ -17,9 +17,9 @@ export type BlobCommitment = {
 };
 
 /** Point lists prepared for one backend. */
-export type CommitmentBases = { g1: Bases<G1>; g2: Bases<G2> | null; g2Trailing: Bases<G2> | null };
+type CommitmentBases = { g1: Bases<G1>; g2: Bases<G2> | null; g2Trailing: Bases<G2> | null };
 
-export function prepareBases(backend: CurveBackend, points: SrsPoints): CommitmentBases {
+function prepareBases(backend: MsmBackend, points: SrsPoints): CommitmentBases {
   return {
     g1: backend.basesG1(points.g1),
     g2: points.g2 && backend.basesG2(points.g2),
@@ -27,32 +27,38 @@ export function prepareBases(backend: CurveBackend, points: SrsPoints): Commitme
   };
 }
 
-/** The G1 part alone: what retrieval recomputes. `blob`: canonical symbols, 32 big-endian bytes each. */
-export function commitG1(bases: CommitmentBases, blob: Uint8Array): G1 {
-  return bases.g1.msm(blob, 0);
-}
-
 /**
- * All three multi-scalar multiplications of a dispersal. `blob`: canonical symbols, a power of two of them.
- * @throws EigenDaError invalid if the SRS has no G2 points or is too short for the blob.
+ * All three multi-scalar multiplications of a dispersal, on this thread. `blob`: canonical symbols, a power of two of them.
+ * @throws EigenDaError invalid as `checkLength`.
  */
-export function commitBlob(bases: CommitmentBases, blob: Uint8Array): BlobCommitment {
-  const length = blob.length / symbolBytes;
-  const { g1, g2, g2Trailing } = bases;
-  if (g2 === null || g2Trailing === null)
-    throw new EigenDaError("invalid", "This SRS has no G2 points: it can retrieve, not disperse.");
-  if (length > g1.count)
-    throw new EigenDaError(
-      "invalid",
-      `The blob is longer than the SRS. Max: ${g1.count} symbols. Given: ${length} symbols.`,
-    );
-  invariant(g2.count === g1.count && g2Trailing.count === g1.count, "the SRS lists have one length");
+export function commitBlob(backend: MsmBackend, points: SrsPoints, blob: Uint8Array): BlobCommitment {
+  const length = checkLength(points, blob);
+  const { g1, g2, g2Trailing } = prepareBases(backend, points);
+  invariant(g2 !== null && g2Trailing !== null, "checked above");
   return {
     commitment: g1.msm(blob, 0),
     lengthCommitment: g2.msm(blob, 0),
     lengthProof: g2Trailing.msm(blob, g2Trailing.count - length),
     length,
   };
+}
+
+/**
+ * The blob's symbols, if the SRS can commit to it in full.
+ * @throws EigenDaError invalid if the SRS has no G2 points or is too short for the blob.
+ */
+export function checkLength(points: SrsPoints, blob: Uint8Array): number {
+  const { g1, g2, g2Trailing } = points;
+  const [length, max] = [blob.length / symbolBytes, g1.length / g1AffineBytes];
+  if (g2 === null || g2Trailing === null)
+    throw new EigenDaError("invalid", "This SRS has no G2 points: it can retrieve, not disperse.");
+  if (length > max)
+    throw new EigenDaError(
+      "invalid",
+      `The blob is longer than the SRS. Max: ${max} symbols. Given: ${length} symbols.`,
+    );
+  invariant(g2.length === 2 * g1.length && g2Trailing.length === g2.length, "the SRS lists have one length");
+  return length;
 }
 
 /**

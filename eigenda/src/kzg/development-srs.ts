@@ -2,7 +2,6 @@ import { createHash, randomUUID } from "node:crypto";
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { keccak256, stringToBytes } from "viem";
-import type { CurveBackend } from "../curve/backend.ts";
 import { frModulus, isPowerOfTwo, powFr } from "../curve/field.ts";
 import { nobleBackend } from "../curve/noble.ts";
 import {
@@ -15,15 +14,17 @@ import {
   g2ToAffineBytes,
 } from "../curve/points.ts";
 import { EigenDaError, invariant } from "../errors.ts";
-import { runInWorker } from "./kzg-worker-host.ts";
-import { provableSymbolsMax, type Srs, type SrsAnchor, type SrsPoints, srsOrder } from "./srs.ts";
+import { Kernel } from "../kernel/kernel.ts";
+import { KzgThread } from "./kzg-thread.ts";
+import { derivePower, type PowerSource } from "./power-lists.ts";
+import { provableSymbolsMax, type Srs, type SrsAnchor, srsOrder } from "./srs.ts";
 
 /** The development SRS's τ. Published on purpose: whoever knows it can commit to anything, so it must never guard value. */
 export const developmentTau =
   BigInt(keccak256(stringToBytes("tributary eigenda development SRS: forgeable, published tau"))) % frModulus;
 
-/** Default size: blobs of 128 KiB, the smallest billed size. */
-const symbolsMaxDefault = 4096;
+/** Default size: blobs of 1 MiB. */
+const symbolsMaxDefault = 32_768;
 const checksumBytes = 32;
 
 const reversePoints = new Map<number, G1>();
@@ -43,8 +44,8 @@ export const developmentSrsAnchor: SrsAnchor = {
 };
 
 /**
- * The development SRS with its points, derived from the published τ and cached in `folder`.
- * First use at 4096 symbols takes some 3 CPU seconds, on a worker thread; a damaged cache file is derived anew.
+ * An SRS derived from the published τ and cached in `folder`, 320 bytes a symbol. First use at 32,768 symbols takes some
+ * 3 CPU seconds on a thread; a damaged or foreign cache file is derived anew. The points are in memory that threads share.
  * Clients refuse to use it with an endpoint outside loopback.
  * @throws EigenDaError invalid if `symbolsMax` is not a power of two up to 2^27.
  */
@@ -55,32 +56,47 @@ export async function developmentSrs(options: { folder: string; symbolsMax?: num
   }
   const path = join(options.folder, `development-srs-${symbolsMax}.bin`);
   const cached = await readCache(path, symbolsMax);
-  const bytes = cached ?? (await runInWorker({ kind: "derive", symbolsMax }));
+  const bytes = cached ?? (await derive(symbolsMax));
   if (cached === null) await writeCache(options.folder, path, bytes);
-  return { ...developmentSrsAnchor, symbolsMax, points: splitPoints(bytes, symbolsMax) };
+  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  shared.set(bytes);
+  return { ...developmentSrsAnchor, symbolsMax, points: splitPoints(shared, symbolsMax) };
 }
 
-/** All three point lists one after the other: G1, G2, trailing G2. Pure; some 3 CPU seconds at 4096 symbols with mcl. */
-export function derivePoints(backend: CurveBackend, symbolsMax: number): Uint8Array {
-  const bytes = new Uint8Array(pointBytes(symbolsMax));
-  const lists = splitPoints(bytes, symbolsMax);
-  const trailingStart = powFr(developmentTau, BigInt(srsOrder - symbolsMax));
-  let power = 1n;
-  for (let index = 0; index < symbolsMax; index++) {
-    lists.g1.set(g1ToAffineBytes(backend.mulG1(g1Generator, power)), index * g1AffineBytes);
-    lists.g2.set(g2ToAffineBytes(backend.mulG2(g2Generator, power)), index * g2AffineBytes);
-    const trailing = backend.mulG2(g2Generator, (trailingStart * power) % frModulus);
-    lists.g2Trailing.set(g2ToAffineBytes(trailing), index * g2AffineBytes);
-    power = (power * developmentTau) % frModulus;
-  }
-  return bytes;
+async function derive(symbolsMax: number): Promise<Uint8Array> {
+  await using thread = new KzgThread({});
+  return await thread.run({ kind: "derive", source: powerSource(symbolsMax), symbolsMax });
+}
+
+function powerSource(symbolsMax: number): PowerSource {
+  return {
+    tau: developmentTau,
+    trailingStart: powFr(developmentTau, BigInt(srsOrder - symbolsMax)),
+    g1: g1ToAffineBytes(g1Generator),
+    g2: g2ToAffineBytes(g2Generator),
+  };
+}
+
+/** Whether the last point of each list is the one that τ gives: a file of another τ or layout has a good checksum too. */
+function isOfThisTau(bytes: Uint8Array, symbolsMax: number): boolean {
+  const scalars = {
+    prefix: powFr(developmentTau, BigInt(symbolsMax - 1)),
+    trailing: powFr(developmentTau, BigInt(srsOrder - 1)),
+  };
+  const wanted = derivePower(new Kernel(), powerSource(symbolsMax), scalars);
+  const { g1, g2, g2Trailing } = splitPoints(bytes, symbolsMax);
+  return (
+    Buffer.compare(g1.subarray(-g1AffineBytes), wanted.g1) === 0 &&
+    Buffer.compare(g2.subarray(-g2AffineBytes), wanted.g2) === 0 &&
+    Buffer.compare(g2Trailing.subarray(-g2AffineBytes), wanted.g2Trailing) === 0
+  );
 }
 
 function pointBytes(symbolsMax: number): number {
   return symbolsMax * (g1AffineBytes + 2 * g2AffineBytes);
 }
 
-function splitPoints(bytes: Uint8Array, symbolsMax: number): { [List in keyof SrsPoints]: Uint8Array } {
+function splitPoints(bytes: Uint8Array, symbolsMax: number) {
   const g1End = symbolsMax * g1AffineBytes;
   const g2End = g1End + symbolsMax * g2AffineBytes;
   return {
@@ -90,7 +106,7 @@ function splitPoints(bytes: Uint8Array, symbolsMax: number): { [List in keyof Sr
   };
 }
 
-/** The cache file is sha256(points) ‖ points. Null if it is absent or damaged. */
+/** The cache file is sha256(points) ‖ points. Null if it is absent, damaged or of another τ. */
 async function readCache(path: string, symbolsMax: number): Promise<Uint8Array | null> {
   const file = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return null;
@@ -98,7 +114,8 @@ async function readCache(path: string, symbolsMax: number): Promise<Uint8Array |
   });
   if (file === null || file.length !== checksumBytes + pointBytes(symbolsMax)) return null;
   const points = file.subarray(checksumBytes);
-  return sha256(points).equals(file.subarray(0, checksumBytes)) ? points : null;
+  const isIntact = sha256(points).equals(file.subarray(0, checksumBytes));
+  return isIntact && isOfThisTau(points, symbolsMax) ? points : null;
 }
 
 async function writeCache(folder: string, path: string, points: Uint8Array): Promise<void> {

@@ -1,47 +1,53 @@
+/** The thread behind committer.ts. It imports the kernel and little else, so that it starts fast. */
 import { parentPort, workerData } from "node:worker_threads";
-import { loadMcl } from "../curve/mcl.ts";
-import type { G1 } from "../curve/points.ts";
-import { EigenDaError, type EigenDaErrorKind, invariant } from "../errors.ts";
-import { type BlobCommitment, commitBlob, commitG1, prepareBases } from "./commitment.ts";
-import { derivePoints } from "./development-srs.ts";
+import { invariant } from "../errors.ts";
+import { CurveKernel } from "../kernel/curve-kernel.ts";
+import { Kernel } from "../kernel/kernel.ts";
+import { PointList } from "../kernel/msm.ts";
+import { derivePowerLists, type PowerSource } from "./power-lists.ts";
 import type { SrsPoints } from "./srs.ts";
 
-/** What the thread can be asked to do, and what it answers. */
+export type ListName = keyof SrsPoints;
+
+/** What the thread can be asked to do; it answers with bytes. */
 export type KzgJob =
-  | { kind: "derive"; symbolsMax: number }
-  | { kind: "commit"; blob: Uint8Array }
-  | { kind: "commitG1"; blob: Uint8Array };
-export type KzgAnswer<Job extends KzgJob> = {
-  derive: Uint8Array;
-  commit: BlobCommitment;
-  commitG1: G1;
-}[Job["kind"]];
+  | { kind: "derive"; source: PowerSource; symbolsMax: number }
+  /** Σ scalars_i · points_(offset+i), affine. */
+  | { kind: "msm"; list: ListName; scalars: Uint8Array; offset: number };
 
 export type KzgRequest = { id: number; job: KzgJob };
-export type KzgReply = { id: number } & (
-  | { ok: true; answer: KzgAnswer<KzgJob> }
-  | { ok: false; message: string; kind: EigenDaErrorKind | null }
-);
+export type KzgReply = { id: number } & ({ ok: true; bytes: Uint8Array } | { ok: false; message: string });
 
 const port = parentPort;
 if (port !== null) {
-  const points = workerData as SrsPoints | null;
-  const backend = await loadMcl();
-  const bases = points === null ? null : prepareBases(backend, points);
-  const run = (job: KzgJob): KzgAnswer<KzgJob> => {
-    if (job.kind === "derive") return derivePoints(backend, job.symbolsMax);
-    invariant(bases !== null, "a commitment thread has points");
-    return job.kind === "commit" ? commitBlob(bases, job.blob) : commitG1(bases, job.blob);
+  const kernel = new Kernel();
+  const lists = pointLists(kernel, workerData as Partial<SrsPoints>);
+  const run = (job: KzgJob): Uint8Array => {
+    if (job.kind === "derive") return derivePowerLists(kernel, job.source, job.symbolsMax);
+    const list = lists[job.list];
+    invariant(list !== undefined, "the thread has the list");
+    return list.msm(job.scalars, job.offset);
   };
-  port.on("message", ({ id, job }: KzgRequest) => {
-    port.postMessage(reply(id, () => run(job)));
-  });
+  port.on("message", ({ id, job }: KzgRequest) => port.postMessage(reply(id, () => run(job))));
 }
 
-function reply(id: number, run: () => KzgAnswer<KzgJob>): KzgReply {
+function pointLists(kernel: Kernel, points: Partial<SrsPoints>): { [Name in ListName]?: PointList } {
+  const [g1, g2] = [new CurveKernel(kernel, kernel.fp), new CurveKernel(kernel, kernel.fp2)];
+  return {
+    ...(points.g1 && { g1: new PointList(g1, points.g1) }),
+    ...(points.g2 && { g2: new PointList(g2, points.g2) }),
+    ...(points.g2Trailing && { g2Trailing: new PointList(g2, points.g2Trailing) }),
+  };
+}
+
+function reply(id: number, run: () => Uint8Array): KzgReply {
   try {
-    return { id, ok: true, answer: run() };
+    return { id, ok: true, bytes: run() };
   } catch (error) {
-    return { id, ok: false, message: String(error), kind: error instanceof EigenDaError ? error.kind : null };
+    return {
+      id,
+      ok: false,
+      message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    };
   }
 }

@@ -1,27 +1,28 @@
 import { Worker } from "node:worker_threads";
-import { EigenDaError } from "../errors.ts";
-import type { KzgAnswer, KzgJob, KzgReply, KzgRequest } from "./kzg-worker.ts";
+import { EigenDaError, invariant } from "../errors.ts";
+import type { KzgJob, KzgReply, KzgRequest } from "./kzg-worker.ts";
 import type { SrsPoints } from "./srs.ts";
 
-type Pending = { resolve: (answer: never) => void; reject: (error: unknown) => void };
+type Pending = { resolve: (bytes: Uint8Array) => void; reject: (error: unknown) => void };
 
 /**
- * One thread that does this client's heavy arithmetic, started at the first job and not keeping the process alive when idle.
+ * One thread of heavy arithmetic, started at the first job and not keeping the process alive when idle.
  * Jobs run one at a time in the order given. A thread that dies rejects its jobs with `failover`; the next job starts a
  * new one. Once closed, jobs are refused with `invalid`.
  */
 export class KzgThread implements AsyncDisposable {
-  readonly #points: SrsPoints | null;
+  readonly #points: Partial<SrsPoints>;
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | null = null;
   #isClosed = false;
   #nextId = 0;
 
-  constructor(points: SrsPoints | null) {
-    this.#points = points && sharePoints(points);
+  /** The lists the thread works on, in shared memory. */
+  constructor(points: Partial<SrsPoints>) {
+    this.#points = points;
   }
 
-  async run<Job extends KzgJob>(job: Job): Promise<KzgAnswer<Job>> {
+  async run(job: KzgJob): Promise<Uint8Array> {
     if (this.#isClosed) throw closedError();
     const worker = this.#worker ?? this.#start();
     const request: KzgRequest = { id: this.#nextId++, job };
@@ -53,11 +54,9 @@ export class KzgThread implements AsyncDisposable {
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
     if (this.#pending.size === 0) worker.unref();
-    if (reply.ok) pending?.resolve(reply.answer as never);
-    else
-      pending?.reject(
-        reply.kind === null ? new Error(reply.message) : new EigenDaError(reply.kind, reply.message),
-      );
+    invariant(pending !== undefined, "every reply has a job");
+    if (reply.ok) pending.resolve(reply.bytes);
+    else pending.reject(new EigenDaError("invalid", `The arithmetic failed: ${reply.message}`));
   }
 
   #drop(worker: Worker, reason: string, cause?: Error): void {
@@ -72,28 +71,6 @@ export class KzgThread implements AsyncDisposable {
   }
 }
 
-/** One job on a thread of its own. */
-export async function runInWorker<Job extends KzgJob>(job: Job): Promise<KzgAnswer<Job>> {
-  await using thread = new KzgThread(null);
-  return await thread.run(job);
-}
-
 function closedError(): EigenDaError {
   return new EigenDaError("invalid", "The arithmetic thread is closed.");
-}
-
-/** Copies the lists once into memory that every thread can read, so that posting them costs nothing. */
-function sharePoints(points: SrsPoints): SrsPoints {
-  return {
-    g1: shared(points.g1),
-    g2: points.g2 && shared(points.g2),
-    g2Trailing: points.g2Trailing && shared(points.g2Trailing),
-  };
-}
-
-function shared(bytes: Uint8Array): Uint8Array {
-  if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  copy.set(bytes);
-  return copy;
 }
