@@ -22,6 +22,7 @@ const contractNames = [
   "RewardDistributor",
   "SettlementHub",
   "AttributionLedger",
+  "Erc3009DepositCollector",
 ] as const;
 
 type Artifact = { abi: object[]; bytecode: { object: string } };
@@ -47,7 +48,7 @@ function generate(): Map<string, string> {
     const { abi, bytecode } = readArtifact(contractName);
     invariant(bytecode.object.length > 2, `${contractName} has bytecode`);
     const camelName = contractName[0]!.toLowerCase() + contractName.slice(1);
-    const kebabName = contractName.replace(/(?<=[a-z])(?=[A-Z])/g, "-").toLowerCase();
+    const kebabName = contractName.replace(/(?<=[a-z0-9])(?=[A-Z])/g, "-").toLowerCase();
     const path = join(rootDir, "schema", "abi", `${kebabName}.ts`);
     files.set(
       path,

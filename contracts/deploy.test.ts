@@ -61,7 +61,7 @@ it("continues after a failure in the middle", async () => {
   expect(await client.getTransactionCount({ address: account.address })).toBe(3);
   const { contracts } = await deploy({ rpcUrl: anvil.rpcUrl, account, config, addressesFile });
   expect(contracts).toEqual(contractAddresses(account.address));
-  expect(await client.getTransactionCount({ address: account.address })).toBe(8);
+  expect(await client.getTransactionCount({ address: account.address })).toBe(9);
 });
 
 it("refuses a chain whose contracts have other parameters, and names the first difference", async () => {

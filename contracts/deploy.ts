@@ -1,5 +1,5 @@
 /**
- * Deploys the contracts, in one order, from one key, at nonces 0 to 7: the addresses depend on that key alone, which
+ * Deploys the contracts, in one order, from one key, from nonce 0 on: the addresses depend on that key alone, which
  * is also how the two circles (vault ↔ registry, distributor ↔ ledger) are closed without a setter.
  */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
@@ -23,6 +23,7 @@ import {
 import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { channelEscrowAbi } from "#schema/abi/channel-escrow";
 import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
+import { erc3009DepositCollectorAbi } from "#schema/abi/erc3009-deposit-collector";
 import { modelRegistryAbi } from "#schema/abi/model-registry";
 import { openTokenAbi } from "#schema/abi/open-token";
 import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
@@ -42,6 +43,7 @@ export const abis = {
   rewardDistributor: rewardDistributorAbi,
   settlementHub: settlementHubAbi,
   attributionLedger: attributionLedgerAbi,
+  erc3009DepositCollector: erc3009DepositCollectorAbi,
 } as const;
 
 export type ContractName = keyof typeof abis;
@@ -58,7 +60,20 @@ export type DeployConfig = {
   arbitrationTimeoutSeconds: number;
   bondAmountWei: bigint;
   unstakeCooldownSeconds: number;
+  /**
+   * Where the escrow and its collector stand: where the key put them (the default), or where stock x402 clients expect
+   * them. `x402` needs the code in the chain's genesis, or a development node that lets code be set.
+   */
+  escrowPlace?: EscrowPlace;
 };
+
+type EscrowPlace = "deployed" | "x402";
+
+/** Constants of @x402/evm 2.27.0: the addresses its clients sign for, on every chain. */
+export const x402Addresses = {
+  channelEscrow: "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003",
+  erc3009DepositCollector: "0x4020806089470a89826cB9fB1f4059150b550004",
+} as const;
 
 type Options = {
   rpcUrl: string;
@@ -69,7 +84,7 @@ type Options = {
   addressesFile: string;
 };
 
-/** Above what any of the eight needs; each is sent before the earlier ones are mined, so none can be estimated. */
+/** Above what any of them needs; each is sent before the earlier ones are mined, so none can be estimated. */
 const deployGas = 3_500_000n;
 const pollMs = 100;
 const waitMsMax = 120_000;
@@ -86,8 +101,9 @@ export async function deploy({ rpcUrl, account, config, addressesFile }: Options
     transport: http(rpcUrl, { batch: true }),
     pollingInterval: pollMs,
   });
-  const contracts = contractAddresses(account.address);
+  const contracts = contractAddresses(account.address, config.escrowPlace);
   await sendMissing(publicClient, { rpcUrl, account, config, contracts });
+  if (config.escrowPlace === "x402") await placeForX402(publicClient, contractAddresses(account.address));
   await verify(publicClient, config, contracts);
   const deployment = {
     chainId: await publicClient.getChainId(),
@@ -99,12 +115,16 @@ export async function deploy({ rpcUrl, account, config, addressesFile }: Options
 }
 
 /** Where `deployer` deploys, known before anything is sent. */
-export function contractAddresses(deployer: Address): ContractAddresses {
+export function contractAddresses(
+  deployer: Address,
+  escrowPlace: EscrowPlace = "deployed",
+): ContractAddresses {
   const entries = contractNames.map((name, nonce) => [
     name,
     getContractAddress({ from: deployer, nonce: BigInt(nonce) }),
   ]);
-  return Object.fromEntries(entries) as ContractAddresses;
+  const addresses = Object.fromEntries(entries) as ContractAddresses;
+  return escrowPlace === "x402" ? { ...addresses, ...x402Addresses } : addresses;
 }
 
 const contractNames = Object.keys(abis) as ContractName[];
@@ -121,8 +141,21 @@ async function sendMissing(publicClient: PublicClient, sending: Sending): Promis
     const data = encodeDeployData({ abi: abis[name] as Abi, bytecode: bytecodes[name], args: args[name] });
     await walletClient.sendTransaction({ chain: null, data, nonce, gas: deployGas });
   }
+  const deployed = contractAddresses(account.address);
   for (const [nonce, name] of contractNames.entries()) {
-    await waitForCode(publicClient, { name, nonce, address: contracts[name], deployer: account.address });
+    await waitForCode(publicClient, { name, nonce, address: deployed[name], deployer: account.address });
+  }
+}
+
+/** The deployed escrow is the donor: its code, immutables included, is what must stand at x402's addresses. */
+async function placeForX402(publicClient: PublicClient, donors: ContractAddresses): Promise<void> {
+  for (const name of ["channelEscrow", "erc3009DepositCollector"] as const) {
+    const expected = await publicClient.getCode({ address: donors[name] });
+    const address = x402Addresses[name];
+    const given = await publicClient.getCode({ address });
+    if (given === expected) continue;
+    if (given !== undefined) throw new DeploymentMismatchError(name, "code", given, String(expected));
+    await publicClient.request({ method: "anvil_setCode", params: [address, expected] } as never);
   }
 }
 
@@ -176,6 +209,7 @@ function constructorArgs(
       BigInt(config.challengeWindowSeconds),
       BigInt(config.arbitrationTimeoutSeconds),
     ],
+    erc3009DepositCollector: [contracts.channelEscrow],
   };
 }
 
@@ -195,6 +229,7 @@ const constructorGetters: Partial<Record<ContractName, string[]>> = {
     "challengeWindowSeconds",
     "arbitrationTimeoutSeconds",
   ],
+  erc3009DepositCollector: ["escrow"],
 };
 
 async function verify(

@@ -24,7 +24,9 @@ import {
   type Slots,
 } from "./test/replay.ts";
 
-const names = Object.keys(abis) as ContractName[];
+/** The collector keeps nothing and has no events. */
+type Recording = Exclude<ContractName, "erc3009DepositCollector">;
+const names = Object.keys(abis).filter((name) => name !== "erc3009DepositCollector") as Recording[];
 /** Events of OpenZeppelin's token that our contracts do not use. */
 const foreignEvents = ["Approval", "DelegateChanged", "DelegateVotesChanged", "EIP712DomainChanged"];
 
@@ -77,7 +79,7 @@ it.each(names)("rebuilds the storage of %s from its logs alone", async (name) =>
   expect(slots).toEqual(await Promise.all(reads));
 });
 
-function replay(name: ContractName): Slots {
+function replay(name: Recording): Slots {
   const own = logsOf(name);
   const { challengeWindowSeconds } = deployment.config;
   switch (name) {
@@ -103,6 +105,6 @@ function replay(name: ContractName): Slots {
   }
 }
 
-function logsOf(name: ContractName): Log[] {
+function logsOf(name: Recording): Log[] {
   return logs.filter(({ address }) => address.toLowerCase() === deployment.contracts[name].toLowerCase());
 }

@@ -18,6 +18,7 @@ const deploymentFile = z.object({
     rewardDistributor: address,
     settlementHub: address,
     attributionLedger: address,
+    erc3009DepositCollector: address,
   }),
 });
 

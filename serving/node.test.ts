@@ -26,6 +26,7 @@ import type { Completion } from "./answer/answer.ts";
 import { createFinalBlockReader } from "./final-block.ts";
 import { openLiveIndex } from "./live-index.ts";
 import { createMetrics } from "./metrics.ts";
+import { readConfig } from "./payment/channel.ts";
 import * as voucher from "./payment/voucher.ts";
 import { createHubClient, type HubClient } from "./settler/hub-client.ts";
 import { createStep, type SettlerParts } from "./settler/settler.ts";
@@ -72,6 +73,7 @@ describe("payment", () => {
     );
     expect(await reasonOf({ channelId: stranger, maxWei: feeWei })).toBe("channel_unknown");
     await pipeline.world.client.mine({ blocks: 3 });
+    await pipeline.world.caughtUp();
     expect(await reasonOf({ channelId: stranger, maxWei: feeWei })).toBe("channel_node");
     const forged = voucher.encode({
       channelId,
@@ -134,7 +136,7 @@ describe("payment", () => {
 
   it("refuses a channel that is being withdrawn", async () => {
     const { send } = pipeline.sender;
-    await send(payer, "channelEscrow", "initiateWithdraw", [spare]);
+    await send(payer, "channelEscrow", "initiateWithdraw", [await readConfig(database(), spare), 1n]);
     const refused = await ask(pipeline, node.url, {
       channelId: spare,
       maxWei: 2n * feeWei,
@@ -299,6 +301,7 @@ async function openSettling() {
     chainId: 31_337n,
     hub: hubAddress,
     account,
+    configOf: (channelId) => readConfig(database(), channelId),
   });
   const reader = createPublicClient({ transport: http(world.rpcUrl), cacheTime: 0 });
   const finalBlock = createFinalBlockReader({ db: database(), client: reader });

@@ -14,6 +14,7 @@ import { createFinalBlockReader, type FinalBlockReader } from "./final-block.ts"
 import { createApp, type Service } from "./http/app.ts";
 import { type LiveIndex, openLiveIndex } from "./live-index.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import { readConfig } from "./payment/channel.ts";
 import { createIssuer } from "./receipt.ts";
 import { awaitModel } from "./registered-model.ts";
 import { createHubClient } from "./settler/hub-client.ts";
@@ -130,7 +131,13 @@ async function settle(parts: Parts, signal: AbortSignal): Promise<void> {
     {
       db: database.db,
       scope: { chainId, hub },
-      hub: createHubClient({ rpcUrl, chainId, hub, account: privateKeyToAccount(config.nodeKey) }),
+      hub: createHubClient({
+        rpcUrl,
+        chainId,
+        hub,
+        account: privateKeyToAccount(config.nodeKey),
+        configOf: (channelId) => readConfig(database.db, channelId),
+      }),
       disperse: async (payload, stop) => (await disperser.disperse(payload, { signal: stop })).certificate,
       finalBlock,
       receiptsMax: config.batchReceipts,

@@ -1,25 +1,11 @@
-import {
-  encodeAbiParameters,
-  type Hex,
-  keccak256,
-  type LocalAccount,
-  maxUint256,
-  parseAbiParameters,
-  toHex,
-  zeroAddress,
-} from "viem";
+import { type Hex, hashTypedData, keccak256, type LocalAccount, maxUint256, toHex, zeroAddress } from "viem";
 import { channelEscrowAbi } from "#schema/abi/channel-escrow";
 import { openTokenAbi } from "#schema/abi/open-token";
-import { encode, typedData } from "#serving/payment/voucher";
+import { channelTypedData, encode, typedData } from "#serving/payment/voucher";
 import { accountOf } from "../up/stack.ts";
 import { type Call, type Chain, reach } from "./transactions.ts";
 
 const withdrawDelaySeconds = 86_400;
-
-const configParameters = parseAbiParameters([
-  "Config config",
-  "struct Config { address payer; address payerAuthorizer; address receiver; address receiverAuthorizer; address token; uint40 withdrawDelay; bytes32 salt; }",
-]);
 
 /** Opens a channel to the node with `depositWei` for every development payer who has none. The payers hold gas. */
 export async function openChannels(
@@ -59,8 +45,8 @@ export async function signVoucher(
 export async function hasChannel(chain: Chain, payer: LocalAccount): Promise<boolean> {
   const address = chain.deployment.contracts.channelEscrow;
   const args = [channelIdOf(chain, payer)] as const;
-  const call = { address, abi: channelEscrowAbi, functionName: "configOf", args } as const;
-  return (await chain.client.readContract(call)).payer !== zeroAddress;
+  const call = { address, abi: channelEscrowAbi, functionName: "channelOf", args } as const;
+  return (await chain.client.readContract(call)).balance > 0n;
 }
 
 async function missingFunds(chain: Chain, payer: LocalAccount, depositWei: bigint): Promise<Call[]> {
@@ -95,5 +81,7 @@ function channelConfig(chain: Chain, payer: LocalAccount) {
 }
 
 function channelIdOf(chain: Chain, payer: LocalAccount): Hex {
-  return keccak256(encodeAbiParameters(configParameters, [channelConfig(chain, payer)]));
+  const { chainId, contracts } = chain.deployment;
+  const config = channelConfig(chain, payer);
+  return hashTypedData(channelTypedData(contracts.channelEscrow, BigInt(chainId), config));
 }

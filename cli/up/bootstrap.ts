@@ -64,10 +64,10 @@ export function ownerLabel(datanetName: string): string {
   return `owner of the ${datanetName} Datanet`;
 }
 
-/** The ledger is deployed last: where it stands, all do. */
+/** The collector is deployed last: where it stands, all do. */
 async function isDeployed({ rpcUrl, addressesFile }: Stack): Promise<boolean> {
   const { client, deployment } = openChain(rpcUrl, addressesFile);
-  return (await client.getCode({ address: deployment.contracts.attributionLedger })) !== undefined;
+  return (await client.getCode({ address: deployment.contracts.erc3009DepositCollector })) !== undefined;
 }
 
 function deployConfig({ pace }: Stack): DeployConfig {

@@ -2,20 +2,67 @@
 pragma solidity ^0.8.30;
 
 import {ERC20} from "@openzeppelin/contracts/token/ERC20/ERC20.sol";
+import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
 import {ERC20Burnable} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Burnable.sol";
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {ERC20Votes} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Votes.sol";
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 
 /// @title OPEN: the unit of every fee, stake, bond and reward.
 /// @notice Fixed supply, no owner, no minter. Votes are counted by timestamp, since a layer 2's block time may change.
-contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes {
+/// Authorised transfers (ERC-3009) have random nonces, as x402's clients make them, and come in two forms: (v, r, s),
+/// and one byte string that may also be a contract wallet's (ERC-1271).
+/// @dev Of OpenZeppelin's two extensions for signed transfers only ERC3009 takes random nonces; its clock reads times
+/// with bit 47 set as block numbers, which no second of the next four million years has.
+contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes, ERC3009 {
     /// @notice Whole supply, minted once: 10^9 OPEN of 18 decimals.
     uint256 public constant SUPPLY = 1_000_000_000 ether;
 
     /// @param holder Receives the whole supply.
     constructor(address holder) ERC20("Tributary OPEN", "OPEN") ERC20Permit("Tributary OPEN") {
         _mint(holder, SUPPLY);
+    }
+
+    /// @notice ERC-3009: move `value` by a signature of `from` over TransferWithAuthorization. Anyone may send it.
+    function transferWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        bytes calldata signature
+    ) external {
+        bytes32 structHash = keccak256(
+            abi.encode(TRANSFER_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce)
+        );
+        _checkSigned(from, structHash, signature);
+        _transferWithAuthorization(from, to, value, validAfter, validBefore, nonce);
+    }
+
+    /// @notice ERC-3009: the same over ReceiveWithAuthorization, which only `to` may send, so that nobody runs ahead.
+    function receiveWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256 validAfter,
+        uint256 validBefore,
+        bytes32 nonce,
+        bytes calldata signature
+    ) external {
+        require(to == msg.sender, ERC20InvalidReceiver(to));
+        bytes32 structHash = keccak256(
+            abi.encode(RECEIVE_WITH_AUTHORIZATION_TYPEHASH, from, to, value, validAfter, validBefore, nonce)
+        );
+        _checkSigned(from, structHash, signature);
+        _transferWithAuthorization(from, to, value, validAfter, validBefore, nonce);
+    }
+
+    /// @notice ERC-3009: make a nonce unusable by a signature of `authorizer` over CancelAuthorization.
+    function cancelAuthorization(address authorizer, bytes32 nonce, bytes calldata signature) external {
+        _checkSigned(authorizer, keccak256(abi.encode(CANCEL_AUTHORIZATION_TYPEHASH, authorizer, nonce)), signature);
+        _cancelAuthorization(authorizer, nonce);
     }
 
     /// @notice Seconds since 1970: the clock of the votes (ERC-6372).
@@ -33,5 +80,10 @@ contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes {
 
     function nonces(address owner) public view override(ERC20Permit, Nonces) returns (uint256) {
         return super.nonces(owner);
+    }
+
+    function _checkSigned(address signer, bytes32 structHash, bytes calldata signature) private view {
+        bool isSigned = SignatureChecker.isValidSignatureNowCalldata(signer, _hashTypedDataV4(structHash), signature);
+        require(isSigned, ERC3009InvalidSignature());
     }
 }

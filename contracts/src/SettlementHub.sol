@@ -82,8 +82,8 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
             DaCommitmentTooLarge(daCommitment.length, DA_COMMITMENT_BYTES_MAX)
         );
         for (uint256 i = 0; i < claims.length; i++) {
-            bytes32 channelId = claims[i].channelId;
-            require(escrow.receiverAuthorizerOf(channelId) == msg.sender, NotChannelNode(channelId, msg.sender));
+            address node = claims[i].voucher.channel.receiverAuthorizer;
+            require(node == msg.sender, NotChannelNode(node, msg.sender));
         }
         batchId = ++batchCount;
         batchIdOf[msg.sender][receiptsRoot] = batchId;
@@ -91,6 +91,7 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
         (uint256 declared, uint32 calls) = _recordUsage(batchId, totals);
         uint128 total = escrow.claim(claims);
         require(total == declared, TotalsMismatch(total, declared));
+        escrow.settle(address(this), address(token));
         _split(Settled(receiptsRoot, batchId, calls, total, contentHash), daCommitment);
     }
 

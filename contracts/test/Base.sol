@@ -4,6 +4,8 @@ pragma solidity ^0.8.30;
 import {AttributionLedger} from "../src/AttributionLedger.sol";
 import {ChannelEscrow} from "../src/ChannelEscrow.sol";
 import {DatanetRegistry} from "../src/DatanetRegistry.sol";
+import {Erc3009DepositCollector} from "../src/Erc3009DepositCollector.sol";
+import {IChannelEscrow} from "../src/interfaces/IChannelEscrow.sol";
 import {ModelRegistry} from "../src/ModelRegistry.sol";
 import {OpenToken} from "../src/OpenToken.sol";
 import {RewardDistributor} from "../src/RewardDistributor.sol";
@@ -66,6 +68,7 @@ abstract contract Base {
     RewardDistributor internal distributor;
     SettlementHub internal hub;
     AttributionLedger internal ledger;
+    Erc3009DepositCollector internal collector3009;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
@@ -81,6 +84,7 @@ abstract contract Base {
         distributor = new RewardDistributor(token, ledgerAddress);
         hub = new SettlementHub(token, escrow, models, distributor, treasury, NODE_BPS, TREASURY_BPS);
         ledger = new AttributionLedger(token, distributor, poster, arbiter, BOND, WINDOW, ARBITRATION);
+        collector3009 = new Erc3009DepositCollector(address(escrow));
         require(address(datanets) == registryAddress && address(ledger) == ledgerAddress, "wired");
     }
 
@@ -100,6 +104,27 @@ abstract contract Base {
     function signature(uint256 key, bytes32 digest) internal pure returns (bytes memory) {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, digest);
         return abi.encodePacked(r, s, v);
+    }
+
+    /// @return The same signature with the other s and v, which recovers the same key.
+    function twin(bytes memory signed) internal pure returns (bytes memory) {
+        (bytes32 r, bytes32 s, uint8 v) = (0, 0, 0);
+        assembly ("memory-safe") {
+            r := mload(add(signed, 32))
+            s := mload(add(signed, 64))
+            v := byte(0, mload(add(signed, 96)))
+        }
+        uint256 order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
+        return abi.encodePacked(r, bytes32(order - uint256(s)), v == 27 ? uint8(28) : uint8(27));
+    }
+
+    function voucherClaim(uint256 key, IChannelEscrow.ChannelConfig memory config, uint128 max, uint128 total)
+        internal
+        view
+        returns (IChannelEscrow.VoucherClaim memory)
+    {
+        bytes memory signed = signature(key, escrow.getVoucherDigest(escrow.getChannelId(config), max));
+        return IChannelEscrow.VoucherClaim(IChannelEscrow.Voucher(config, max), signed, total);
     }
 
     /// @return Value in [min, max], spread over it by the remainder.

@@ -36,6 +36,7 @@ export type World = { rpcUrl: string; deployment: TestDeployment };
 export async function live(world: World): Promise<void> {
   const chain = connect(world);
   await fundEveryone(chain);
+  await authorize(chain);
   const modelId = await registerModels(chain);
   await contribute(chain);
   await leaveTheVault(chain);
@@ -88,6 +89,54 @@ async function fundEveryone({ send, deployment }: Chain): Promise<void> {
   ] as const;
   for (const [who, spender] of spenders) await send(who, "openToken", "approve", [spender, maxUint256]);
 }
+
+/** One authorised transfer is made, another is taken back. */
+async function authorize({ send, deployment }: Chain): Promise<void> {
+  const { chainId, contracts } = deployment;
+  const domain = {
+    name: "Tributary OPEN",
+    version: "1",
+    chainId,
+    verifyingContract: contracts.openToken,
+  } as const;
+  const from = devAccount(payer).address;
+  const message = {
+    from,
+    to: devAccount(claimer).address,
+    value: 5n,
+    validAfter: 0n,
+    validBefore: maxUint256,
+  };
+  const [used, canceled] = [keccak256(toHex("used")), keccak256(toHex("canceled"))];
+  const transfer = await devAccount(payer).signTypedData({
+    domain,
+    types: { TransferWithAuthorization: authorizationFields },
+    primaryType: "TransferWithAuthorization",
+    message: { ...message, nonce: used },
+  });
+  const terms = [from, message.to, message.value, message.validAfter, message.validBefore, used];
+  await send(holder, "openToken", "transferWithAuthorization", [...terms, transfer]);
+  const cancel = await devAccount(payer).signTypedData({
+    domain,
+    types: { CancelAuthorization: cancelFields },
+    primaryType: "CancelAuthorization",
+    message: { authorizer: from, nonce: canceled },
+  });
+  await send(holder, "openToken", "cancelAuthorization", [from, canceled, cancel]);
+}
+
+const authorizationFields = [
+  { name: "from", type: "address" },
+  { name: "to", type: "address" },
+  { name: "value", type: "uint256" },
+  { name: "validAfter", type: "uint256" },
+  { name: "validBefore", type: "uint256" },
+  { name: "nonce", type: "bytes32" },
+];
+const cancelFields = [
+  { name: "authorizer", type: "address" },
+  { name: "nonce", type: "bytes32" },
+];
 
 async function registerModels({ send, client, deployment }: Chain): Promise<Hex> {
   const artifactHash = keccak256(toHex("artifact"));
@@ -186,14 +235,14 @@ async function settle({ send, client, deployment }: Chain, modelId: Hex): Promis
   const channelId = await client.readContract({
     address: contracts.channelEscrow,
     abi: channelEscrowAbi,
-    functionName: "channelIdOf",
+    functionName: "getChannelId",
     args: [config],
   });
   await send(payer, "channelEscrow", "deposit", [channelId, 5_000n]);
   for (const totalClaimed of [4_999n, 9_001n]) {
     const signature = await devAccount(payer).signTypedData({
       domain: {
-        name: "TributaryChannelEscrow",
+        name: "x402 Batch Settlement",
         version: "1",
         chainId,
         verifyingContract: contracts.channelEscrow,
@@ -208,7 +257,7 @@ async function settle({ send, client, deployment }: Chain, modelId: Hex): Promis
       message: { channelId, maxClaimableAmount: 9_999n },
     });
     const amount = totalClaimed === 4_999n ? 4_999n : 4_002n;
-    const claims = [{ channelId, maxClaimableAmount: 9_999n, totalClaimed, signature }];
+    const claims = [{ voucher: { channel: config, maxClaimableAmount: 9_999n }, signature, totalClaimed }];
     const totals = [{ modelId, amount, calls: 3 }];
     const receiptsRoot = keccak256(toHex(`receipts ${totalClaimed}`));
     await send(node, "settlementHub", "submitBatch", [claims, totals, receiptsRoot, zeroHash, "0xda"]);
@@ -224,12 +273,13 @@ async function leaveTheChannel({ send, pass, client, deployment }: Chain): Promi
     strict: true,
     fromBlock: 0n,
   });
-  const channelId = created!.args.channelId;
-  await send(payer, "channelEscrow", "initiateWithdraw", [channelId]);
+  const { channelId, config } = created!.args;
+  await send(node, "channelEscrow", "refund", [config, 999n]);
+  await send(payer, "channelEscrow", "initiateWithdraw", [config, 5_000n]);
   await pass(withdrawDelaySeconds);
-  await send(holder, "channelEscrow", "finalizeWithdraw", [channelId]);
+  await send(holder, "channelEscrow", "finalizeWithdraw", [config]);
   await send(payer, "channelEscrow", "deposit", [channelId, 77n]);
-  await send(payer, "channelEscrow", "initiateWithdraw", [channelId]);
+  await send(payer, "channelEscrow", "initiateWithdraw", [config, 77n]);
 }
 
 /** Epoch 1: rejected by ruling, wrongly disputed, final, claimed. Epoch 2: rejected by silence, open again. */

@@ -18,6 +18,7 @@ import {
   slice,
   type TypedData,
   toHex,
+  zeroAddress,
 } from "viem";
 import { rootDir } from "../forge.ts";
 
@@ -103,13 +104,44 @@ function receiptCase(caseIndex: number) {
   return { ...message, digest, leaf: keccak256(digest) };
 }
 
+const channelDomain = { name: "x402 Batch Settlement", version: "1", chainId, verifyingContract: escrow };
+
+function channelCase(caseIndex: number) {
+  const message = {
+    payer: addressOf(`payer ${caseIndex}`),
+    payerAuthorizer: caseIndex === 0 ? zeroAddress : addressOf(`authorizer ${caseIndex}`),
+    receiver: hub,
+    receiverAuthorizer: addressOf(`node ${caseIndex}`),
+    token: addressOf("token"),
+    withdrawDelay: 900 + caseIndex * 1_295_550,
+    salt: bytes32Of(`salt ${caseIndex}`),
+  };
+  const channelId = hashTypedData({
+    domain: channelDomain,
+    types: {
+      ChannelConfig: [
+        { name: "payer", type: "address" },
+        { name: "payerAuthorizer", type: "address" },
+        { name: "receiver", type: "address" },
+        { name: "receiverAuthorizer", type: "address" },
+        { name: "token", type: "address" },
+        { name: "withdrawDelay", type: "uint40" },
+        { name: "salt", type: "bytes32" },
+      ],
+    },
+    primaryType: "ChannelConfig",
+    message,
+  });
+  return { ...message, withdrawDelay: message.withdrawDelay.toString(), channelId };
+}
+
 function voucherCase(caseIndex: number) {
   const message = {
     channelId: bytes32Of(`channel ${caseIndex}`),
     maxClaimableAmount: caseIndex === 0 ? uint128Max.toString() : caseIndex.toString(),
   };
   const digest = hashTypedData({
-    domain: { name: "TributaryChannelEscrow", version: "1", chainId, verifyingContract: escrow },
+    domain: channelDomain,
     types: {
       Voucher: [
         { name: "channelId", type: "bytes32" },
@@ -131,6 +163,7 @@ const vectors = {
   rewardTrees: [1, 2, 3, 5, 8, 17].map(rewardTree),
   receipts: [0, 1, 2, 3, 4].map(receiptCase),
   vouchers: [0, 1, 2].map(voucherCase),
+  channels: [0, 1, 2].map(channelCase),
 };
 
 const path = join(rootDir, "vectors", "leaf.json");

@@ -51,6 +51,10 @@ function keyOf(functionName: string, args: readonly unknown[]): string {
 
 export function replayOpenToken(logs: Log[]): Slots {
   const slots = new Slots();
+  const authorizations = ["AuthorizationUsed", "AuthorizationCanceled"] as const;
+  for (const { args } of parseEventLogs({ abi: openTokenAbi, logs, eventName: [...authorizations] })) {
+    slots.set("authorizationState", [args.authorizer, args.nonce], true);
+  }
   for (const { args } of parseEventLogs({ abi: openTokenAbi, logs, eventName: "Transfer" })) {
     slots.add(
       ...(args.from === zeroAddress ? supply : balanceOf(args.from)),
@@ -166,26 +170,40 @@ export function replayModelRegistry(logs: Log[]): Slots {
   return slots;
 }
 
+type Receiver = readonly [totalClaimed: bigint, totalSettled: bigint];
+
 const emptyChannel = { balance: 0n, totalClaimed: 0n, withdrawAmount: 0n, withdrawFinalizeAfter: 0 };
 
 export function replayChannelEscrow(logs: Log[]): Slots {
   const slots = new Slots();
+  const receiverOf = new Map<Hex, readonly [receiver: Hex, token: Hex]>();
   const channelOf = (channelId: Hex) => slots.get("channelOf", [channelId], emptyChannel);
   const patch = (channelId: Hex, changes: Partial<typeof emptyChannel>) =>
     slots.set("channelOf", [channelId], { ...channelOf(channelId), ...changes });
   for (const { eventName, args } of parseEventLogs({ abi: channelEscrowAbi, logs })) {
     switch (eventName) {
       case "ChannelCreated":
-        slots.set("configOf", [args.channelId], args.config);
-        slots.set("receiverAuthorizerOf", [args.channelId], args.config.receiverAuthorizer);
+        receiverOf.set(args.channelId, [args.config.receiver, args.config.token]);
         break;
       case "Deposited":
         patch(args.channelId, { balance: args.newBalance });
-        slots.add("escrowed", [], args.amount);
         break;
-      case "Claimed":
+      case "Claimed": {
         patch(args.channelId, { totalClaimed: args.newTotalClaimed });
-        slots.add("escrowed", [], -args.claimAmount);
+        const key = receiverOf.get(args.channelId)!;
+        const [claimed, settled] = slots.get<Receiver>("receivers", key, [0n, 0n]);
+        slots.set("receivers", key, [claimed + args.claimAmount, settled]);
+        break;
+      }
+      case "Settled": {
+        const key = [args.receiver, args.token];
+        const [claimed, settled] = slots.get<Receiver>("receivers", key, [0n, 0n]);
+        slots.set("receivers", key, [claimed, settled + args.amount]);
+        break;
+      }
+      case "Refunded":
+        patch(args.channelId, { balance: args.newBalance });
+        slots.set("refundNonce", [args.channelId], args.newRefundNonce);
         break;
       case "WithdrawInitiated":
         patch(args.channelId, { withdrawAmount: args.amount, withdrawFinalizeAfter: args.finalizeAfter });
@@ -193,7 +211,6 @@ export function replayChannelEscrow(logs: Log[]): Slots {
       case "WithdrawFinalized": {
         const balance = channelOf(args.channelId).balance - args.amount;
         patch(args.channelId, { balance, withdrawAmount: 0n, withdrawFinalizeAfter: 0 });
-        slots.add("escrowed", [], -args.amount);
         break;
       }
     }

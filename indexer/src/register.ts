@@ -31,6 +31,8 @@ on("ModelRegistry:ServingNodeRegistered", modelRegistry.applyServingNodeRegister
 on("ChannelEscrow:ChannelCreated", channelEscrow.applyChannelCreated);
 on("ChannelEscrow:Deposited", channelEscrow.applyDeposited);
 on("ChannelEscrow:Claimed", channelEscrow.applyVoucherClaimed);
+on("ChannelEscrow:Settled", channelEscrow.applySettled);
+on("ChannelEscrow:Refunded", channelEscrow.applyRefunded);
 on("ChannelEscrow:WithdrawInitiated", channelEscrow.applyWithdrawInitiated);
 on("ChannelEscrow:WithdrawFinalized", channelEscrow.applyWithdrawFinalized);
 

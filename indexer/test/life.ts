@@ -189,11 +189,12 @@ type Settling = { salt: number; totalWei: bigint; calls: number };
 /** Claims up to `totalWei` of the channel, cumulative, as one batch of the base model. */
 export async function settle(sender: Sender, { salt, totalWei, calls }: Settling): Promise<void> {
   const { read, send } = sender;
-  const channelId = await read<Hex>("channelEscrow", "channelIdOf", [channelConfig(sender, salt)]);
+  const channelId = await read<Hex>("channelEscrow", "getChannelId", [channelConfig(sender, salt)]);
   const { totalClaimed } = await read<{ totalClaimed: bigint }>("channelEscrow", "channelOf", [channelId]);
-  const hash = await read<Hex>("channelEscrow", "voucherDigest", [channelId, totalWei]);
+  const hash = await read<Hex>("channelEscrow", "getVoucherDigest", [channelId, totalWei]);
   const signature = await devAccount(payer).sign({ hash });
-  const claims = [{ channelId, maxClaimableAmount: totalWei, totalClaimed: totalWei, signature }];
+  const voucher = { channel: channelConfig(sender, salt), maxClaimableAmount: totalWei };
+  const claims = [{ voucher, signature, totalClaimed: totalWei }];
   const totals = [{ modelId: await baseModel(sender), amount: totalWei - totalClaimed, calls }];
   const root = label(`receipts ${salt} ${totalWei}`);
   await send(node, "settlementHub", "submitBatch", [claims, totals, root, label("content"), "0xda01"]);
@@ -237,12 +238,14 @@ async function propose(sender: Sender, cumulativeWei: bigint): Promise<void> {
 
 async function leave(sender: Sender): Promise<void> {
   const { read, send, warp } = sender;
-  const channelId = await read<Hex>("channelEscrow", "channelIdOf", [channelConfig(sender, 1)]);
-  await send(payer, "channelEscrow", "initiateWithdraw", [channelId]);
+  const channelId = await read<Hex>("channelEscrow", "getChannelId", [channelConfig(sender, 1)]);
+  const config = channelConfig(sender, 1);
+  await send(node, "channelEscrow", "refund", [config, token]);
+  await send(payer, "channelEscrow", "initiateWithdraw", [config, 70n * token]);
   await settle(sender, { salt: 1, totalWei: 30n * token, calls: 1 });
   await send(validator, "stakeVault", "requestUnstake", [await scopeOf(sender, 1n)]);
   await warp(86_401);
-  await send(owner, "channelEscrow", "finalizeWithdraw", [channelId]);
+  await send(owner, "channelEscrow", "finalizeWithdraw", [config]);
   await send(validator, "stakeVault", "unstake", [await scopeOf(sender, 1n)]);
   await send(payer, "channelEscrow", "deposit", [channelId, token]);
 }

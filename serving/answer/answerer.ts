@@ -68,7 +68,7 @@ type Standing = { channel: ChannelView | null; chargedWei: bigint; admission: Ad
 /** Where the channel stands. After a loss of our rows the chain's claims are the floor of what was charged. */
 async function readStanding(parts: AnswererParts, { voucher }: Question): Promise<Standing> {
   const { terms } = parts;
-  const channel = await readChannel(parts.client, terms.escrow, voucher.channelId);
+  const channel = await readChannel(parts, terms.escrow, voucher.channelId);
   const [booked, signer] = await Promise.all([
     readCharged(parts.db, voucher.channelId),
     vouchers.signer(terms.escrow as Address, terms.chainId, voucher),

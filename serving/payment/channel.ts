@@ -1,31 +1,51 @@
-import { type Address, type Hex, type PublicClient, zeroAddress } from "viem";
+import { eq } from "drizzle-orm";
+import type { Address, Hex, PublicClient } from "viem";
 import { channelEscrowAbi } from "#schema/abi/channel-escrow";
+import { onchain } from "#schema/bind";
+import type { Drizzle } from "#schema/database";
+import { PipelineError } from "#schema/errors";
 import type { ChannelView } from "./admission.ts";
 
+/** What a channel was opened with, as the escrow's calls take it. Its hash is the channel's id, so it never changes. */
+export type ChannelConfig = {
+  payer: Hex;
+  payerAuthorizer: Hex;
+  receiver: Hex;
+  receiverAuthorizer: Hex;
+  token: Hex;
+  withdrawDelay: number;
+  salt: Hex;
+};
+
 /**
- * The channel as the chain has it, or null where it was not created at the final block.
+ * The channel as the chain has it, or null where no deposit into it is final or the indexer does not know it yet.
  *
- * Read from the RPC and not from `onchain.channel`: those rows mirror the latest block, so a deposit that may still be
- * reorganised looks like money, and they lag behind a withdrawal by the indexer's delay. Here what must not be taken
- * back (creation, deposits) is read at the `finalized` block and what must be seen early (withdrawal, claims) at the latest.
+ * The configuration is an indexed row: the chain keeps only its hash. The money is read from the RPC and not from the
+ * row, which mirrors the latest block and lags behind a withdrawal: what must not be taken back (deposits) at the
+ * `finalized` block, what must be seen early (withdrawal, claims) at the latest.
  */
 export async function readChannel(
-  client: PublicClient,
+  { db, client }: { db: Drizzle; client: PublicClient },
   escrow: Address,
   channelId: Hex,
 ): Promise<ChannelView | null> {
-  const call = { address: escrow, abi: channelEscrowAbi, args: [channelId] } as const;
+  const call = {
+    address: escrow,
+    abi: channelEscrowAbi,
+    functionName: "channelOf",
+    args: [channelId],
+  } as const;
   const [config, final, latest] = await Promise.all([
-    client.readContract({ ...call, functionName: "configOf", blockTag: "finalized" }),
-    client.readContract({ ...call, functionName: "channelOf", blockTag: "finalized" }),
-    client.readContract({ ...call, functionName: "channelOf" }),
+    findConfig(db, channelId),
+    client.readContract({ ...call, blockTag: "finalized" }),
+    client.readContract(call),
   ]);
-  if (config.payer === zeroAddress) return null;
+  if (config === undefined || (final.balance === 0n && final.totalClaimed === 0n)) return null;
   return {
-    payer: lower(config.payer),
-    payerAuthorizer: lower(config.payerAuthorizer),
-    receiver: lower(config.receiver),
-    receiverAuthorizer: lower(config.receiverAuthorizer),
+    payer: config.payer,
+    payerAuthorizer: config.payerAuthorizer,
+    receiver: config.receiver,
+    receiverAuthorizer: config.receiverAuthorizer,
     finalBalanceWei: final.balance,
     balanceWei: latest.balance,
     totalClaimedWei: latest.totalClaimed,
@@ -33,6 +53,25 @@ export async function readChannel(
   };
 }
 
-function lower(address: Address): Hex {
-  return address.toLowerCase() as Hex;
+/** @throws ChannelUnknownError where the indexer does not know the channel yet. Retryable. */
+export async function readConfig(db: Drizzle, channelId: Hex): Promise<ChannelConfig> {
+  const config = await findConfig(db, channelId);
+  if (config === undefined) throw new ChannelUnknownError(channelId);
+  return config;
+}
+
+async function findConfig(db: Drizzle, channelId: Hex): Promise<ChannelConfig | undefined> {
+  const { channel } = onchain;
+  const [row] = await db.select().from(channel).where(eq(channel.id, channelId));
+  if (row === undefined) return undefined;
+  const { payer, payerAuthorizer, receiver, receiverAuthorizer, token, withdrawDelay, salt } = row;
+  const parties = { payer, payerAuthorizer, receiver, receiverAuthorizer, token };
+  return { ...parties, withdrawDelay: Number(withdrawDelay), salt };
+}
+
+export class ChannelUnknownError extends PipelineError {
+  override readonly name = "ChannelUnknownError";
+  constructor(channelId: Hex) {
+    super(`channel ${channelId} is not indexed (yet).`, { code: "channel_unknown", retryable: true });
+  }
 }

@@ -1,6 +1,7 @@
 import { type Address, type Hex, recoverTypedDataAddress } from "viem";
 import { z } from "zod";
 import type { Decoded } from "#schema/errors";
+import type { ChannelConfig } from "./channel.ts";
 
 /** Payer's signature over the most that may be claimed from a channel, cumulative, in wei. */
 export type Voucher = { channelId: Hex; maxClaimableWei: bigint; signature: Hex };
@@ -48,7 +49,7 @@ export function encode({ channelId, maxClaimableWei, signature }: Voucher): stri
 export function typedData(escrow: Address, chainId: bigint, voucher: Omit<Voucher, "signature">) {
   const { channelId, maxClaimableWei } = voucher;
   return {
-    domain: { name: "TributaryChannelEscrow", version: "1", chainId, verifyingContract: escrow },
+    domain: domainOf(escrow, chainId),
     types: {
       Voucher: [
         { name: "channelId", type: "bytes32" },
@@ -58,6 +59,31 @@ export function typedData(escrow: Address, chainId: bigint, voucher: Omit<Vouche
     primaryType: "Voucher",
     message: { channelId, maxClaimableAmount: maxClaimableWei },
   } as const;
+}
+
+/** Typed data of IChannelEscrow's `ChannelConfig`; its hash is the channel's id. */
+export function channelTypedData(escrow: Address, chainId: bigint, config: ChannelConfig) {
+  return {
+    domain: domainOf(escrow, chainId),
+    types: {
+      ChannelConfig: [
+        { name: "payer", type: "address" },
+        { name: "payerAuthorizer", type: "address" },
+        { name: "receiver", type: "address" },
+        { name: "receiverAuthorizer", type: "address" },
+        { name: "token", type: "address" },
+        { name: "withdrawDelay", type: "uint40" },
+        { name: "salt", type: "bytes32" },
+      ],
+    },
+    primaryType: "ChannelConfig",
+    message: config,
+  } as const;
+}
+
+/** Of x402's `batch-settlement`. */
+function domainOf(escrow: Address, chainId: bigint) {
+  return { name: "x402 Batch Settlement", version: "1", chainId, verifyingContract: escrow } as const;
 }
 
 /** Who signed, in lowercase; null for what the escrow would refuse: wrong v, high s, no point on the curve. */

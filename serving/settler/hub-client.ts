@@ -12,6 +12,7 @@ import {
 import { settlementHubAbi } from "#schema/abi/settlement-hub";
 import { invariant, PipelineError } from "#schema/errors";
 import { submissionMsMax } from "../constants.ts";
+import type { ChannelConfig } from "../payment/channel.ts";
 import type { BatchRun } from "./batch-run.ts";
 
 /** SettlementHub as the settler uses it. */
@@ -24,9 +25,16 @@ export type HubClient = {
   submit: (run: BatchRun) => Promise<Hex>;
 };
 
-type Options = { rpcUrl: string; chainId: bigint; hub: Hex; account: Account };
+type Options = {
+  rpcUrl: string;
+  chainId: bigint;
+  hub: Hex;
+  account: Account;
+  /** The chain keeps only the hash of a channel's configuration; each claim brings it along. */
+  configOf: (channelId: Hex) => Promise<ChannelConfig>;
+};
 
-export function createHubClient({ rpcUrl, chainId, hub, account }: Options): HubClient {
+export function createHubClient({ rpcUrl, chainId, hub, account, configOf }: Options): HubClient {
   const chain = developmentNamed(chainId, rpcUrl);
   const reader = createPublicClient({ chain, transport: http(rpcUrl), pollingInterval: 100 });
   const wallet = createWalletClient({ chain, account, transport: http(rpcUrl) });
@@ -37,7 +45,14 @@ export function createHubClient({ rpcUrl, chainId, hub, account }: Options): Hub
       reader.readContract({ ...contract, functionName: "batchIdOf", args: [account.address, receiptsRoot] }),
     submit: async ({ submission: { claims, totals }, receiptsRoot, contentHash, daCommitment }) => {
       invariant(daCommitment !== null, "a batch is dispersed before it is submitted");
-      const args = [claims, totals, receiptsRoot, contentHash, daCommitment] as const;
+      const voucherClaims = await Promise.all(
+        claims.map(async ({ channelId, maxClaimableAmount, totalClaimed, signature }) => ({
+          voucher: { channel: await configOf(channelId), maxClaimableAmount },
+          signature,
+          totalClaimed,
+        })),
+      );
+      const args = [voucherClaims, totals, receiptsRoot, contentHash, daCommitment] as const;
       try {
         const { request } = await reader.simulateContract({
           ...contract,

@@ -40,7 +40,7 @@ interface ISettlementHub {
 
     error NotNode(address caller);
     /// @dev Without it a node could settle vouchers that were given to another node.
-    error NotChannelNode(bytes32 channelId, address caller);
+    error NotChannelNode(address node, address caller);
     error ZeroRoot();
     error BatchExists(bytes32 receiptsRoot);
     error EmptyBatch();

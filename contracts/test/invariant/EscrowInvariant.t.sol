@@ -14,6 +14,7 @@ contract EscrowInvariantTest is Actions {
     bytes32[2] private modelIds;
 
     bytes32[] private channelIds;
+    mapping(bytes32 channelId => IChannelEscrow.ChannelConfig) private configs;
     mapping(bytes32 channelId => uint256) private payerKey;
     /// Highest cap that the payer signed.
     mapping(bytes32 channelId => uint128) private signedMax;
@@ -34,7 +35,7 @@ contract EscrowInvariantTest is Actions {
     }
 
     function actions() internal pure override returns (bytes4[] memory selectors) {
-        selectors = new bytes4[](9);
+        selectors = new bytes4[](10);
         selectors[0] = this.open.selector;
         selectors[1] = this.deposit.selector;
         selectors[2] = this.settle.selector;
@@ -44,6 +45,7 @@ contract EscrowInvariantTest is Actions {
         selectors[6] = this.finalizeWithdraw.selector;
         selectors[7] = this.payNode.selector;
         selectors[8] = this.wait_.selector;
+        selectors[9] = this.refund.selector;
     }
 
     function open(uint256 who, uint256 node, uint128 amount) external {
@@ -62,6 +64,7 @@ contract EscrowInvariantTest is Actions {
         vm.prank(actor(who));
         bytes32 channelId = escrow.openChannel(config, amount);
         channelIds.push(channelId);
+        configs[channelId] = config;
         payerKey[channelId] = 1 + (who % ACTORS);
     }
 
@@ -82,7 +85,7 @@ contract EscrowInvariantTest is Actions {
         uint128 max = state.totalClaimed + amount + (spare % 100);
         if (max > signedMax[channelId]) signedMax[channelId] = max;
         lastRoot = nextRoot();
-        address node = escrow.receiverAuthorizerOf(channelId);
+        address node = configs[channelId].receiverAuthorizer;
         bytes memory call_ = batchCall(lastRoot, channelId, max, state.totalClaimed + amount, amount);
         vm.assertTrue(attempt(node, address(hub), call_), "a held voucher is collected");
         usageTotal += amount;
@@ -94,7 +97,7 @@ contract EscrowInvariantTest is Actions {
         bytes32 channelId = channelAt(channel);
         IChannelEscrow.Channel memory state = escrow.channelOf(channelId);
         if (state.balance == state.totalClaimed) return;
-        address node = escrow.receiverAuthorizerOf(channelId);
+        address node = configs[channelId].receiverAuthorizer;
         if (hub.batchIdOf(node, lastRoot) == 0) return;
         bytes memory call_ = batchCall(lastRoot, channelId, state.totalClaimed + 1, state.totalClaimed + 1, 1);
         vm.assertTrue(!attempt(node, address(hub), call_), "settled once");
@@ -111,7 +114,7 @@ contract EscrowInvariantTest is Actions {
         payerKey[channelId] += 100; // A stranger's key signs.
         bytes memory call_ = batchCall(nextRoot(), channelId, total, total, amount);
         payerKey[channelId] -= 100;
-        address node = escrow.receiverAuthorizerOf(channelId);
+        address node = configs[channelId].receiverAuthorizer;
         vm.assertTrue(!attempt(node, address(hub), call_), "unsigned");
     }
 
@@ -120,8 +123,10 @@ contract EscrowInvariantTest is Actions {
         bytes32 channelId = channelAt(channel);
         IChannelEscrow.Channel memory state = escrow.channelOf(channelId);
         address payer = vm.addr(payerKey[channelId]);
-        bool isDone = attempt(payer, address(escrow), abi.encodeCall(escrow.initiateWithdraw, (channelId)));
-        vm.assertTrue(isDone == (state.balance > state.totalClaimed), "leaves with what is left");
+        uint128 left = state.balance - state.totalClaimed;
+        bytes memory call_ = abi.encodeCall(escrow.initiateWithdraw, (configs[channelId], left));
+        bool isDone = attempt(payer, address(escrow), call_);
+        vm.assertTrue(isDone == (left > 0), "leaves with what is left");
     }
 
     /// Invariant 15: the payer is out once the delay is over, whatever the node does.
@@ -131,13 +136,22 @@ contract EscrowInvariantTest is Actions {
         IChannelEscrow.Channel memory state = escrow.channelOf(channelId);
         address payer = vm.addr(payerKey[channelId]);
         uint256 balance = token.balanceOf(payer);
-        bytes memory call_ = abi.encodeCall(escrow.finalizeWithdraw, (channelId));
+        bytes memory call_ = abi.encodeCall(escrow.finalizeWithdraw, (configs[channelId]));
         bool isDone = attempt(actor(0), address(escrow), call_);
         bool isDue = state.withdrawFinalizeAfter != 0 && block.timestamp >= state.withdrawFinalizeAfter;
         vm.assertTrue(isDone == isDue, "exactly when due");
         uint128 left = state.balance - state.totalClaimed;
         uint128 due = state.withdrawAmount < left ? state.withdrawAmount : left;
         eq(token.balanceOf(payer) - balance, isDone ? due : 0, "paid back");
+    }
+
+    function refund(uint256 channel, uint128 amount) external {
+        if (channelIds.length == 0) return;
+        bytes32 channelId = channelAt(channel);
+        IChannelEscrow.Channel memory state = escrow.channelOf(channelId);
+        if (state.balance == state.totalClaimed) return;
+        vm.prank(configs[channelId].receiverAuthorizer);
+        escrow.refund(configs[channelId], uint128(bound(amount, 1, type(uint128).max)));
     }
 
     function payNode(uint256 node) external {
@@ -148,14 +162,16 @@ contract EscrowInvariantTest is Actions {
         nodesPaid += credit;
     }
 
-    function invariant_escrowed_is_the_balance_and_the_sum_of_the_channels() public view {
+    function invariant_the_escrow_holds_the_sum_of_the_channels_and_what_waits_for_receivers() public view {
         uint256 sum;
         for (uint256 i = 0; i < channelIds.length; i++) {
             IChannelEscrow.Channel memory state = escrow.channelOf(channelIds[i]);
             sum += state.balance - state.totalClaimed;
         }
-        eq(escrow.escrowed(), sum, "sum");
-        eq(token.balanceOf(address(escrow)), sum, "balance");
+        (uint128 claimed, uint128 settled) = escrow.receivers(address(hub), address(token));
+        eq(token.balanceOf(address(escrow)), sum + claimed - settled, "balance");
+        eq(claimed, usageTotal, "claimed for the hub");
+        eq(settled, usageTotal, "settled with the hub");
     }
 
     function invariant_claims_only_grow_and_stay_within_balance_and_signature() public {
@@ -195,8 +211,7 @@ contract EscrowInvariantTest is Actions {
         returns (bytes memory)
     {
         IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](1);
-        bytes memory signed = signature(payerKey[channelId], escrow.voucherDigest(channelId, max));
-        claims[0] = IChannelEscrow.VoucherClaim(channelId, max, totalClaimed, signed);
+        claims[0] = voucherClaim(payerKey[channelId], configs[channelId], max, totalClaimed);
         ISettlementHub.ModelTotal[] memory totals = new ISettlementHub.ModelTotal[](2);
         totals[0] = ISettlementHub.ModelTotal(modelIds[0], amount / 3, 1);
         totals[1] = ISettlementHub.ModelTotal(modelIds[1], amount - amount / 3, 1);

@@ -13,6 +13,7 @@ contract SettlementHubTest is Base {
     address private node = address(0x0DE);
     bytes32 private modelA;
     bytes32 private modelB;
+    mapping(bytes32 channelId => IChannelEscrow.ChannelConfig) private configs;
 
     function setUp() public override {
         super.setUp();
@@ -34,12 +35,13 @@ contract SettlementHubTest is Base {
             payer, address(0), address(hub), authorizer, address(token), 1 hours, salt
         );
         vm.prank(payer);
-        return escrow.openChannel(config, amount);
+        bytes32 channelId = escrow.openChannel(config, amount);
+        configs[channelId] = config;
+        return channelId;
     }
 
     function vouch(bytes32 channelId, uint128 total) private view returns (IChannelEscrow.VoucherClaim memory) {
-        bytes memory signed = signature(PAYER_KEY, escrow.voucherDigest(channelId, total));
-        return IChannelEscrow.VoucherClaim(channelId, total, total, signed);
+        return voucherClaim(PAYER_KEY, configs[channelId], total, total);
     }
 
     function one(bytes32 channelId, uint128 total) private view returns (IChannelEscrow.VoucherClaim[] memory claims) {
@@ -101,10 +103,11 @@ contract SettlementHubTest is Base {
 
     function test_settles_several_channels_and_adds_the_credit_up() public {
         IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](2);
-        claims[0] = vouch(open(node, 1_000, "s"), 100);
+        bytes32 channelId = open(node, 1_000, "s");
+        claims[0] = vouch(channelId, 100);
         claims[1] = vouch(open(node, 1_000, "t"), 200);
         submit(claims, usage(150, 150), "root");
-        submit(one(claims[0].channelId, 400), usage(300, 0), "root 2");
+        submit(one(channelId, 400), usage(300, 0), "root 2");
         eq(hub.nodeCredit(node), 120, "credit");
         eq(hub.batchCount(), 2, "batches");
     }
@@ -184,14 +187,14 @@ contract SettlementHubTest is Base {
     function test_refuses_a_voucher_that_was_given_to_another_node() public {
         bytes32 others = open(address(0xBAD), 1_000, "s");
         refuseSubmit(
-            abi.encodeWithSelector(ISettlementHub.NotChannelNode.selector, others, node),
+            abi.encodeWithSelector(ISettlementHub.NotChannelNode.selector, address(0xBAD), node),
             one(others, 100),
             usage(100, 0),
             "root"
         );
         bytes32 nobodys = open(address(0), 1_000, "s");
         refuseSubmit(
-            abi.encodeWithSelector(ISettlementHub.NotChannelNode.selector, nobodys, node),
+            abi.encodeWithSelector(ISettlementHub.NotChannelNode.selector, address(0), node),
             one(nobodys, 100),
             usage(100, 0),
             "root"
@@ -199,10 +202,11 @@ contract SettlementHubTest is Base {
     }
 
     function test_refuses_a_voucher_the_payer_did_not_sign() public {
-        IChannelEscrow.VoucherClaim[] memory claims = one(open(node, 1_000, "s"), 100);
-        claims[0].maxClaimableAmount = 101;
+        bytes32 channelId = open(node, 1_000, "s");
+        IChannelEscrow.VoucherClaim[] memory claims = one(channelId, 100);
+        claims[0].voucher.maxClaimableAmount = 101;
         refuseSubmit(
-            abi.encodeWithSelector(IChannelEscrow.InvalidVoucherSignature.selector, claims[0].channelId),
+            abi.encodeWithSelector(IChannelEscrow.InvalidVoucherSignature.selector, channelId),
             claims,
             usage(100, 0),
             "root"

@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {ChannelEscrow} from "../../src/ChannelEscrow.sol";
+import {IChannelEscrow} from "../../src/interfaces/IChannelEscrow.sol";
 import {IRewardDistributor} from "../../src/interfaces/IRewardDistributor.sol";
 import {ISettlementHub} from "../../src/interfaces/ISettlementHub.sol";
 import {RewardDistributor} from "../../src/RewardDistributor.sol";
@@ -82,9 +83,23 @@ contract VectorsTest is Base {
         for (uint256 i = 0; i < 3; i++) {
             bytes32 channelId = vm.parseJsonBytes32(json, item("vouchers", i, ".channelId"));
             uint256 max = vm.parseJsonUint(json, item("vouchers", i, ".maxClaimableAmount"));
-            bytes32 digest = escrow_.voucherDigest(channelId, uint128(max));
+            bytes32 digest = escrow_.getVoucherDigest(channelId, uint128(max));
             eq(digest, vm.parseJsonBytes32(json, item("vouchers", i, ".digest")), "digest");
         }
+        for (uint256 i = 0; i < 3; i++) {
+            bytes32 channelId = escrow_.getChannelId(configAt(i));
+            eq(channelId, vm.parseJsonBytes32(json, item("channels", i, ".channelId")), "channel");
+        }
+    }
+
+    function configAt(uint256 i) private view returns (IChannelEscrow.ChannelConfig memory config) {
+        config.payer = vm.parseJsonAddress(json, item("channels", i, ".payer"));
+        config.payerAuthorizer = vm.parseJsonAddress(json, item("channels", i, ".payerAuthorizer"));
+        config.receiver = vm.parseJsonAddress(json, item("channels", i, ".receiver"));
+        config.receiverAuthorizer = vm.parseJsonAddress(json, item("channels", i, ".receiverAuthorizer"));
+        config.token = vm.parseJsonAddress(json, item("channels", i, ".token"));
+        config.withdrawDelay = uint40(vm.parseJsonUint(json, item("channels", i, ".withdrawDelay")));
+        config.salt = vm.parseJsonBytes32(json, item("channels", i, ".salt"));
     }
 
     function receiptAt(uint256 i) private view returns (ISettlementHub.InferenceReceipt memory receipt) {
