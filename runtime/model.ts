@@ -1,11 +1,11 @@
+import type { Decoder } from "#runtime/decoder/description";
+import { buildGraphs } from "#runtime/decoder/inference-graphs";
 import { excerpt, ModelRuntimeError } from "#runtime/errors";
-import { buildGraphs } from "#runtime/families/llama";
 import type { GeneratedToken, GenerateTask, Generation } from "#runtime/inference/generate";
 import { type LogProbRequest, planBatches } from "#runtime/inference/log-prob";
 import { createPool, type Pool, queueMaxDefault, threadsMax } from "#runtime/inference/pool";
 import { detectCpuIsa, type ExecutionProfile, makeProfile } from "#runtime/inference/profile";
 import { type WeightMode, weightModes } from "#runtime/inference/session-options";
-import type { ModelConfig } from "#runtime/weights/model-config";
 import { hashFiles } from "#runtime/weights/model-files";
 import { locate, readModelFolder } from "#runtime/weights/model-folder";
 
@@ -104,11 +104,7 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
   };
 }
 
-async function logProb(
-  pool: Pool,
-  config: ModelConfig,
-  requests: readonly LogProbRequest[],
-): Promise<number[]> {
+async function logProb(pool: Pool, config: Decoder, requests: readonly LogProbRequest[]): Promise<number[]> {
   const { length } = requests;
   check(
     length >= 1 && length <= logProbRequestsMax,
@@ -148,7 +144,7 @@ async function runInLanes<Item>(
   await Promise.all(Array.from({ length: lanes }, lane));
 }
 
-function checkGenerate(config: ModelConfig, request: GenerateRequest): GenerateTask {
+function checkGenerate(config: Decoder, request: GenerateRequest): GenerateTask {
   const { tokensMax, temperature, topK, topP, seed, stopTokenIds = [] } = request;
   checkTokens(config, "promptTokenIds", request.promptTokenIds);
   checkContext(config, request.promptTokenIds.length);
@@ -178,19 +174,19 @@ function checkGenerate(config: ModelConfig, request: GenerateRequest): GenerateT
   };
 }
 
-function checkLogProb(config: ModelConfig, request: LogProbRequest): void {
+function checkLogProb(config: Decoder, request: LogProbRequest): void {
   checkTokens(config, "promptTokenIds", request.promptTokenIds);
   checkTokens(config, "answerTokenIds", request.answerTokenIds);
   checkContext(config, request.promptTokenIds.length + request.answerTokenIds.length);
 }
 
-function checkTokens(config: ModelConfig, field: string, tokenIds: readonly number[]): void {
+function checkTokens(config: Decoder, field: string, tokenIds: readonly number[]): void {
   check(tokenIds.length >= 1, field, "at least one token", tokenIds.length);
   const stray = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabularySize);
   check(stray === undefined, field, `token ids below ${config.vocabularySize}`, stray);
 }
 
-function checkContext(config: ModelConfig, tokens: number): void {
+function checkContext(config: Decoder, tokens: number): void {
   if (tokens > config.contextTokensMax) throw new ContextExceededError(config.contextTokensMax, tokens);
 }
 

@@ -1,13 +1,13 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { buildGraphs } from "#runtime/decoder/inference-graphs";
 import { copyFixture, editConfig, encodeSafetensors, fixture, randomModel } from "#runtime/fixtures/folders";
 import { decode, generate, prefill } from "#runtime/inference/generate";
 import { logProbBatch, planBatches } from "#runtime/inference/log-prob";
 import { type LoadedModel, loadModel } from "#runtime/inference/session";
 import { readModelFolder } from "#runtime/weights/model-folder";
 import { read } from "#runtime/weights/safetensors";
-import { buildGraphs } from "./llama.ts";
 
 interface GoldenCase {
   folder: "tied" | "grouped";

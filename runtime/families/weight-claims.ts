@@ -1,7 +1,7 @@
 import { invariant, ModelRuntimeError } from "#runtime/errors";
 import { type ElementType, external, type Graph, share, type Tensor } from "#runtime/onnx/graph";
 import * as op from "#runtime/onnx/ops";
-import type { ModelFolder } from "#runtime/weights/model-folder";
+import type { ModelFolder, WeightEntry } from "#runtime/weights/model-folder";
 
 /** Shapes a family expects, by published tensor name. */
 export type ExpectedTensors = ReadonlyMap<string, readonly number[]>;
@@ -18,7 +18,7 @@ const weightTypes: Readonly<Record<string, ElementType>> = {
  */
 export function claimTensors(folder: ModelFolder, expected: ExpectedTensors): void {
   for (const [name, shape] of expected) {
-    const entry = folder.tensors.get(name);
+    const entry = find(folder, name);
     if (!entry) throw new WeightMismatchError(name, "is missing");
     if (entry.shape.join() !== shape.join()) {
       throw new WeightMismatchError(name, `has shape [${entry.shape}], the config needs [${shape}]`);
@@ -27,20 +27,31 @@ export function claimTensors(folder: ModelFolder, expected: ExpectedTensors): vo
       throw new WeightMismatchError(name, `has dtype ${entry.dtype}; F32, F16 and BF16 are supported`);
     }
   }
+  const { omittedPrefix, unusedTensors } = folder.config;
+  const unused = unusedTensors.map((source) => new RegExp(source));
+  const isClaimed = (name: string) => expected.has(name) || expected.has(`${omittedPrefix ?? ""}${name}`);
   for (const name of folder.tensors.keys()) {
-    if (!expected.has(name)) throw new WeightMismatchError(name, "is not used by this model family");
+    if (isClaimed(name) || unused.some((pattern) => pattern.test(name))) continue;
+    throw new WeightMismatchError(name, "is not used by this model family");
   }
 }
 
 /** A weight as a graph tensor in float32, read from the folder's file where it lies; narrower types are widened. */
 export function weight(graph: Graph, folder: ModelFolder, name: string): Tensor {
-  const entry = folder.tensors.get(name);
+  const entry = find(folder, name);
   const type = entry && weightTypes[entry.dtype];
   invariant(entry && type, `weight ${name} was not claimed`);
   const range = { file: entry.file, offset: entry.offset, bytes: entry.bytes };
   return share(graph, `weight ${name}`, () =>
     op.cast(graph, external(graph, { name, type, shape: entry.shape }, range), "float32"),
   );
+}
+
+/** A tensor by its full name, also in files of the bare model, whose names lack the family's prefix. */
+function find({ tensors, config }: ModelFolder, name: string): WeightEntry | undefined {
+  const prefix = config.omittedPrefix;
+  const bare = prefix !== null && name.startsWith(prefix) ? name.slice(prefix.length) : name;
+  return tensors.get(name) ?? tensors.get(bare);
 }
 
 /** Weights that do not match their config. `tensor` names the first at fault. */

@@ -65,7 +65,7 @@ export async function prefill(
   model: LoadedModel,
   promptTokenIds: readonly number[],
 ): Promise<{ logits: Float32Array; cache: KvCache }> {
-  const { layerCount, keyValueHeadCount: headCount, headSize } = model.config;
+  const { layers, keyValueHeadCount: headCount, headSize } = model.config;
   const capacity = blockTokens(promptTokenIds.length);
   const padded = [...promptTokenIds, ...new Array<number>(capacity - promptTokenIds.length).fill(0)];
   const run = await model.session("prefill");
@@ -74,13 +74,17 @@ export async function prefill(
     lastRows: integers([promptTokenIds.length - 1], [1]),
   });
   const shape = { headCount, headSize, length: promptTokenIds.length, capacity };
-  const cache = create(shape, layersOf(outputs, "key", layerCount), layersOf(outputs, "value", layerCount));
+  const cache = create(
+    shape,
+    layersOf(outputs, "key", layers.length),
+    layersOf(outputs, "value", layers.length),
+  );
   return { logits: take(outputs, "logits"), cache };
 }
 
 /** Run one more token, add it to the cache, and return logits[V] after it. */
 export async function decode(model: LoadedModel, cache: KvCache, tokenId: number): Promise<Float32Array> {
-  const { layerCount, keyValueHeadCount, headSize } = model.config;
+  const { layers, keyValueHeadCount, headSize } = model.config;
   const shape = [1, keyValueHeadCount, cache.capacity, headSize];
   const inputs: Parameters<Awaited<ReturnType<LoadedModel["session"]>>>[0] = {
     tokenIds: integers([tokenId], [1]),
@@ -95,7 +99,7 @@ export async function decode(model: LoadedModel, cache: KvCache, tokenId: number
   });
   const run = await model.session("decode");
   const outputs = await run(inputs);
-  append(cache, layersOf(outputs, "newKey", layerCount), layersOf(outputs, "newValue", layerCount));
+  append(cache, layersOf(outputs, "newKey", layers.length), layersOf(outputs, "newValue", layers.length));
   return take(outputs, "logits");
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { buildGraphs } from "#runtime/families/llama";
+import { buildGraphs } from "#runtime/decoder/inference-graphs";
 import { fixture } from "#runtime/fixtures/folders";
 import { readModelFolder } from "#runtime/weights/model-folder";
 import { createPool } from "./pool.ts";

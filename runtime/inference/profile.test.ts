@@ -1,6 +1,6 @@
 import { keccak256, stringToBytes } from "viem";
 import { describe, expect, it } from "vitest";
-import { buildGraphs } from "#runtime/families/llama";
+import { buildGraphs } from "#runtime/decoder/inference-graphs";
 import { copyFixture, editConfig, fixture } from "#runtime/fixtures/folders";
 import { openModel } from "#runtime/index";
 import { readModelFolder } from "#runtime/weights/model-folder";

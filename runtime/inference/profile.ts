@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { keccak256, stringToBytes } from "viem/utils";
-import type { ModelGraphs } from "#runtime/families/llama";
+import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { timeBlockTokens } from "#runtime/time-block";
 import { type SessionOptions, sessionOptions, type WeightMode } from "./session-options.ts";
 

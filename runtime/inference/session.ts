@@ -1,14 +1,14 @@
 import * as ort from "onnxruntime-node";
+import type { Decoder } from "#runtime/decoder/description";
+import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { invariant, ModelRuntimeError } from "#runtime/errors";
-import type { ModelGraphs } from "#runtime/families/llama";
-import type { ModelConfig } from "#runtime/weights/model-config";
 import { sessionOptions, type WeightMode } from "./session-options.ts";
 
 /** What a worker needs to run a model: sent once, when the worker starts. */
 export interface ModelSpec {
   /** Absolute folder the graphs' external weights are read from. */
   readonly folder: string;
-  readonly config: ModelConfig;
+  readonly config: Decoder;
   readonly graphs: ModelGraphs;
   /** `packed` unless given. */
   readonly weightMode?: WeightMode;
@@ -19,7 +19,7 @@ export type Run = (inputs: Record<string, ort.Tensor>) => Promise<Record<string,
 
 /** A model inside a worker. A graph's session is created at its first use and kept. */
 export interface LoadedModel {
-  readonly config: ModelConfig;
+  readonly config: Decoder;
   readonly session: (graph: keyof ModelGraphs) => Promise<Run>;
 }
 

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdir, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { buildGraphs } from "#runtime/families/llama";
+import { buildGraphs } from "#runtime/decoder/inference-graphs";
 import {
   copyFixture,
   editConfig,
@@ -68,8 +68,8 @@ describe("a model folder", () => {
   });
 
   it.each([
-    [{ model_type: "gpt2" }, "model_type"],
-    [{ attention_bias: true }, "attention_bias"],
+    [{ model_type: "t5" }, "model_type"],
+    [{ attention_bias: "yes" }, "attention_bias"],
     [{ hidden_act: "gelu" }, "hidden_act"],
     [{ rope_parameters: { rope_type: "yarn" } }, "rope_type"],
     [{ num_key_value_heads: 3 }, "num_key_value_heads"],

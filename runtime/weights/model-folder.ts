@@ -1,5 +1,6 @@
+import type { Decoder } from "#runtime/decoder/description";
+import { decodeConfig } from "#runtime/families/config";
 import { configLimits, ModelFolderError, readJson, tokenizerLimits } from "./json-file.ts";
-import { decodeConfig, type ModelConfig } from "./model-config.ts";
 import { findModelFiles, locationOf, type ModelFiles, resolveFile, resolveFolder } from "./model-files.ts";
 import { read, type TensorEntry, WeightFileError } from "./safetensors.ts";
 
@@ -14,7 +15,7 @@ export interface ModelFolder {
   /** Absolute folder from which ONNX Runtime finds the files of a `locate`d folder. */
   readonly path: string;
   readonly files: ModelFiles;
-  readonly config: ModelConfig;
+  readonly config: Decoder;
   readonly tensors: ReadonlyMap<string, WeightEntry>;
 }
 

@@ -1,0 +1,119 @@
+import type { Graph, Tensor } from "#runtime/onnx/graph";
+import * as op from "#runtime/onnx/ops";
+import type { Attention, Decoder, Rope } from "./description.ts";
+import { type Places, rotationOf, sequenceBias, stepBias } from "./positions.ts";
+
+/**
+ * Grouped-query attention. Sizes in docblocks: B sequences, T tokens, N = B·T rows, P cache slots, H heads,
+ * K key/value heads, G = H / K, D head size. Queries of one group are rows of one matrix against their
+ * shared keys, so that neither direction repeats or sums keys.
+ */
+
+/** What one layer's input becomes: query[N, H·D], key[N, K·D], value[N, K·D]. */
+export interface Projections {
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+}
+
+/** context[N, H·D] for the output matrix; keys and values as the cache holds them. */
+export interface Attended {
+  readonly context: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+}
+
+/** Normalise the last axis as the layer says; what a decoder's `norm` does. */
+export type Normalize = (x: Tensor, norm: NonNullable<Attention["queryNorm"]>) => Tensor;
+
+/** Whole sequences, each token seeing what its place allows. Keys and values are [B, K, T, D]. */
+export function attendSequences(
+  graph: Graph,
+  decoder: Decoder,
+  attention: Attention,
+  x: Projections,
+  places: Places,
+  normalize: Normalize,
+): Attended {
+  const { headSize, keyValueHeadCount: heads } = decoder;
+  const group = decoder.headCount / heads;
+  const turned = turn(graph, decoder, attention, places);
+  const ready = (part: Tensor, count: number, norm: Attention["queryNorm"]) => {
+    const split = op.reshape(graph, part, ["B", "T", heads, count, headSize]);
+    return op.transpose(graph, turned(norm ? normalize(split, norm) : split), [0, 2, 1, 3, 4]);
+  };
+  const query = op.scale(graph, ready(x.query, group, attention.queryNorm), attention.scale);
+  const key = op.reshape(graph, ready(x.key, 1, attention.keyNorm), ["B", heads, "T", headSize]);
+  const value = op.transpose(graph, op.reshape(graph, x.value, ["B", "T", heads, headSize]), [0, 2, 1, 3]);
+  const rows = op.reshape(graph, query, ["B", heads, "T*G", headSize]);
+  const scores = op.reshape(graph, capped(graph, attention, op.matmul(graph, rows, op.flip(graph, key))), [
+    "B",
+    heads,
+    "T",
+    group,
+    "T",
+  ]);
+  const biased = op.add(graph, scores, sequenceBias(graph, decoder, places, attention));
+  const weights = op.reshape(graph, op.softmax(graph, biased), ["B", heads, "T*G", "T"]);
+  const mixed = op.reshape(graph, op.matmul(graph, weights, value), ["B", heads, "T", group, headSize]);
+  const context = op.transpose(graph, mixed, [0, 2, 1, 3, 4]);
+  return { context: op.reshape(graph, context, ["N", decoder.headCount * headSize]), key, value };
+}
+
+/**
+ * One new token per sequence against P cached ones, past.key and past.value [B, K, P, D]. Past and new are
+ * attended separately, so the cache is never copied. Keys and values are [B, K, 1, D].
+ */
+export function attendStep(
+  graph: Graph,
+  decoder: Decoder,
+  attention: Attention,
+  x: Projections,
+  places: Places,
+  past: { key: Tensor; value: Tensor },
+  normalize: Normalize,
+): Attended {
+  const { headSize, keyValueHeadCount: heads } = decoder;
+  const turned = turn(graph, decoder, attention, places);
+  const ready = (part: Tensor, count: number, norm: Attention["queryNorm"]) => {
+    const split = op.reshape(graph, part, ["B", heads, count, headSize]);
+    return turned(norm ? normalize(split, norm) : split);
+  };
+  const group = decoder.headCount / heads;
+  const query = op.scale(graph, ready(x.query, group, attention.queryNorm), attention.scale);
+  const key = ready(x.key, 1, attention.keyNorm);
+  const value = op.reshape(graph, x.value, ["B", heads, 1, headSize]);
+  const bias = stepBias(graph, decoder, places, attention);
+  const scored = (keys: Tensor) => capped(graph, attention, op.matmul(graph, query, op.flip(graph, keys)));
+  const pastScores = op.add(graph, scored(past.key), bias.past);
+  const newScore = bias.own ? op.add(graph, scored(key), bias.own) : scored(key);
+  const weights = op.softmax(graph, op.concat(graph, [pastScores, newScore], -1));
+  const pastWeights = op.slice(graph, weights, { axis: -1, from: 0, to: -1, dim: "P" });
+  const newWeight = op.slice(graph, weights, { axis: -1, from: -1, to: Number.MAX_SAFE_INTEGER, dim: 1 });
+  const mixed = op.add(graph, op.matmul(graph, pastWeights, past.value), op.mul(graph, newWeight, value));
+  return { context: op.reshape(graph, mixed, ["B", decoder.headCount * headSize]), key, value };
+}
+
+/** Rotary positions on the channels that have them; nothing where positions come otherwise. */
+function turn(
+  graph: Graph,
+  decoder: Decoder,
+  { position }: Attention,
+  places: Places,
+): (x: Tensor) => Tensor {
+  if (position?.kind !== "rope") return (x) => x;
+  const rotation = rotationOf(graph, decoder, places, position);
+  if (position.pairs === "neighbours") return (x) => op.rotatePairs(graph, x, rotation);
+  const rest = decoder.headSize - position.width;
+  if (rest === 0) return (x) => op.rotateHalves(graph, x, rotation);
+  return (x) => turnPart(graph, position, rest, rotation, x);
+}
+
+function turnPart(graph: Graph, rope: Rope, rest: number, rotation: op.Rotation, x: Tensor): Tensor {
+  const [turning, still] = op.split(graph, x, [rope.width, rest]);
+  return op.concat(graph, [op.rotateHalves(graph, turning!, rotation), still!], -1);
+}
+
+function capped(graph: Graph, { cap }: Attention, scores: Tensor): Tensor {
+  return cap === null ? scores : op.softcap(graph, scores, cap);
+}

@@ -1,0 +1,93 @@
+import { claimTensors } from "#runtime/families/weight-claims";
+import { create, type Graph, input, output, type Tensor } from "#runtime/onnx/graph";
+import { encode } from "#runtime/onnx/model";
+import * as op from "#runtime/onnx/ops";
+import type { ModelFolder } from "#runtime/weights/model-folder";
+import { expectedTensors } from "./description.ts";
+import { frozenBuild, project, runSequences, runStep } from "./skeleton.ts";
+
+/** Encoded ONNX models of a folder, one per purpose, whose weights point into its safetensors files. */
+export interface ModelGraphs {
+  readonly prefill: Uint8Array;
+  readonly decode: Uint8Array;
+  readonly logProb: Uint8Array;
+}
+
+/**
+ * The graphs that answers need.
+ * @throws WeightMismatchError naming the first tensor that is missing, unclaimed or of the wrong shape.
+ */
+export function buildGraphs(folder: ModelFolder): ModelGraphs {
+  claimTensors(folder, expectedTensors(folder.config));
+  return {
+    prefill: encode(prefillGraph(folder)),
+    decode: encode(decodeGraph(folder)),
+    logProb: encode(logProbGraph(folder)),
+  };
+}
+
+/**
+ * tokenIds int64[B, T], lastRows int64[R] (indices into B·T) → logits[R, V], key.i and value.i [B, K, T, D].
+ * Sequences are padded on the right: under the causal mask no token sees what follows it.
+ */
+function prefillGraph(folder: ModelFolder): Graph {
+  const graph = create("prefill");
+  const build = frozenBuild(graph, folder);
+  const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
+  const lastRows = input(graph, "lastRows", "int64", ["R"]);
+  const { hidden, cache } = runSequences(build, tokenIds, { kind: "prefix" });
+  output(graph, "logits", project(build, op.rows(graph, hidden, lastRows)));
+  outputCache(graph, cache, "key", "value");
+  return graph;
+}
+
+/**
+ * tokenIds int64[B, T], targetRows int64[R] (indices into B·T), targetIds int64[R] → logProbs[R]:
+ * log p(targetIds[r] | the sequence up to and including row targetRows[r]), in nats.
+ */
+function logProbGraph(folder: ModelFolder): Graph {
+  const graph = create("logProb");
+  const build = frozenBuild(graph, folder);
+  const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
+  const targetRows = input(graph, "targetRows", "int64", ["R"]);
+  const targetIds = input(graph, "targetIds", "int64", ["R"]);
+  const { hidden } = runSequences(build, tokenIds, { kind: "prefix" });
+  const logProbs = op.logSoftmax(graph, project(build, op.rows(graph, hidden, targetRows)));
+  const picked = op.pick(graph, logProbs, op.unsqueeze(graph, targetIds, [1]));
+  output(graph, "logProbs", op.reshape(graph, picked, ["R"]));
+  return graph;
+}
+
+/**
+ * One step for B sequences against a cache the host owns: tokenIds int64[B], positions int64[B],
+ * pastBias[B, P] (0 for slots in use, −∞ for the rest), pastKey.i and pastValue.i [B, K, P, D]
+ * → logits[B, V], newKey.i and newValue.i [B, K, 1, D], which the host writes into the next slot.
+ */
+function decodeGraph(folder: ModelFolder): Graph {
+  const graph = create("decode");
+  const build = frozenBuild(graph, folder);
+  const { keyValueHeadCount, headSize, layers } = folder.config;
+  const tokenIds = input(graph, "tokenIds", "int64", ["B"]);
+  const positions = input(graph, "positions", "int64", ["B"]);
+  const pastBias = input(graph, "pastBias", "float32", ["B", "P"]);
+  const past = layers.map((_, layer) => ({
+    key: input(graph, `pastKey.${layer}`, "float32", ["B", keyValueHeadCount, "P", headSize]),
+    value: input(graph, `pastValue.${layer}`, "float32", ["B", keyValueHeadCount, "P", headSize]),
+  }));
+  const { hidden, cache } = runStep(build, tokenIds, { kind: "step", positions, pastBias }, past);
+  output(graph, "logits", project(build, hidden));
+  outputCache(graph, cache, "newKey", "newValue");
+  return graph;
+}
+
+function outputCache(
+  graph: Graph,
+  cache: readonly { key: Tensor; value: Tensor }[],
+  key: string,
+  value: string,
+): void {
+  cache.forEach((layer, index) => {
+    output(graph, `${key}.${index}`, layer.key);
+    output(graph, `${value}.${index}`, layer.value);
+  });
+}
