@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createPublicClient, createWalletClient, http, parseEther, toHex } from "viem";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { type ChainOptions, chainService, request, saveChain } from "../up/chain.ts";
+import { type ChainOptions, chainService, produceBlocks, request, saveChain } from "../up/chain.ts";
 import { freePort } from "../up/ports.ts";
 import { accountOf } from "../up/stack.ts";
 import { Supervisor } from "../up/supervisor.ts";
@@ -15,14 +15,21 @@ const payer = accountOf("tester");
 let folder: string;
 let options: ChainOptions;
 let supervisor: Supervisor;
+let producer: AsyncDisposable;
 let chain: Chain;
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "tributary-sent-"));
   const port = await freePort();
-  options = { port, statePath: join(folder, "chain.json"), blockSeconds: 0.25, saveMs: 60_000 };
+  options = {
+    port,
+    statePath: join(folder, "chain.json"),
+    blockSeconds: 0.25,
+    saveMs: Number.POSITIVE_INFINITY,
+  };
   supervisor = new Supervisor(join(folder, "processes.json"), () => undefined);
   await supervisor.start(chainService(options));
+  producer = produceBlocks(options, () => undefined);
   const rpcUrl = `http://127.0.0.1:${port}`;
   await request(rpcUrl, "anvil_setBalance", [payer.address, toHex(parseEther("10"))]);
   const client = createPublicClient({ transport: http(rpcUrl), cacheTime: 0 }) as Chain["client"];
@@ -31,6 +38,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  await producer[Symbol.asyncDispose]();
   await supervisor.stop();
   rmSync(folder, { recursive: true });
 });

@@ -4,21 +4,13 @@ import { PipelineError } from "#schema/errors";
 import { migrate } from "#schema/migrate";
 import type { Config, Ports } from "../config.ts";
 import { bootstrap, deployContracts } from "./bootstrap.ts";
-import {
-  type ChainOptions,
-  chainService,
-  isChain,
-  request,
-  saveChain,
-  saveLeftoverChain,
-  saveRegularly,
-} from "./chain.ts";
+import { type ChainOptions, chainService, isChain, produceBlocks, request, saveChain } from "./chain.ts";
 import type { Log } from "./log.ts";
 import { expectFreePort } from "./ports.ts";
 import { answers, createDatabase, postgresService, postgresUrl } from "./postgres.ts";
 import { endLeftovers } from "./processes.ts";
 import { disperserService, stageServices } from "./services.ts";
-import { chainStatePath, type Pace, resolveStack, type Stack } from "./stack.ts";
+import { type Pace, resolveStack, type Stack } from "./stack.ts";
 import { Supervisor } from "./supervisor.ts";
 
 /** A system that runs. Disposing it stops every process in reverse order and saves the chain. */
@@ -47,10 +39,8 @@ export async function bringUp(options: Options): Promise<Running> {
   const { config, folder, ports, pace, log, onSupervisor } = options;
   mkdirSync(folder, { recursive: true });
   const processesPath = join(folder, "processes.json");
-  const leftovers = await endLeftovers(processesPath, (left) =>
-    saveLeftoverChain(left, chainStatePath(folder), log),
-  );
-  for (const { name, pid } of leftovers) log(name, `ended a leftover of a killed run (pid ${pid})`);
+  for (const { name, pid } of await endLeftovers(processesPath))
+    log(name, `ended a leftover of a killed run (pid ${pid})`);
   await checkPorts(config, ports);
   const stack = await resolveStack(config, folder, ports, pace);
   checkData(stack);
@@ -107,12 +97,12 @@ async function startChain(
   stack: Stack,
   supervisor: Supervisor,
   { datanetNames, log }: Options,
-): Promise<Disposable> {
+): Promise<AsyncDisposable> {
   const { config, rpcUrl, statePath, ports, pace } = stack;
   if (config.rpcUrl !== undefined) {
     if (!(await isChain(rpcUrl))) throw new ChainUnreachableError(rpcUrl);
     if (config.addressesFile === undefined) throw new AddressesMissingError();
-    return { [Symbol.dispose]: () => undefined };
+    return { [Symbol.asyncDispose]: async () => undefined };
   }
   const { blockSeconds, saveMs } = pace;
   const options: ChainOptions = { port: ports.chain, statePath, blockSeconds, saveMs };
@@ -123,11 +113,15 @@ async function startChain(
     "chain",
     'development keys: keccak256("tributary development key: <label>"); they hold nothing elsewhere',
   );
-  await deployContracts(stack);
-  await bootstrap(stack, datanetNames);
+  {
+    // Saved once it is whole: a start that is killed before that begins anew.
+    await using _ = produceBlocks({ ...options, saveMs: Number.POSITIVE_INFINITY }, log);
+    await deployContracts(stack);
+    await bootstrap(stack, datanetNames);
+  }
   if (isNew) await request(rpcUrl, "anvil_mine", [`0x${bootstrapFinalBlocks.toString(16)}`]);
   await saveChain(rpcUrl, statePath);
-  return saveRegularly(options, log);
+  return produceBlocks(options, log);
 }
 
 export class ChainStateMissingError extends PipelineError {

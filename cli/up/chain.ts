@@ -1,6 +1,7 @@
 import { existsSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import { PipelineError } from "#schema/errors";
 import type { Log } from "./log.ts";
@@ -12,7 +13,7 @@ export type ChainOptions = {
   /** File of the saved state: blocks, transactions, logs and accounts. Historical states are not kept. */
   statePath: string;
   blockSeconds: number;
-  /** Time between saves, in ms. What a killed chain loses; the stages handle it as a reorg. */
+  /** Time between saves, in ms: what a killed chain loses, which the stages handle as a reorg. */
   saveMs: number;
 };
 
@@ -21,15 +22,15 @@ const blockGasMax = 200_000_000;
 /** Time one JSON-RPC request may take, in ms. */
 const requestMsMax = 20_000;
 /** Dumps of one save until one meets no new block. */
-const dumpsMax = 20;
+const dumpsMax = 10;
 
 /**
- * anvil in OP mode as a supervised process. anvil's own `--state-interval` overwrites its file in place, so a kill in
- * the middle of a save would leave neither the old state nor the new; we ask for the state and rename it into place.
- * `finalized` trails the head by two blocks.
+ * anvil in OP mode as a supervised process that mines when told to: see `produceBlocks`. anvil's own `--state-interval`
+ * overwrites its file in place, so a kill in the middle of a save would leave neither the old state nor the new; we ask
+ * for the state and rename it into place. `finalized` trails the head by two blocks.
  */
-export function chainService(options: ChainOptions): Service {
-  const { port, statePath, blockSeconds } = options;
+export function chainService(options: Pick<ChainOptions, "port" | "statePath">): Service {
+  const { port, statePath } = options;
   const url = `http://127.0.0.1:${port}`;
   return {
     name: "chain",
@@ -46,7 +47,7 @@ export function chainService(options: ChainOptions): Service {
         "1",
         "--quiet",
       ],
-      ...["--block-time", String(blockSeconds), "--slots-in-an-epoch", "1"],
+      ...["--no-mining", "--slots-in-an-epoch", "1"],
       ...["--order", "fifo", "--gas-limit", String(blockGasMax)],
       ...(existsSync(statePath) ? ["--load-state", statePath] : []),
     ],
@@ -56,28 +57,52 @@ export function chainService(options: ChainOptions): Service {
   };
 }
 
-/** Saves the chain's state every `saveMs` until disposed; a chain that is down is tried again at the next turn. */
-export function saveRegularly({ port, statePath, saveMs }: ChainOptions, log: Log): Disposable {
+/**
+ * Mines a block every `blockSeconds` and saves the state every `saveMs`, one after the other, until disposed. A chain
+ * that is down is tried again at the next turn; whoever kills us stops the chain's time, so that it gets no further
+ * ahead of its last save than `saveMs`.
+ */
+export function produceBlocks(options: ChainOptions, log: Log): AsyncDisposable {
+  const stop = new AbortController();
+  const ended = mineAndSave(options, log, stop.signal);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await ended;
+    },
+  };
+}
+
+async function mineAndSave(
+  { port, statePath, blockSeconds, saveMs }: ChainOptions,
+  log: Log,
+  signal: AbortSignal,
+): Promise<void> {
   const url = `http://127.0.0.1:${port}`;
-  let isSaving = false;
-  const timer = setInterval(async () => {
-    if (isSaving) return;
-    isSaving = true;
+  let trouble = "";
+  for (let savedAt = Date.now(); !signal.aborted; ) {
+    const startedAt = Date.now();
     try {
-      await saveChain(url, statePath);
+      await request(url, "evm_mine", []);
+      if (startedAt - savedAt >= saveMs) {
+        await saveChain(url, statePath);
+        savedAt = Date.now();
+      }
+      trouble = "";
     } catch (error) {
-      log("chain", `state not saved: ${error instanceof Error ? error.message : String(error)}`);
-    } finally {
-      isSaving = false;
+      if (!(error instanceof PipelineError)) throw error;
+      if (error.message !== trouble) log("chain", error.message);
+      trouble = error.message;
     }
-  }, saveMs);
-  return { [Symbol.dispose]: () => clearInterval(timer) };
+    const restMs = Math.max(0, startedAt + blockSeconds * 1_000 - Date.now());
+    await sleep(restMs, undefined, { signal }).catch(() => undefined); // Aborted means stop: the loop sees it.
+  }
 }
 
 /**
  * Saves the state of a running anvil, at once or not at all. anvil collects blocks, transactions and accounts one after
  * the other, so that a block mined meanwhile would be there in part: accounts changed by transactions that no block has.
- * Such a dump is thrown away and asked for again.
+ * Where somebody else than `produceBlocks` mined, the dump is thrown away and asked for again.
  * @throws ChainRequestError if it does not answer, ChainUnquietError if every dump met a block.
  */
 export async function saveChain(url: string, statePath: string): Promise<void> {
@@ -93,23 +118,6 @@ export async function saveChain(url: string, statePath: string): Promise<void> {
     before = after;
   }
   throw new ChainUnquietError(url, dumpsMax);
-}
-
-/** Saves the chain among the leftovers of a killed supervisor, if any: its last save may be many blocks behind. */
-export async function saveLeftoverChain(
-  leftovers: readonly ProcessRecord[],
-  statePath: string,
-  log: Log,
-): Promise<void> {
-  const chain = leftovers.find(({ name }) => name === "chain");
-  if (chain === undefined) return;
-  try {
-    await saveChain(chainUrl(chain), statePath);
-    log("chain", "saved the chain a killed run left behind");
-  } catch (error) {
-    if (!(error instanceof PipelineError)) throw error;
-    log("chain", `the leftover chain is not saved: ${error.message}`);
-  }
 }
 
 /** Where a chain we started answers, from its command line. */

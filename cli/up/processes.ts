@@ -50,18 +50,14 @@ export function writeProcesses(path: string, records: readonly ProcessRecord[]):
 
 /**
  * Ends the processes a killed supervisor left behind, last started first, and removes the record. Only those whose
- * birth matches are touched. `beforeEnd` may save what only they know. @returns Those that were ended.
+ * birth matches are touched. @returns Those that were ended.
  * @throws AlreadyRunningError if the supervisor itself still runs.
  */
-export async function endLeftovers(
-  path: string,
-  beforeEnd: (leftovers: readonly ProcessRecord[]) => Promise<void> = async () => undefined,
-): Promise<ProcessRecord[]> {
+export async function endLeftovers(path: string): Promise<ProcessRecord[]> {
   const records = readProcesses(path);
   const supervisor = records.find(({ name, pid }) => name === "supervisor" && pid !== process.pid);
   if (supervisor && isAlive(supervisor)) throw new AlreadyRunningError(supervisor.pid);
   const leftovers = records.filter((record) => record.pid !== process.pid && isAlive(record)).reverse();
-  await beforeEnd(leftovers);
   for (const leftover of leftovers) await endProcess(leftover, leftoverStopMs);
   writeProcesses(path, []);
   return leftovers;

@@ -60,15 +60,10 @@ export async function resolveStack(config: Config, folder: string, ports: Ports,
     disperserUrl: config.disperserUrl ?? `http://127.0.0.1:${ports.disperser}`,
     addressesFile: config.addressesFile ?? join(folder, "addresses.json"),
     srsFolder: config.srsFolder,
-    statePath: chainStatePath(folder),
+    statePath: join(folder, "chain.json"),
     modelId: modelIdOf(accountOf("model owner").address, artifactHash),
     artifactHash,
   };
-}
-
-/** File of the development chain's saved state. */
-export function chainStatePath(folder: string): string {
-  return join(folder, "chain.json");
 }
 
 export function accountOf(label: string) {
