@@ -1,6 +1,19 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { argmax, chooseToken, pcg32 } from "./sampler.ts";
+import { argmax, candidatesOf, chooseToken, pcg32, penalise, type SamplingOptions } from "./sampler.ts";
+
+interface Golden {
+  logits: number[];
+  previousTokenIds: number[];
+  options: SamplingOptions;
+  kept: [tokenId: number, probability: number][];
+  greedy: number;
+}
+const golden: Golden[] = JSON.parse(
+  await readFile(join(import.meta.dirname, "../fixtures/golden-sampling.json"), "utf8"),
+);
 
 const logits = Float32Array.of(0, 2, 1, -1, 2);
 
@@ -28,6 +41,47 @@ describe("the generator", () => {
 });
 
 describe("the choice of a token", () => {
+  it("is among the tokens, with the probabilities, that transformers' processors leave", () => {
+    for (const { logits: values, previousTokenIds, options, kept, greedy } of golden) {
+      const scores = penalise(Float32Array.from(values), options.repetitionPenalty ?? 1, previousTokenIds);
+      const { tokenIds, weights } = candidatesOf(scores, options);
+      const total = weights.reduce((sum, weight) => sum + weight, 0);
+      const found = [...tokenIds].map((id, place) => [id, weights[place]! / total] as const);
+      const expected = kept.toSorted(([a], [b]) => a - b);
+      expect(found.map(([id]) => id).toSorted((a, b) => a - b)).toEqual(expected.map(([id]) => id));
+      for (const [id, probability] of found) {
+        expect(Math.abs(probability - expected.find(([other]) => other === id)![1])).toBeLessThan(1e-6);
+      }
+      expect(
+        chooseToken(Float32Array.from(values), { ...options, temperature: 0 }, pcg32(1n), previousTokenIds)
+          .tokenId,
+      ).toBe(greedy);
+    }
+  });
+
+  it("orders candidates by logit, then by id, zeros of both signs alike", () => {
+    const { tokenIds } = candidatesOf(Float32Array.of(-1, 0, 3, -0, 3, -Infinity, -2), { temperature: 2 });
+    expect([...tokenIds]).toEqual([2, 4, 1, 3, 0, 6]);
+  });
+
+  it("draws these tokens on every machine", () => {
+    const values = Float32Array.from({ length: 40 }, (_, index) => Math.fround(((index * 37) % 40) / 7));
+    const generator = pcg32(2026n);
+    const options = { temperature: 0.9, topK: 30, topP: 0.97, repetitionPenalty: 1.2 };
+    const drawn: number[] = [];
+    for (let count = 0; count < 16; count++) {
+      drawn.push(chooseToken(values, options, generator, drawn).tokenId);
+    }
+    expect(drawn).toEqual([27, 15, 2, 2, 31, 3, 1, 31, 16, 5, 15, 2, 3, 28, 29, 27]);
+  });
+
+  it("reports the model's own log-probability whatever the penalty", () => {
+    const free = chooseToken(logits, { temperature: 0 }, pcg32(1n));
+    const held = chooseToken(logits, { temperature: 0, repetitionPenalty: 9 }, pcg32(1n), [1]);
+    expect([free.tokenId, held.tokenId]).toEqual([1, 4]);
+    expect(held.logProb).toBe(free.logProb);
+  });
+
   it("is the most likely one at temperature 0, the lowest id among equals", () => {
     expect(argmax(logits)).toBe(1);
     expect(chooseToken(logits, { temperature: 0 }, pcg32(1n)).tokenId).toBe(1);
@@ -84,13 +138,15 @@ describe("the choice of a token", () => {
         fc.constantFrom(0, 0.01, 1, 50),
         fc.constantFrom(undefined, 1, 3, 1000),
         fc.constantFrom(undefined, 1e-9, 0.5, 1),
-        (values, seed, temperature, topK, topP) => {
+        fc.constantFrom(undefined, 0.1, 1, 1.7),
+        (values, seed, temperature, topK, topP, repetitionPenalty) => {
           const options = {
             temperature,
             ...(topK === undefined ? {} : { topK }),
             ...(topP === undefined ? {} : { topP }),
+            ...(repetitionPenalty === undefined ? {} : { repetitionPenalty }),
           };
-          const { tokenId, logProb } = chooseToken(Float32Array.from(values), options, pcg32(seed));
+          const { tokenId, logProb } = chooseToken(Float32Array.from(values), options, pcg32(seed), [0, 2]);
           expect(tokenId).toBeGreaterThanOrEqual(0);
           expect(tokenId).toBeLessThan(values.length);
           expect(logProb).toBeLessThanOrEqual(0);
