@@ -1,10 +1,20 @@
 /** The package's public interface. The development disperser is a program, not a part of it: see dev/main.ts. */
 export {
   type Certificate,
+  type CertificateVersion,
   certificateHash,
   decodeCertificate,
   encodeCertificate,
 } from "./certificate/certificate.ts";
+export { decodeCertificateAbi, encodeCertificateAbi } from "./certificate/certificate-abi.ts";
+export {
+  type ContractName,
+  contractAddress,
+  type Network,
+  networks,
+  registryRelayUrl,
+  withStakeIndices,
+} from "./certificate/contracts.ts";
 export {
   type Verdict,
   type VerificationLevel,

@@ -12,8 +12,12 @@ export type StakeIndices = {
   nonSignerStakeIndices: readonly (readonly number[])[];
 };
 
-/** EigenDA certificate V4: a batch header, a blob's place in the batch, and the batch's aggregate signature. */
+/** Versions read and written here. V4 is V3 and the derivation version. */
+export type CertificateVersion = 3 | 4;
+
+/** EigenDA certificate: a batch header, a blob's place in the batch, and the batch's aggregate signature. */
 export type Certificate = {
+  version: CertificateVersion;
   batchRoot: Hex;
   referenceBlockNumber: number;
   header: BlobHeader;
@@ -29,23 +33,24 @@ export type Certificate = {
   sigma: G1;
   stakeIndices: StakeIndices;
   signedQuorumNumbers: readonly number[];
+  /** Always 0 in V3, which does not say it. */
   offchainDerivationVersion: number;
 };
 
 /** Certificate version minus one, as proxies write it before the RLP. */
-const versionByteV4 = 0x03;
+const versionBytes: Record<CertificateVersion, number> = { 3: 0x02, 4: 0x03 };
 
 /** The contracts' limit on a certificate's size. */
-const certificateBytesMax = 262_144;
+export const certificateBytesMax = 262_144;
 
 const uint16Max = 0xffff;
 const uint32Max = 0xffff_ffff;
 
 type RlpNode = Hex | RlpNode[];
 
-/** Canonical bytes: 0x03 ‖ RLP of the V4 tuple, integers minimal, G2 words c1 before c0. */
+/** Canonical bytes: version − 1 ‖ RLP of the tuple, integers minimal, G2 words c1 before c0. */
 export function encodeCertificate(certificate: Certificate): Uint8Array {
-  return Uint8Array.from([versionByteV4, ...toRlp(toTuple(certificate), "bytes")]);
+  return Uint8Array.from([versionBytes[certificate.version], ...toRlp(toTuple(certificate), "bytes")]);
 }
 
 /** keccak256 of the canonical bytes: what stands on chain for the certificate. */
@@ -60,10 +65,11 @@ export function certificateHash(certificate: Uint8Array): Hex {
 export function decodeCertificate(bytes: Uint8Array): Decoded<Certificate> {
   if (bytes.length > certificateBytesMax)
     return { ok: false, reason: `The certificate is too large: ${bytes.length} bytes.` };
-  if (bytes[0] !== versionByteV4)
+  const version = ([3, 4] as const).find((known) => versionBytes[known] === bytes[0]);
+  if (version === undefined)
     return { ok: false, reason: `The certificate's version byte is unknown: ${bytes[0]}.` };
   try {
-    const certificate = fromTuple(fromRlp(bytes.subarray(1), "hex") as RlpNode);
+    const certificate = fromTuple(version, fromRlp(bytes.subarray(1), "hex") as RlpNode);
     if (bytesToHex(encodeCertificate(certificate)) !== bytesToHex(bytes))
       throw new MalformedCertificateError("it is not in canonical form");
     return { ok: true, value: certificate };
@@ -102,12 +108,12 @@ function toTuple(certificate: Certificate): RlpNode[] {
       stakeIndices.nonSignerStakeIndices.map((row) => row.map(integer)),
     ],
     quorumBytes(certificate.signedQuorumNumbers),
-    integer(certificate.offchainDerivationVersion),
+    ...(certificate.version === 4 ? [integer(certificate.offchainDerivationVersion)] : []),
   ];
 }
 
-function fromTuple(node: RlpNode): Certificate {
-  const [batch, inclusion, attestation, signedQuorums, derivation] = fields(node, 5);
+function fromTuple(version: CertificateVersion, node: RlpNode): Certificate {
+  const [batch, inclusion, attestation, signedQuorums, derivation] = fields(node, version === 4 ? 5 : 4);
   const [batchRoot, referenceBlock] = fields(batch!, 2);
   const [blobCertificate, blobIndex, inclusionProof] = fields(inclusion!, 3);
   const [header, signature, relayKeys] = fields(blobCertificate!, 3);
@@ -116,6 +122,7 @@ function fromTuple(node: RlpNode): Certificate {
     8,
   );
   return {
+    version,
     batchRoot: word(batchRoot!),
     referenceBlockNumber: readInteger(referenceBlock!, uint32Max),
     header: readHeader(header!),
@@ -134,7 +141,7 @@ function fromTuple(node: RlpNode): Certificate {
       nonSignerStakeIndices: list(stakeRows!).map((row) => list(row).map(readUint32)),
     },
     signedQuorumNumbers: readQuorums(signedQuorums!),
-    offchainDerivationVersion: readInteger(derivation!, uint16Max),
+    offchainDerivationVersion: derivation === undefined ? 0 : readInteger(derivation, uint16Max),
   };
 }
 

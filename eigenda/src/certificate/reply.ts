@@ -4,7 +4,7 @@ import { decompressG1, decompressG2, type G1, type G2 } from "../curve/points.ts
 import type { Decoded } from "../errors.ts";
 import type { Attestation, BlobStatusReply } from "../gen/disperser_pb.ts";
 import { headerFromMessage, type RequestHeader } from "../header/wire.ts";
-import type { Certificate, StakeIndices } from "./certificate.ts";
+import type { Certificate, CertificateVersion, StakeIndices } from "./certificate.ts";
 
 /** What a disperser says of a finished blob, read but not verified. */
 export type SettledBlob = {
@@ -18,13 +18,13 @@ export type SettledBlob = {
 const uint32Max = 0xffff_ffffn;
 
 /**
- * Builds the V4 certificate from a status reply. Quorums are put in ascending order with their keys.
- * The stake indices come from the registry contracts; without a registry they are zero, and `checkDACert` would refuse them.
+ * Builds the certificate from a status reply. Quorums are put in ascending order with their keys.
+ * The stake indices are zero: the registry contracts know them (contracts.ts), and `checkDACert` refuses a certificate without them.
  */
 export function certificateFromReply(
   backend: CurveBackend,
   reply: BlobStatusReply,
-  stakeIndices?: StakeIndices,
+  version: CertificateVersion = 4,
 ): Decoded<SettledBlob> {
   const { signedBatch, blobInclusionInfo } = reply;
   const blobCertificate = blobInclusionInfo?.blobCertificate;
@@ -39,6 +39,7 @@ export function certificateFromReply(
   if (!attestation.ok) return attestation;
   const { quorums, ...aggregate } = attestation.value;
   const certificate: Certificate = {
+    version,
     batchRoot: bytesToHex(batch.batchRoot),
     referenceBlockNumber: Number(batch.referenceBlockNumber),
     header: header.value,
@@ -48,7 +49,7 @@ export function certificateFromReply(
     inclusionProof: bytesToHex(blobInclusionInfo?.inclusionProof ?? new Uint8Array()),
     ...aggregate,
     quorumApks: quorums.map(({ apk }) => apk),
-    stakeIndices: stakeIndices ?? zeroIndices(quorums.length, aggregate.nonSignerPubkeys.length),
+    stakeIndices: zeroIndices(quorums.length, aggregate.nonSignerPubkeys.length),
     signedQuorumNumbers: quorums.map(({ number }) => number),
     offchainDerivationVersion: 0,
   };

@@ -1,4 +1,4 @@
-import { type Address, type Hex, hexToBytes } from "viem";
+import { type Address, type Hex, hexToBytes, type PublicClient } from "viem";
 import type { CurveBackend } from "../curve/backend.ts";
 import { isSameKey, isSignatureValid } from "../curve/bls.ts";
 import { loadMcl } from "../curve/mcl.ts";
@@ -8,16 +8,18 @@ import { recoverSigner } from "../header/signer.ts";
 import { isCommitmentConsistent } from "../kzg/commitment.ts";
 import { provableSymbolsMax, type SrsAnchor } from "../kzg/srs.ts";
 import { type Certificate, decodeCertificate } from "./certificate.ts";
+import { onChainFault } from "./contracts.ts";
 import { rootFromProof } from "./merkle.ts";
 
 /**
  * What a passed check proves.
  * - `structure`: the bytes are one canonical certificate, and `signer` asked for this blob.
  * - `inclusion+signature`: also, the blob is in the batch, the attestation's keys signed the batch, every quorum of the blob signed,
- *   and the commitment's length holds. The keys come from the disperser: this is self-consistency, not stake. Only the
- *   contract's `checkDACert` proves stake.
+ *   and the commitment's length holds. The keys come from the disperser: this is self-consistency, not stake.
+ * - `onChain`: also, the contracts' `checkDACert` accepts it: registered stake above the threshold stands behind the keys, as the
+ *   given node says.
  */
-export type VerificationLevel = "structure" | "inclusion+signature";
+export type VerificationLevel = "structure" | "inclusion+signature" | "onChain";
 
 export type Verdict =
   | { ok: true; level: VerificationLevel; blobKey: Hex; signer: Address; certificate: Certificate }
@@ -25,7 +27,16 @@ export type Verdict =
 
 export type VerifyOptions =
   | { level: "structure" }
-  | { level: "inclusion+signature"; srs: SrsAnchor; requiredQuorums?: readonly number[] };
+  | { level: "inclusion+signature"; srs: SrsAnchor; requiredQuorums?: readonly number[] }
+  | {
+      level: "onChain";
+      srs: SrsAnchor;
+      requiredQuorums?: readonly number[];
+      /** A node of the L1. */
+      client: PublicClient;
+      /** EigenDACertVerifierRouter. */
+      router: Address;
+    };
 
 /** Limits of the contracts. */
 const quorumsMax = 5;
@@ -39,7 +50,10 @@ const distributionsMax = 64;
 
 const requiredQuorumsDefault: readonly number[] = [0, 1];
 
-/** Verifies canonical certificate bytes. Some 30 CPU ms at the full level; never throws for what the bytes hold. */
+/**
+ * Verifies canonical certificate bytes. Some 30 CPU ms at the full levels; never throws for what the bytes hold.
+ * @throws EigenDaError notReady or failover, at level `onChain` alone, where the chain gives no answer.
+ */
 export async function verifyCertificate(bytes: Uint8Array, options: VerifyOptions): Promise<Verdict> {
   const decoded = decodeCertificate(bytes);
   if (!decoded.ok) return decoded;
@@ -50,13 +64,17 @@ export async function verifyCertificate(bytes: Uint8Array, options: VerifyOption
   const key = blobKey(certificate.header);
   const signer = recoverSigner(key, hexToBytes(certificate.signature));
   if (!signer.ok) return signer;
-  if (options.level === "inclusion+signature") {
+  if (options.level !== "structure") {
     const required = options.requiredQuorums ?? requiredQuorumsDefault;
     const fault =
       quorumFault(certificate, required) ??
       inclusionFault(certificate, key) ??
       attestationFault(backend, certificate) ??
       commitmentFault(backend, certificate, options.srs);
+    if (fault !== null) return { ok: false, reason: fault };
+  }
+  if (options.level === "onChain") {
+    const fault = await onChainFault(options.client, options.router, certificate);
     if (fault !== null) return { ok: false, reason: fault };
   }
   return { ok: true, level: options.level, blobKey: key, signer: signer.value, certificate };

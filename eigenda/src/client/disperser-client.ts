@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { type Address, bytesToHex, type Hex, hexToBytes, keccak256 } from "viem";
-import { certificateHash, encodeCertificate } from "../certificate/certificate.ts";
+import { type CertificateVersion, certificateHash, encodeCertificate } from "../certificate/certificate.ts";
 import { certificateFromReply, type SettledBlob } from "../certificate/reply.ts";
 import { verifyCertificate } from "../certificate/verify.ts";
 import { encodeBlob, type PolynomialForm } from "../codec/blob.ts";
@@ -38,6 +38,8 @@ export type DisperserClientOptions = {
   quorums?: readonly number[];
   /** Least share of each quorum's stake that must have signed, 0 to 100. */
   thresholdPercent?: number;
+  /** Which version networks take changes: ask the verifier contract (`certVersion`). */
+  certificateVersion?: CertificateVersion;
   /** Dispersals tried in all, each with a fresh timestamp and so with its own blob key. */
   attemptsMax?: number;
   pollMs?: number;
@@ -55,7 +57,7 @@ export type DisperseOptions = {
 };
 
 export type Dispersal = {
-  /** Canonical bytes: 0x03 ‖ RLP of the V4 certificate. */
+  /** Canonical bytes: 0x03 ‖ RLP of the V4 certificate (0x02 and V3 if asked for). */
   certificate: Uint8Array;
   /** keccak256(certificate): what goes on chain. */
   certificateHash: Hex;
@@ -91,6 +93,7 @@ const defaults = {
   form: "eval" as PolynomialForm,
   quorums: [0, 1] as readonly number[],
   thresholdPercent: 55,
+  certificateVersion: 4 as CertificateVersion,
   attemptsMax: 5,
   pollMs: 250,
   completeMsMax: 120_000,
@@ -284,8 +287,8 @@ export class DisperserClient implements AsyncDisposable {
   }
 
   async #verify(header: RequestHeader, reply: BlobStatusReply): Promise<Uint8Array> {
-    const { srs, quorums } = this.#options;
-    const settled = certificateFromReply(await loadMcl(), reply);
+    const { srs, quorums, certificateVersion } = this.#options;
+    const settled = certificateFromReply(await loadMcl(), reply, certificateVersion);
     if (!settled.ok) throw new EigenDaError("mismatch", settled.reason);
     if (settled.value.header.blobKey !== header.blobKey) {
       throw new EigenDaError("mismatch", `The reply is about another blob: ${settled.value.header.blobKey}.`);

@@ -11,8 +11,8 @@ import type { Srs } from "../kzg/srs.ts";
 import { RpcChannel } from "./channel.ts";
 
 export type RelayClientOptions = {
-  /** Where a relay key's server is; null if unknown. On a network this stands in the relay registry contract. */
-  relayUrl: (relayKey: number) => string | null;
+  /** Where a relay key's server is; null if unknown. On a network the registry contract tells: `registryRelayUrl`. */
+  relayUrl: (relayKey: number) => string | null | Promise<string | null>;
   srs: Srs;
   form?: PolynomialForm;
   /** Time for one call. */
@@ -82,7 +82,7 @@ export class RelayClient implements AsyncDisposable {
   }
 
   async #fetch(relayKey: number, key: Hex, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const url = this.#options.relayUrl(relayKey);
+    const url = await this.#options.relayUrl(relayKey);
     if (url === null) throw new EigenDaError("failover", `The address of relay ${relayKey} is unknown.`);
     const channel = this.#channels.get(url) ?? new RpcChannel(url, this.#options.srs);
     this.#channels.set(url, channel);

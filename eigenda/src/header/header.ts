@@ -19,14 +19,14 @@ export type BlobHeader = {
   paymentHeaderHash: Hex;
 };
 
-const g1Abi = {
+export const g1Abi = {
   type: "tuple",
   components: [
     { name: "x", type: "uint256" },
     { name: "y", type: "uint256" },
   ],
 } as const;
-const g2Abi = {
+export const g2Abi = {
   type: "tuple",
   components: [
     { name: "x", type: "uint256[2]" },
@@ -34,7 +34,7 @@ const g2Abi = {
   ],
 } as const;
 
-const commitmentAbi = {
+export const commitmentAbi = {
   type: "tuple",
   components: [
     { ...g1Abi, name: "commitment" },
@@ -116,6 +116,6 @@ export function quorumBytes(quorumNumbers: readonly number[]): Hex {
 }
 
 /** A G2 point's words as the contracts order them: c1 before c0. */
-function g2Words(point: G2): { x: [bigint, bigint]; y: [bigint, bigint] } {
+export function g2Words(point: G2): { x: [bigint, bigint]; y: [bigint, bigint] } {
   return { x: [point.x.c1, point.x.c0], y: [point.y.c1, point.y.c0] };
 }
