@@ -27,7 +27,12 @@ export {
   renderPrompt,
   type TextPart,
 } from "./text/prompt.ts";
-export { createTextStream, type TextStream } from "./text/text-stream.ts";
+export {
+  createTextStream,
+  StopStringError,
+  type TextStream,
+  type TextStreamOptions,
+} from "./text/text-stream.ts";
 export { readTokenizer, type Tokenizer, TokenizerError } from "./text/tokenizer.ts";
 export { ModelFolderError } from "./weights/json-file.ts";
 export { ModelConfigError } from "./weights/model-config.ts";

@@ -27,6 +27,17 @@ function requests(count: number): LogProbRequest[] {
 }
 
 describe("generation", () => {
+  it("repeats less under a repetition penalty", async () => {
+    await using model = await openModel(fixture("tied"));
+    const repeats = async (repetitionPenalty: number) => {
+      const { tokenIds } = await model.generate({ ...greedy, repetitionPenalty });
+      return tokenIds.length - new Set([...tokenIds]).size;
+    };
+    expect(await repeats(100)).toBeLessThan(await repeats(1));
+    expect(await repeats(100)).toBe(0);
+    await expect(repeats(0)).rejects.toMatchObject({ code: "request-invalid", field: "repetitionPenalty" });
+  });
+
   it("repeats itself to the bit for a seed, in the same and in another model handle", async () => {
     await using model = await openModel(fixture("tied"), { threads: 2 });
     await using other = await openModel(fixture("tied"));

@@ -34,6 +34,8 @@ export interface GenerateRequest {
   readonly topK?: number | undefined;
   /** In (0, 1]. */
   readonly topP?: number | undefined;
+  /** Above 1 makes tokens of the prompt and the answer so far less likely; 1, the default, changes nothing. */
+  readonly repetitionPenalty?: number | undefined;
   /** u64 of the sampler's generator (PCG-XSH-RR 64/32). The same request and seed give the same tokens. */
   readonly seed: bigint;
   /** Generation ends before any of these; none by default. */
@@ -145,7 +147,7 @@ async function runInLanes<Item>(
 }
 
 function checkGenerate(config: Decoder, request: GenerateRequest): GenerateTask {
-  const { tokensMax, temperature, topK, topP, seed, stopTokenIds = [] } = request;
+  const { tokensMax, temperature, topK, topP, repetitionPenalty, seed, stopTokenIds = [] } = request;
   checkTokens(config, "promptTokenIds", request.promptTokenIds);
   checkContext(config, request.promptTokenIds.length);
   check(Number.isSafeInteger(tokensMax) && tokensMax >= 1, "tokensMax", "a whole number from 1", tokensMax);
@@ -162,6 +164,12 @@ function checkGenerate(config: Decoder, request: GenerateRequest): GenerateTask 
     topK,
   );
   check(topP === undefined || (topP > 0 && topP <= 1), "topP", "above 0, up to 1", topP);
+  check(
+    repetitionPenalty === undefined || (repetitionPenalty >= 0.01 && repetitionPenalty <= 100),
+    "repetitionPenalty",
+    "0.01 to 100",
+    repetitionPenalty,
+  );
   check(seed >= 0n && seed <= seedMax, "seed", "an unsigned 64-bit integer", seed);
   return {
     promptTokenIds: [...request.promptTokenIds],
@@ -169,6 +177,7 @@ function checkGenerate(config: Decoder, request: GenerateRequest): GenerateTask 
     temperature,
     ...(topK === undefined ? {} : { topK }),
     ...(topP === undefined ? {} : { topP }),
+    ...(repetitionPenalty === undefined ? {} : { repetitionPenalty }),
     seed,
     stopTokenIds: [...stopTokenIds],
   };

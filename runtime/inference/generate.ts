@@ -45,12 +45,14 @@ export async function generate(
   if (isAborted()) return finish("aborted");
 
   const generator = pcg32(task.seed);
+  const previousTokenIds = new Set(task.promptTokenIds);
   const room = model.config.contextTokensMax - task.promptTokenIds.length;
   const limit = Math.min(task.tokensMax, room);
   let { logits, cache } = await prefill(model, task.promptTokenIds);
   for (let index = 0; index < limit; index++) {
-    const { tokenId, logProb } = chooseToken(logits, task, generator);
+    const { tokenId, logProb } = chooseToken(logits, task, generator, previousTokenIds);
     if (task.stopTokenIds.includes(tokenId)) return finish("stop");
+    previousTokenIds.add(tokenId);
     tokenIds.push(tokenId);
     logProbs.push(logProb);
     emit({ index, tokenId, logProb });

@@ -5,7 +5,6 @@ import { describe, expect, it } from "vitest";
 import { fixture } from "#runtime/fixtures/folders";
 import { knownPatterns } from "./patterns.ts";
 import { promptTokens, renderAnswer, renderPrompt } from "./prompt.ts";
-import { createTextStream } from "./text-stream.ts";
 import { createTokenizer, readTokenizer, textCharactersMax } from "./tokenizer.ts";
 
 const tokenizer = await readTokenizer(fixture("tied"));
@@ -165,25 +164,5 @@ describe("the prompt", () => {
     const ids = tokenizer.encode(renderPrompt({ passages: [hostile], question: "q" }));
     const specials = ids.filter((tokenId) => specialIds.includes(tokenId));
     expect(specials).toEqual([begin, passage, question, answer].map(tokenizer.specialTokenId));
-  });
-});
-
-describe("a text stream", () => {
-  it("gives pieces that join to the whole text, and no broken character before its last byte", () => {
-    for (const text of ["", "plain words", "東京 and 🌊 and é", "ends in a � sign �"]) {
-      const stream = createTextStream(tokenizer);
-      const ids = tokenizer.encode(text);
-      const pieces = ids.map((tokenId) => stream.push(tokenId));
-      expect(pieces.join("") + stream.end()).toBe(text);
-    }
-    const stream = createTextStream(tokenizer);
-    const wave = tokenizer.encode("🌊");
-    expect(wave.length).toBeGreaterThan(1);
-    expect(
-      wave
-        .slice(0, -1)
-        .map((tokenId) => stream.push(tokenId))
-        .join(""),
-    ).toBe("");
   });
 });
