@@ -49,22 +49,35 @@ export function floats(values: Float32Array, shape: readonly number[]): ort.Tens
   return new ort.Tensor("float32", values, shape);
 }
 
-async function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
-  const { extra, ...options } = sessionOptions(spec.weightMode ?? "packed");
-  const session = await ort.InferenceSession.create(spec.graphs[graph], {
+function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
+  return openGraph(graph, spec.graphs[graph], spec.folder, spec.weightMode);
+}
+
+/**
+ * A session of one encoded graph whose weights are read from `folder`; `name` stands in errors.
+ * @throws SessionError if ONNX Runtime refuses the graph; the returned function, if it refuses a run.
+ */
+export async function openGraph(
+  name: string,
+  graph: Uint8Array,
+  folder: string,
+  mode: WeightMode = "packed",
+): Promise<Run> {
+  const { extra, ...options } = sessionOptions(mode);
+  const session = await ort.InferenceSession.create(graph, {
     ...options,
-    extra: { session: { ...extra?.session, model_external_initializers_file_folder_path: spec.folder } },
+    extra: { session: { ...extra?.session, model_external_initializers_file_folder_path: folder } },
   }).catch((cause: unknown) => {
-    throw new SessionError(`cannot load the ${graph} graph`, cause);
+    throw new SessionError(`cannot load the ${name} graph`, cause);
   });
   return async (inputs) => {
     const outputs = await session.run(inputs).catch((cause: unknown) => {
-      throw new SessionError(`cannot run the ${graph} graph`, cause);
+      throw new SessionError(`cannot run the ${name} graph`, cause);
     });
     return Object.fromEntries(
-      Object.entries(outputs).map(([name, tensor]) => {
-        invariant(tensor.data instanceof Float32Array, `output ${name} is float32`);
-        return [name, tensor.data];
+      Object.entries(outputs).map(([output, tensor]) => {
+        invariant(tensor.data instanceof Float32Array, `output ${output} is float32`);
+        return [output, tensor.data];
       }),
     );
   };
