@@ -27,7 +27,6 @@ export {
   type DisperseOptions,
   DisperserClient,
   type DisperserClientOptions,
-  type PaymentState,
 } from "./client/disperser-client.ts";
 export { RelayClient, type RelayClientOptions } from "./client/relay-client.ts";
 export { decodeBlob, encodeBlob, type PolynomialForm } from "./codec/blob.ts";
@@ -38,3 +37,5 @@ export { developmentSrs, developmentSrsAnchor } from "./kzg/development-srs.ts";
 export { filePrefixSrs } from "./kzg/file-srs.ts";
 export { mainnetSrsAnchor } from "./kzg/mainnet-srs.ts";
 export type { Srs, SrsAnchor } from "./kzg/srs.ts";
+export type { PaymentMode, PaymentState } from "./payment/payer.ts";
+export { PaymentLedger } from "./payment/payment-ledger.ts";

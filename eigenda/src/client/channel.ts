@@ -87,11 +87,16 @@ const kindByStatus: Partial<Record<status, EigenDaErrorKind>> = {
 };
 
 function errorFromStatus(method: string, error: ServiceError): EigenDaError {
-  const kind =
-    error.code === status.INVALID_ARGUMENT
-      ? kindOfRefusal(error.details)
-      : (kindByStatus[error.code] ?? "failover");
+  const kind = kindOf(error);
   return new EigenDaError(kind, `${method}: ${status[error.code]}: ${error.details}`, { cause: error });
+}
+
+function kindOf({ code, details }: ServiceError): EigenDaErrorKind {
+  if (code === status.INVALID_ARGUMENT) return kindOfRefusal(details);
+  // Throttling passes; a reservation or deposit that is used up does not by itself.
+  if (code === status.RESOURCE_EXHAUSTED && /reservation|deposit|payment|funds/.test(details))
+    return "payment";
+  return kindByStatus[code] ?? "failover";
 }
 
 /** The server answers INVALID_ARGUMENT to skewed clocks and bad signatures too; only its text tells. */

@@ -22,6 +22,8 @@ import { headerToMessage, type RequestHeader, requestHeader } from "../header/wi
 import type { BlobCommitment } from "../kzg/commitment.ts";
 import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
+import { Payer, type PaymentMode, type PaymentState } from "../payment/payer.ts";
+import type { PaymentLedger } from "../payment/payment-ledger.ts";
 import { RpcChannel } from "./channel.ts";
 
 export type BlobStatusName = keyof typeof BlobStatus;
@@ -40,6 +42,8 @@ export type DisperserClientOptions = {
   thresholdPercent?: number;
   /** Which version networks take changes: ask the verifier contract (`certVersion`). */
   certificateVersion?: CertificateVersion;
+  /** Keeps account of payments on disk. Without it blobs are sent under the reservation, unaccounted. */
+  payment?: { ledger: PaymentLedger; mode?: PaymentMode; waitMsMax?: number } | null;
   /** Dispersals tried in all, each with a fresh timestamp and so with its own blob key. */
   attemptsMax?: number;
   pollMs?: number;
@@ -70,21 +74,6 @@ export type Dispersal = {
   length: number;
 };
 
-export type PaymentState = {
-  /** Smallest billed size, in symbols. */
-  symbolsMin: bigint;
-  pricePerSymbolWei: bigint;
-  /** Null if the account has none. Times in Unix seconds. */
-  reservation: {
-    symbolsPerSecond: bigint;
-    startS: number;
-    endS: number;
-    quorumNumbers: readonly number[];
-  } | null;
-  cumulativePaymentWei: bigint;
-  onchainCumulativePaymentWei: bigint;
-};
-
 /** The only disperser there is today. */
 const disperserId = 0;
 const blobVersion = 0;
@@ -94,14 +83,28 @@ const defaults = {
   quorums: [0, 1] as readonly number[],
   thresholdPercent: 55,
   certificateVersion: 4 as CertificateVersion,
+  payment: null,
   attemptsMax: 5,
   pollMs: 250,
   completeMsMax: 120_000,
   rpcMsMax: 30_000,
 };
 
+/** Longest wait for room in the reservation. */
+const paymentWaitMsMax = 30_000;
+
 /** Pause before the second attempt; doubles with each further one. */
 const backoffMs = 500;
+
+/** Statuses by which the server says that it did not take a blob. */
+const refusals: readonly status[] = [
+  status.INVALID_ARGUMENT,
+  status.ALREADY_EXISTS,
+  status.UNAUTHENTICATED,
+  status.PERMISSION_DENIED,
+  status.RESOURCE_EXHAUSTED,
+  status.UNIMPLEMENTED,
+];
 
 /** Answers in a row that the accepted blob is not known, before it counts as lost and a new attempt is made. */
 const notFoundMax = 20;
@@ -114,6 +117,7 @@ export class DisperserClient implements AsyncDisposable {
   readonly #signer: Signer;
   readonly #channel: RpcChannel;
   readonly #committer: Committer;
+  readonly #payer: Payer | null;
 
   /** @throws EigenDaError invalid for a malformed URL, or a forgeable SRS outside loopback. */
   constructor(options: DisperserClientOptions) {
@@ -121,6 +125,7 @@ export class DisperserClient implements AsyncDisposable {
     this.#signer = signerFromKey(options.accountKey);
     this.#channel = new RpcChannel(options.url, options.srs);
     this.#committer = new Committer(options.srs.points);
+    this.#payer = options.payment ? this.#payerOf(options.payment) : null;
   }
 
   get account(): Address {
@@ -202,11 +207,14 @@ export class DisperserClient implements AsyncDisposable {
   /** Sends the blob under a fresh timestamp; the key that comes back must be the one computed here. */
   async #send(attempt: Attempt): Promise<RequestHeader> {
     const { chainId, quorums, nowNs } = this.#options;
+    const debit = await this.#payer?.pay(attempt.commitment.length, quorums, attempt.signal);
+    const cumulativePaymentWei = debit?.cumulativePaymentWei ?? 0n;
+    // The timestamp is taken after any wait for room: it must be fresh when it is sent.
     const header = requestHeader({
       version: blobVersion,
       quorumNumbers: quorums,
       commitment: attempt.commitment,
-      payment: { accountId: this.#signer.address, timestampNs: nowNs(), cumulativePaymentWei: 0n },
+      payment: { accountId: this.#signer.address, timestampNs: nowNs(), cumulativePaymentWei },
     });
     const request = {
       blob: attempt.blob,
@@ -216,11 +224,14 @@ export class DisperserClient implements AsyncDisposable {
       disperserId,
       chainId: hexToBytes(chainIdHex(chainId)),
     };
-    const reply = await this.#channel.call(
-      Disperser.method.disperseBlob,
-      request,
-      this.#callOptions(attempt.signal),
-    );
+    const reply = await this.#channel
+      .call(Disperser.method.disperseBlob, request, this.#callOptions(attempt.signal))
+      .catch((error) => {
+        // Only a refusal is known to cost nothing; a call that broke may have been accepted.
+        if (error instanceof EigenDaError && isRefusal(error)) debit?.revert();
+        if (error instanceof EigenDaError && error.kind === "payment") this.#payer?.refresh();
+        throw error;
+      });
     const answered = bytesToHex(reply.blobKey);
     if (answered !== header.blobKey) {
       throw new EigenDaError(
@@ -320,9 +331,26 @@ export class DisperserClient implements AsyncDisposable {
     }
   }
 
+  #payerOf({ ledger, mode, waitMsMax }: NonNullable<DisperserClientOptions["payment"]>): Payer {
+    return new Payer({
+      account: this.account,
+      ledger,
+      mode: mode ?? "reservation",
+      waitMsMax: waitMsMax ?? paymentWaitMsMax,
+      nowNs: this.#options.nowNs,
+      readState: (signal) => this.paymentState(signal ? { signal } : {}),
+    });
+  }
+
   #callOptions(signal: AbortSignal | undefined): { msMax: number; signal: AbortSignal | undefined } {
     return { msMax: this.#options.rpcMsMax, signal };
   }
+}
+
+/** Whether the server answered and did not take the blob. */
+function isRefusal(error: EigenDaError): boolean {
+  const code = (error.cause as Partial<ServiceError> | undefined)?.code;
+  return code !== undefined && refusals.includes(code);
 }
 
 function isNotFound(error: EigenDaError | undefined): boolean {

@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import { type Address, bytesToHex } from "viem";
+import { bytesToHex } from "viem";
 import type { CurveBackend } from "../curve/backend.ts";
 import {
   evaluatePolynomial,
@@ -31,15 +31,14 @@ export type AdmissionContext = {
   backend: CurveBackend;
   nowNs: bigint;
   chainId: bigint;
-  /** Accounts with a reservation; null: everyone has an open development reservation. */
-  accounts: readonly Address[] | null;
+  acceptsOnDemand: boolean;
 };
 
 export type Admission = { ok: true; header: RequestHeader } | { ok: false; code: status; reason: string };
 
 /**
  * Whether a request is accepted, by the rules and in the order of Layr-Labs/eigenda disperser/apiserver/disperse_blob_v2.go.
- * Duplicates are the caller's to check. Pure. Costs one pass over the blob and three scalar multiplications, because τ is known.
+ * Duplicates and payments are the caller's to check. Pure. Costs one pass over the blob and three scalar multiplications, because τ is known.
  */
 export function admit(request: DisperseBlobRequest, context: AdmissionContext): Admission {
   const { backend } = context;
@@ -50,7 +49,7 @@ export function admit(request: DisperseBlobRequest, context: AdmissionContext): 
   if (!header.ok) return invalid(header.reason);
   const symbols = readSymbols(request.blob);
   const fault =
-    headerFault(header.value, request.blob.length / symbolBytes) ??
+    headerFault(header.value, request.blob.length / symbolBytes, context.acceptsOnDemand) ??
     clockFault(header.value.payment.timestampNs, context.nowNs) ??
     (symbols.ok ? null : `symbol ${symbols.index} is not a canonical field element`) ??
     signatureFault(header.value, request.signature) ??
@@ -58,10 +57,6 @@ export function admit(request: DisperseBlobRequest, context: AdmissionContext): 
   if (fault !== null || !symbols.ok) return invalid(fault ?? "");
   if (!isCommitmentTo(backend, symbols.value, header.value.commitment))
     return invalid("invalid blob commitment");
-  const { accountId } = header.value.payment;
-  if (context.accounts !== null && !context.accounts.includes(accountId)) {
-    return { ok: false, code: status.PERMISSION_DENIED, reason: `account ${accountId} has no reservation` };
-  }
   return { ok: true, header: header.value };
 }
 
@@ -74,14 +69,14 @@ function sizeFault(request: DisperseBlobRequest): string | null {
   return nextPowerOfTwo(blob.length / symbolBytes) > symbolsMax ? "blob size too big" : null;
 }
 
-function headerFault(header: RequestHeader, symbols: number): string | null {
+function headerFault(header: RequestHeader, symbols: number, acceptsOnDemand: boolean): string | null {
   const { payment, commitment, quorumNumbers, version } = header;
   const length = nextPowerOfTwo(symbols);
   if (commitment.length !== length)
     return `commitment length ${commitment.length} is not the blob length ${length}`;
   if (payment.timestampNs < 0n || (payment.timestampNs === 0n && payment.cumulativePaymentWei === 0n))
     return "invalid payment metadata";
-  if (payment.cumulativePaymentWei !== 0n)
+  if (payment.cumulativePaymentWei !== 0n && !acceptsOnDemand)
     return "on-demand payments are not supported by reserved-only mode disperser";
   if (quorumNumbers.length === 0) return "blob header must contain at least one quorum number";
   const unknown = quorumNumbers.find((quorum) => quorum >= quorumCount);

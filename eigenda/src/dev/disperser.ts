@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import { type Address, bytesToHex, getAddress, type Hex, isAddress } from "viem";
+import { type Address, bytesToHex, getAddress, type Hex, hexToBytes, isAddress, numberToHex } from "viem";
 import type { CurveBackend } from "../curve/backend.ts";
 import { loadMcl } from "../curve/mcl.ts";
 import {
@@ -13,6 +13,7 @@ import {
 import { type GetBlobRequest, Relay } from "../gen/relay_pb.ts";
 import { paymentStateHash, recoverSigner } from "../header/signer.ts";
 import { developmentSrsAnchor } from "../kzg/development-srs.ts";
+import { AccountBook, billing } from "./account-book.ts";
 import { admit } from "./admission.ts";
 import { BlobStore } from "./blob-store.ts";
 import type { Faults } from "./faults.ts";
@@ -31,6 +32,10 @@ export type DevelopmentDisperserOptions = {
   chainId?: bigint;
   /** Accounts with a reservation; without it everyone has one. */
   accounts?: readonly Address[];
+  /** Bandwidth of each reservation; symbols. */
+  symbolsPerSecond?: bigint;
+  /** Wei deposited by accounts for on-demand payment; none: only reservations pay. */
+  deposits?: ReadonlyMap<Address, bigint>;
   /** Whether the smallest operator, 10 % of the stake, never signs. */
   hasNonSigner?: boolean;
   faults?: Faults;
@@ -47,17 +52,7 @@ const nsPerMs = 1_000_000n;
 /** How old a payment-state request may be. */
 const paymentStateNsMax = 300_000n * nsPerMs;
 
-/** The open reservation that stands in for payments. */
-const reservation = {
-  symbolsPerSecond: 1_000_000n,
-  startTimestamp: 0,
-  endTimestamp: 0xffff_ffff,
-  quorumNumbers: [0, 1],
-  quorumSplits: [50, 50],
-};
-
-/** Smallest billed size in symbols, as on the networks. */
-const symbolsMin = 4096n;
+const symbolsPerSecondDefault = 1_000_000n;
 
 const notices: readonly string[] = [
   "This is a DEVELOPMENT disperser, listening on 127.0.0.1 alone.",
@@ -101,7 +96,11 @@ export async function startDevelopmentDisperser(
     lifeCycle,
     faults,
     chainId: options.chainId ?? developmentChainId,
-    accounts: options.accounts ?? null,
+    book: new AccountBook({
+      accounts: options.accounts ?? null,
+      deposits: options.deposits ?? new Map(),
+      symbolsPerSecond: options.symbolsPerSecond ?? symbolsPerSecondDefault,
+    }),
   });
   const server = new RpcServer(log);
   server.add(Disperser, {
@@ -127,7 +126,7 @@ type ServiceParts = {
   lifeCycle: LifeCycle;
   faults: Faults;
   chainId: bigint;
-  accounts: readonly Address[] | null;
+  book: AccountBook;
 };
 
 /** The methods, as functions from request to reply; they refuse with `RpcRefusal`. */
@@ -141,11 +140,18 @@ class Service {
   }
 
   async disperse(request: DisperseBlobRequest) {
-    const { backend, chainId, accounts, lifeCycle, store } = this.#parts;
-    const admission = admit(request, { backend, chainId, accounts, nowNs: nowNs() });
+    const { backend, chainId, book, lifeCycle, store, faults } = this.#parts;
+    this.#throttle();
+    const now = nowNs();
+    const admission = admit(request, { backend, chainId, nowNs: now, acceptsOnDemand: book.acceptsOnDemand });
     if (!admission.ok) throw new RpcRefusal(admission.code, admission.reason);
     const key = admission.header.blobKey;
     if (!lifeCycle.reserve(key)) throw new RpcRefusal(status.ALREADY_EXISTS, `blob already exists: ${key}`);
+    const unpaid = faults.has("out-of-funds") ? "no account has funds" : book.charge(admission.header, now);
+    if (unpaid !== null) {
+      lifeCycle.release(key);
+      throw new RpcRefusal(status.PERMISSION_DENIED, unpaid);
+    }
     try {
       await store.writeAccepted(key, request);
     } catch (error) {
@@ -177,13 +183,31 @@ class Service {
       );
     }
     this.#paymentTimestamps.set(account, request.timestamp);
-    const isReserved = this.#parts.accounts?.includes(account) ?? true;
-    const paymentGlobalParams = { minNumSymbols: symbolsMin, pricePerSymbol: 0n };
-    return isReserved ? { paymentGlobalParams, reservation } : { paymentGlobalParams };
+    const { book } = this.#parts;
+    const reservation = book.reservation(account);
+    const { spentWei, depositWei } = book.payments(account);
+    return {
+      paymentGlobalParams: {
+        minNumSymbols: billing.symbolsMin,
+        pricePerSymbol: book.acceptsOnDemand ? billing.pricePerSymbolWei : 0n,
+      },
+      ...(reservation && {
+        reservation: {
+          symbolsPerSecond: reservation.symbolsPerSecond,
+          startTimestamp: reservation.startS,
+          endTimestamp: reservation.endS,
+          quorumNumbers: [...reservation.quorumNumbers],
+          quorumSplits: [50, 50],
+        },
+      }),
+      cumulativePayment: bytesOf(spentWei),
+      onchainCumulativePayment: bytesOf(depositWei),
+    };
   }
 
   async blob(request: GetBlobRequest) {
     const { lifeCycle, store, faults } = this.#parts;
+    this.#throttle();
     const key = readKey(request.blobKey);
     const reply = await lifeCycle.reply(key);
     if (reply?.status !== BlobStatus.COMPLETE || faults.has("not-found")) {
@@ -195,6 +219,16 @@ class Service {
     if (faults.has("corrupt")) blob[blob.length - 1] = blob[blob.length - 1]! ^ 1;
     return { blob };
   }
+
+  #throttle(): void {
+    if (this.#parts.faults.has("throttled"))
+      throw new RpcRefusal(status.RESOURCE_EXHAUSTED, "request rate limit exceeded");
+  }
+}
+
+/** Minimal big-endian bytes; none for 0. */
+function bytesOf(wei: bigint): Uint8Array {
+  return wei === 0n ? new Uint8Array() : hexToBytes(numberToHex(wei));
 }
 
 function readKey(bytes: Uint8Array): Hex {

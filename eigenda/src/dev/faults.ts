@@ -6,8 +6,19 @@
  * - lost: blobs are accepted, and then no status is known of any.
  * - not-found: the relay knows no blob.
  * - corrupt: the relay flips one bit of every blob.
+ * - throttled: the relay and the disperser answer that they are asked too often.
+ * - out-of-funds: no account can pay.
  */
-export const faultNames = ["failed", "slow", "below-threshold", "lost", "not-found", "corrupt"] as const;
+export const faultNames = [
+  "failed",
+  "slow",
+  "below-threshold",
+  "lost",
+  "not-found",
+  "corrupt",
+  "throttled",
+  "out-of-funds",
+] as const;
 export type FaultName = (typeof faultNames)[number];
 
 /** The faults shown now; may be changed while the server runs. */

@@ -1,0 +1,128 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Address } from "viem";
+import { EigenDaError } from "../errors.ts";
+import {
+  type BillingParameters,
+  billedSymbols,
+  costWei,
+  onDemandFault,
+  type Reservation,
+  reservationFault,
+} from "./billing.ts";
+import type { PaymentLedger } from "./payment-ledger.ts";
+
+/** The account as the disperser sees it. */
+export type PaymentState = BillingParameters & {
+  /** Null if the account has none. Times in Unix seconds. */
+  reservation: Reservation | null;
+  /** What the server has seen promised. */
+  cumulativePaymentWei: bigint;
+  /** What the account has deposited in the payment vault. */
+  onchainCumulativePaymentWei: bigint;
+};
+
+/** From which means blobs are paid; `reservation-first` pays on demand where the reservation does not cover the blob or its bucket is full. */
+export type PaymentMode = "reservation" | "on-demand" | "reservation-first";
+
+/** One blob's payment, made before the blob is sent. */
+export type Debit = {
+  /** 0 pays from the reservation. */
+  cumulativePaymentWei: bigint;
+  /** Takes the debit back, after the server refused the blob. Never after a send whose outcome is unknown. */
+  revert(): void;
+};
+
+export type PayerOptions = {
+  account: Address;
+  mode: PaymentMode;
+  ledger: PaymentLedger;
+  /** Longest wait for room in the reservation's bucket. */
+  waitMsMax: number;
+  nowNs: () => bigint;
+  readState: (signal: AbortSignal | undefined) => Promise<PaymentState>;
+};
+
+/** The account's reservation and prices are read again after this. */
+const stateMsMax = 60_000;
+
+/** Pays for blobs from a reservation or on demand, by a ledger on disk. Debits are made one after the other. */
+export class Payer {
+  readonly #options: PayerOptions;
+  #state: { value: PaymentState; readAtMs: number } | null = null;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: PayerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Pays for a blob of `length` symbols.
+   * @throws EigenDaError payment if neither means covers it; whatever reading the state throws; the signal's reason.
+   */
+  pay(length: number, quorums: readonly number[], signal?: AbortSignal): Promise<Debit> {
+    const next = this.#last.then(() => this.#pay(length, quorums, signal));
+    // The next debit waits for this one whatever becomes of it; its failure is its caller's.
+    this.#last = next.catch(() => undefined);
+    return next;
+  }
+
+  /** Forgets what the server said, so that the next debit asks again: after it refused a payment. */
+  refresh(): void {
+    this.#state = null;
+  }
+
+  async #pay(length: number, quorums: readonly number[], signal: AbortSignal | undefined): Promise<Debit> {
+    const { mode } = this.#options;
+    const state = await this.#readState(signal);
+    if (mode === "on-demand") return this.#payOnDemand(state, length, quorums);
+    const fault = reservationFault(state.reservation, quorums, this.#options.nowNs());
+    if (fault === null && state.reservation !== null) {
+      const wait = mode === "reservation-first" ? 0 : this.#options.waitMsMax;
+      const debit = await this.#payReserved(state.reservation, billedSymbols(length, state), wait, signal);
+      if (debit !== null) return debit;
+    }
+    if (mode === "reservation-first") return this.#payOnDemand(state, length, quorums);
+    const reason = fault ?? `its bucket stays full for more than ${this.#options.waitMsMax} ms`;
+    throw new EigenDaError("payment", `The reservation of ${this.#options.account} cannot pay: ${reason}.`);
+  }
+
+  async #payReserved(
+    reservation: Reservation,
+    symbols: bigint,
+    waitMsMax: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Debit | null> {
+    const { ledger, account, nowNs } = this.#options;
+    const deadlineMs = performance.now() + waitMsMax;
+    for (;;) {
+      const taken = ledger.takeReserved(account, reservation, symbols, nowNs());
+      if (taken.ok)
+        return { cumulativePaymentWei: 0n, revert: () => ledger.returnReserved(account, symbols) };
+      if (performance.now() + taken.waitMs > deadlineMs) return null;
+      await sleep(taken.waitMs, undefined, signal ? { signal } : {}).catch((error) => {
+        throw signal?.aborted ? signal.reason : error;
+      });
+    }
+  }
+
+  #payOnDemand(state: PaymentState, length: number, quorums: readonly number[]): Debit {
+    const { ledger, account } = this.#options;
+    const fault = onDemandFault(quorums);
+    if (fault !== null) throw new EigenDaError("payment", `The blob cannot be paid for: ${fault}.`);
+    const cost = costWei(length, state);
+    if (cost === 0n) throw new EigenDaError("payment", "The disperser names no price for on-demand payment.");
+    const cumulativePaymentWei = ledger.promise(account, cost, {
+      seenWei: state.cumulativePaymentWei,
+      depositWei: state.onchainCumulativePaymentWei,
+    });
+    return { cumulativePaymentWei, revert: () => ledger.withdraw(account, cumulativePaymentWei, cost) };
+  }
+
+  async #readState(signal: AbortSignal | undefined): Promise<PaymentState> {
+    if (this.#state !== null && performance.now() - this.#state.readAtMs < stateMsMax)
+      return this.#state.value;
+    const value = await this.#options.readState(signal);
+    this.#state = { value, readAtMs: performance.now() };
+    return value;
+  }
+}

@@ -1,0 +1,174 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Address } from "viem";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { DisperserClient } from "../client/disperser-client.ts";
+import { accountKey, samplePayload, startTestDisperser } from "../testing/disperser.ts";
+import { billedSymbols, fullBucket, pour, type Reservation, reservationFault } from "./billing.ts";
+import { Payer, type PaymentState } from "./payer.ts";
+import { PaymentLedger } from "./payment-ledger.ts";
+
+const account: Address = `0x${"aa".repeat(20)}`;
+const reservation: Reservation = { symbolsPerSecond: 100n, startS: 10, endS: 20, quorumNumbers: [0, 1] };
+const second = 1_000_000_000n;
+/** 4,096 symbols at 0.447 gwei. */
+const blobWei = 4096n * 447_000_000n;
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "eigenda-payment-"));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+it("bills 4,096 symbols at least", () => {
+  const parameters = { symbolsMin: 4096n, pricePerSymbolWei: 1n };
+  expect([64, 4096, 8192].map((length) => billedSymbols(length, parameters))).toEqual([4096n, 4096n, 8192n]);
+});
+
+it("leaks a bucket by time, lets a blob overfill it once, and says when it is no longer full", () => {
+  const full = fullBucket(reservation, 0n);
+  expect(pour(full, reservation, 1n, 0n)).toEqual({ ok: false, waitMs: 11 });
+  const later = pour(full, reservation, 50_000n, second);
+  expect(later).toEqual({ ok: true, bucket: { symbols: 55_900n, atNs: second } });
+  if (!later.ok) return;
+  const refused = pour(later.bucket, reservation, 1n, second);
+  expect(refused.ok ? 0 : refused.waitMs).toBe(499_011);
+  expect(pour(later.bucket, reservation, 1n, 0n).ok).toBe(false);
+  expect(pour(later.bucket, reservation, 1n, 501n * second).ok).toBe(true);
+});
+
+it("knows whom, when and which quorums a reservation covers", () => {
+  expect(reservationFault(reservation, [0, 1], 15n * second)).toBeNull();
+  expect(reservationFault(reservation, [2], 15n * second)).toContain("quorum 2");
+  expect(reservationFault(reservation, [0], 9n * second)).toContain("starts at 10");
+  expect(reservationFault(reservation, [0], 20n * second)).toContain("ended at 20");
+  expect(reservationFault(null, [0], 15n * second)).toContain("no reservation");
+});
+
+it("keeps cumulative payments rising across restarts and connections, and stops at the deposit", () => {
+  const path = join(folder, "ledger.sqlite");
+  const server = { seenWei: 5n, depositWei: 100n };
+  {
+    using ledger = new PaymentLedger(path);
+    expect(ledger.promise(account, 10n, server)).toBe(15n);
+  }
+  using one = new PaymentLedger(path);
+  using two = new PaymentLedger(path);
+  const numbers = Array.from({ length: 8 }, (_, index) =>
+    (index % 2 ? one : two).promise(account, 10n, server),
+  );
+  expect(numbers).toEqual([25n, 35n, 45n, 55n, 65n, 75n, 85n, 95n]);
+  expect(() => one.promise(account, 10n, server)).toThrow(
+    expect.objectContaining({ kind: "payment", retryable: false }),
+  );
+  two.withdraw(account, 85n, 10n);
+  expect(one.cumulativeWei(account)).toBe(95n);
+  two.withdraw(account, 95n, 10n);
+  expect(one.cumulativeWei(account)).toBe(85n);
+});
+
+it("pays from the reservation first and on demand when the bucket is full", async () => {
+  using ledger = new PaymentLedger(":memory:");
+  let now = 15n * second;
+  const payer = payerOf(ledger, { nowNs: () => now });
+  expect((await payer.pay(64, [0, 1])).cumulativePaymentWei).toBe(blobWei);
+  now += second;
+  expect((await payer.pay(64, [0, 1])).cumulativePaymentWei).toBe(0n);
+  const both = await Promise.all([payer.pay(64, [0, 1]), payer.pay(8192, [0])]);
+  expect(both.map(({ cumulativePaymentWei }) => cumulativePaymentWei)).toEqual([2n * blobWei, 4n * blobWei]);
+  both[1]!.revert();
+  expect((await payer.pay(64, [0])).cumulativePaymentWei).toBe(3n * blobWei);
+  await expect(payer.pay(64, [2])).rejects.toMatchObject({ kind: "payment" });
+});
+
+it("waits for room in the reservation no longer than it may", async () => {
+  using ledger = new PaymentLedger(":memory:");
+  const started = performance.now();
+  const nowNs = () => 15n * second + BigInt(Math.round((performance.now() - started) * 1e6));
+  await payerOf(ledger, { nowNs, mode: "reservation", waitMsMax: 5_000 }).pay(64, [0]);
+  await expect(
+    payerOf(ledger, { nowNs, mode: "reservation", waitMsMax: 50 }).pay(64, [0]),
+  ).rejects.toMatchObject({
+    kind: "payment",
+    message: expect.stringContaining("stays full"),
+  });
+});
+
+it("disperses on demand until the deposit is used up, counted over a restart of the client", async () => {
+  const deposits = new Map<Address, bigint>();
+  await using setup = await startTestDisperser({ accounts: [], deposits });
+  deposits.set(setup.client.account, 3n * blobWei);
+  await expect(setup.client.disperse(samplePayload(1))).rejects.toMatchObject({ kind: "payment" });
+  const path = join(folder, "on-demand.sqlite");
+  for (const count of [1, 2]) {
+    using ledger = new PaymentLedger(path);
+    await using client = new DisperserClient({
+      url: setup.server.url,
+      accountKey,
+      chainId: 31337n,
+      srs: setup.srs,
+      pollMs: 5,
+      payment: { ledger, mode: "on-demand" },
+    });
+    await Promise.all(
+      Array.from({ length: count }, (_, index) => client.disperse(samplePayload(10 * count + index))),
+    );
+    const wei = ledger.cumulativeWei(client.account);
+    expect(wei).toBe(BigInt(count === 1 ? 1 : 3) * blobWei);
+    expect(await client.paymentState()).toMatchObject({ cumulativePaymentWei: wei });
+    if (count === 1) continue;
+    await expect(client.disperse(samplePayload(99))).rejects.toMatchObject({
+      kind: "payment",
+      retryable: false,
+    });
+    expect(ledger.cumulativeWei(client.account)).toBe(wei);
+  }
+});
+
+it("takes a payment back when the server refuses the blob, and keeps it when the line broke", async () => {
+  const deposits = new Map<Address, bigint>();
+  await using setup = await startTestDisperser({ deposits });
+  deposits.set(setup.client.account, 10n * blobWei);
+  using ledger = new PaymentLedger(":memory:");
+  const options = { accountKey, chainId: 31337n, srs: setup.srs, pollMs: 5, attemptsMax: 1 } as const;
+  await using client = new DisperserClient({
+    ...options,
+    url: setup.server.url,
+    payment: { ledger, mode: "on-demand" },
+  });
+  setup.server.faults.add("out-of-funds");
+  await expect(client.disperse(samplePayload(5))).rejects.toMatchObject({ kind: "payment" });
+  expect(ledger.cumulativeWei(client.account)).toBe(0n);
+  setup.server.faults.delete("out-of-funds");
+  setup.server.faults.add("throttled");
+  await expect(client.disperse(samplePayload(5))).rejects.toMatchObject({
+    kind: "failover",
+    retryable: true,
+  });
+  expect(ledger.cumulativeWei(client.account)).toBe(0n);
+  setup.server.faults.delete("throttled");
+  await client.disperse(samplePayload(5));
+  await setup.server[Symbol.asyncDispose]();
+  await expect(client.disperse(samplePayload(6))).rejects.toMatchObject({ kind: "failover" });
+  expect(ledger.cumulativeWei(client.account)).toBe(2n * blobWei);
+});
+
+function payerOf(ledger: PaymentLedger, options: Partial<ConstructorParameters<typeof Payer>[0]>): Payer {
+  const state: PaymentState = {
+    symbolsMin: 4096n,
+    pricePerSymbolWei: 447_000_000n,
+    reservation,
+    cumulativePaymentWei: 0n,
+    onchainCumulativePaymentWei: 10n ** 18n,
+  };
+  return new Payer({
+    account,
+    mode: "reservation-first",
+    ledger,
+    waitMsMax: 0,
+    nowNs: () => 15n * second,
+    readState: async () => state,
+    ...options,
+  });
+}
