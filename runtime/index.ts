@@ -37,4 +37,5 @@ export { readTokenizer, type Tokenizer, TokenizerError } from "./text/tokenizer.
 export { ModelFolderError } from "./weights/json-file.ts";
 export { ModelConfigError } from "./weights/model-config.ts";
 export { hashArtifact } from "./weights/model-files.ts";
+export { type QuantisedFolder, quantiseFolder } from "./weights/quantise-folder.ts";
 export { WeightFileError } from "./weights/safetensors.ts";

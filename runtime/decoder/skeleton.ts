@@ -1,4 +1,4 @@
-import { weight } from "#runtime/families/weight-claims";
+import { quantisedMatrix, weight } from "#runtime/families/weight-claims";
 import { constantFloat, type Graph, share, type Tensor } from "#runtime/onnx/graph";
 import * as op from "#runtime/onnx/ops";
 import type { ModelFolder } from "#runtime/weights/model-folder";
@@ -29,14 +29,13 @@ export function frozenBuild(graph: Graph, folder: ModelFolder): Build {
   };
 }
 
-/** The stored matrix and bias of a linear layer. */
-export function frozenOf(
-  graph: Graph,
-  folder: ModelFolder,
-  { name, hasBias, lies }: Linear,
-): op.FrozenLinear {
-  const matrix = weight(graph, folder, `${name}.weight`);
-  return { weight: matrix, lies, ...(hasBias ? { bias: weight(graph, folder, `${name}.bias`) } : {}) };
+/** The stored matrix and bias of a linear layer, as numbers or in blocks of codes. */
+export function frozenOf(graph: Graph, folder: ModelFolder, linear: Linear): op.FrozenLinear {
+  const { name, hasBias, lies } = linear;
+  const bias = hasBias ? { bias: weight(graph, folder, `${name}.bias`) } : {};
+  const stored = quantisedMatrix(folder, `${name}.weight`);
+  if (stored) return { weight: { name, ...stored }, lies: "out-in", ...bias };
+  return { weight: weight(graph, folder, `${name}.weight`), lies, ...bias };
 }
 
 /** tokenIds int64[B, T] → hidden[N, C] before the final norm, and keys and values [B, K, T, D] per layer. */

@@ -1,7 +1,9 @@
+import { type Decoder, linearsOf } from "#runtime/decoder/description";
 import { invariant, ModelRuntimeError } from "#runtime/errors";
 import { type ElementType, external, type Graph, share, type Tensor } from "#runtime/onnx/graph";
 import * as op from "#runtime/onnx/ops";
-import type { ModelFolder, WeightEntry } from "#runtime/weights/model-folder";
+import type { ModelFolder } from "#runtime/weights/model-folder";
+import type { StoredMatrix } from "#runtime/weights/quantised-tensors";
 
 /** Shapes a family expects, by published tensor name. */
 export type ExpectedTensors = ReadonlyMap<string, readonly number[]>;
@@ -17,8 +19,14 @@ const weightTypes: Readonly<Record<string, ElementType>> = {
  * @throws WeightMismatchError naming the first tensor that is missing, unclaimed or of the wrong shape or dtype.
  */
 export function claimTensors(folder: ModelFolder, expected: ExpectedTensors): void {
+  const matrices = new Set(linearsOf(folder.config).map(({ name }) => `${name}.weight`));
   for (const [name, shape] of expected) {
-    const entry = find(folder, name);
+    const stored = matrices.has(name) && quantisedMatrix(folder, name);
+    if (stored) {
+      checkMatrix(folder.config, name, stored);
+      continue;
+    }
+    const entry = find(folder.config, folder.tensors, name);
     if (!entry) throw new WeightMismatchError(name, "is missing");
     if (entry.shape.join() !== shape.join()) {
       throw new WeightMismatchError(name, `has shape [${entry.shape}], the config needs [${shape}]`);
@@ -30,7 +38,7 @@ export function claimTensors(folder: ModelFolder, expected: ExpectedTensors): vo
   const { omittedPrefix, unusedTensors } = folder.config;
   const unused = unusedTensors.map((source) => new RegExp(source));
   const isClaimed = (name: string) => expected.has(name) || expected.has(`${omittedPrefix ?? ""}${name}`);
-  for (const name of folder.tensors.keys()) {
+  for (const name of [...folder.tensors.keys(), ...folder.quantised.keys()]) {
     if (isClaimed(name) || unused.some((pattern) => pattern.test(name))) continue;
     throw new WeightMismatchError(name, "is not used by this model family");
   }
@@ -38,7 +46,7 @@ export function claimTensors(folder: ModelFolder, expected: ExpectedTensors): vo
 
 /** A weight as a graph tensor in float32, read from the folder's file where it lies; narrower types are widened. */
 export function weight(graph: Graph, folder: ModelFolder, name: string): Tensor {
-  const entry = find(folder, name);
+  const entry = find(folder.config, folder.tensors, name);
   const type = entry && weightTypes[entry.dtype];
   invariant(entry && type, `weight ${name} was not claimed`);
   const range = { file: entry.file, offset: entry.offset, bytes: entry.bytes };
@@ -47,11 +55,26 @@ export function weight(graph: Graph, folder: ModelFolder, name: string): Tensor 
   );
 }
 
-/** A tensor by its full name, also in files of the bare model, whose names lack the family's prefix. */
-function find({ tensors, config }: ModelFolder, name: string): WeightEntry | undefined {
-  const prefix = config.omittedPrefix;
+/** Where the blocks of a matrix lie, if the folder stores it quantised. */
+export function quantisedMatrix({ config, quantised }: ModelFolder, name: string): StoredMatrix | undefined {
+  return find(config, quantised, name);
+}
+
+/** An entry by its full name, also in files of the bare model, whose names lack the family's prefix. */
+function find<Entry>(
+  { omittedPrefix: prefix }: Decoder,
+  entries: ReadonlyMap<string, Entry>,
+  name: string,
+): Entry | undefined {
   const bare = prefix !== null && name.startsWith(prefix) ? name.slice(prefix.length) : name;
-  return tensors.get(name) ?? tensors.get(bare);
+  return entries.get(name) ?? entries.get(bare);
+}
+
+function checkMatrix(config: Decoder, name: string, { outSize, inSize }: StoredMatrix): void {
+  const linear = linearsOf(config).find((each) => `${each.name}.weight` === name);
+  if (linear?.outSize === outSize && linear.inSize === inSize) return;
+  const needed = `[${linear?.outSize},${linear?.inSize}]`;
+  throw new WeightMismatchError(name, `is quantised from [${outSize},${inSize}], the config needs ${needed}`);
 }
 
 /** Weights that do not match their config. `tensor` names the first at fault. */

@@ -3,7 +3,7 @@ import { invariant } from "#runtime/errors";
 /** Size of one axis: a number, or the name of a size known only when the graph runs ("B", "T"). */
 export type Dim = number | string;
 
-export type ElementType = "float32" | "float16" | "bfloat16" | "int64" | "bool";
+export type ElementType = "float32" | "float16" | "bfloat16" | "int64" | "bool" | "uint8" | "uint4";
 
 /** A value flowing through a graph. `shape` is what the builder inferred; it carries no data. */
 export interface Tensor {

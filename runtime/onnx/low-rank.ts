@@ -1,11 +1,12 @@
 import { scale } from "./elementwise.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { gemm } from "./matrix.ts";
+import { dequantised, isQuantised, type QuantisedMatrix, quantisedLinear } from "./quantised.ts";
 import { record, unrecorded } from "./tape.ts";
 
 /** A frozen weight and how it lies: [O, I] as most models store it, or [I, O] as GPT-2 does. */
 export interface FrozenLinear {
-  readonly weight: Tensor;
+  readonly weight: Tensor | QuantisedMatrix;
   readonly lies: "out-in" | "in-out";
   /** [O] */
   readonly bias?: Tensor;
@@ -38,7 +39,14 @@ export function summed(graph: Graph, value: Tensor): Factor {
 
 /** x[N, I] · Wᵀ + bias → [N, O]. Pullback x: g·W. */
 export function frozenLinear(graph: Graph, x: Tensor, { weight, lies, bias }: FrozenLinear): Tensor {
+  if (isQuantised(weight)) return quantisedLinear(graph, x, weight, bias);
   return gemm(graph, x, weight, { transposeY: lies === "out-in", ...(bias ? { plus: bias } : {}) });
+}
+
+/** g[N, O] · W → [N, I]: what `frozenLinear` pulls back. */
+function pullFrozen(graph: Graph, g: Tensor, { weight, lies }: FrozenLinear): Tensor {
+  if (isQuantised(weight)) return gemm(graph, g, dequantised(graph, weight));
+  return gemm(graph, g, weight, { transposeY: lies === "in-out" });
 }
 
 /**
@@ -59,8 +67,7 @@ export function adaptedLinear(graph: Graph, x: Tensor, frozen: FrozenLinear, cha
     return d;
   };
   const pullX = (g: Tensor) => {
-    const plus = gemm(graph, g, frozen.weight, { transposeY: frozen.lies === "in-out" });
-    return gemm(graph, narrow(g), a.value, { plus });
+    return gemm(graph, narrow(g), a.value, { plus: pullFrozen(graph, g, frozen) });
   };
   return record(graph, [x, a.target, b.target], output, [
     pullX,

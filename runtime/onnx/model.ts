@@ -1,13 +1,25 @@
 import type { Attribute, ElementType, Graph, Initializer, Node, Tensor } from "./graph.ts";
 import * as wire from "./wire.ts";
 
-/** Operator set the ops in `ops.ts` are written for. */
-const opsetVersion = 20;
+/** Operator set the ops in `ops.ts` are written for, and the IR version the ONNX release notes (1.15) pair with it. */
+const plainVersions = { opset: 20, ir: 9 };
 
-/** ONNX IR version paired with opset 20 by the ONNX release notes (1.15). */
-const irVersion = 9;
+/** The first with blocks of 4-bit integers (1.16): for graphs that have them. */
+const packedVersions = { opset: 21, ir: 10 };
 
-const dataTypes: Record<ElementType, number> = { float32: 1, int64: 7, bool: 9, float16: 10, bfloat16: 16 };
+/** ONNX Runtime's own operators, which are in a domain of theirs. */
+const contributedOps: ReadonlySet<string> = new Set(["MatMulNBits"]);
+const contributedDomain = "com.microsoft";
+
+const dataTypes: Record<ElementType, number> = {
+  float32: 1,
+  uint8: 2,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  bfloat16: 16,
+  uint4: 21,
+};
 const attributeTypes = { float: 1, int: 2, string: 3, ints: 7 };
 const externalLocation = 1;
 
@@ -16,11 +28,15 @@ const externalLocation = 1;
  * Field numbers follow onnx.proto3 (onnx 1.15); only the messages used here are covered.
  */
 export function encode(graph: Graph): Uint8Array {
+  const hasBlocks = graph.nodes.some(({ op }) => op === "DequantizeLinear");
+  const { opset, ir } = hasBlocks ? packedVersions : plainVersions;
+  const isContributed = graph.nodes.some(({ op }) => contributedOps.has(op));
   return wire.join([
-    wire.integer(1, irVersion),
+    wire.integer(1, ir),
     wire.text(2, "tributary"),
     wire.message(7, graphProto(graph)),
-    wire.message(8, [wire.integer(2, opsetVersion)]),
+    wire.message(8, [wire.integer(2, opset)]),
+    ...(isContributed ? [wire.message(8, [wire.text(1, contributedDomain), wire.integer(2, 1)])] : []),
   ]);
 }
 
@@ -40,6 +56,7 @@ function nodeProto(node: Node): wire.Chunk[] {
     ...node.outputs.map((name) => wire.text(2, name)),
     wire.text(3, node.outputs[0] ?? node.op),
     wire.text(4, node.op),
+    ...(contributedOps.has(node.op) ? [wire.text(7, contributedDomain)] : []),
     ...Object.entries(node.attributes).map(([name, value]) => wire.message(5, attributeProto(name, value))),
   ];
 }

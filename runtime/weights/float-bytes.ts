@@ -8,7 +8,7 @@ export function isFloatType(dtype: string): dtype is FloatType {
 
 /** Little-endian bytes to float32: widened exactly from F16 and BF16, F64 rounded to nearest. Pure. */
 export function decodeFloats(dtype: FloatType, bytes: Uint8Array): Float32Array {
-  const { buffer } = bytes.slice(); // Typed arrays need aligned bytes.
+  const { buffer } = new Uint8Array(bytes); // Copied: typed arrays need aligned bytes, and a Buffer is part of a pool.
   if (dtype === "F32") return new Float32Array(buffer);
   if (dtype === "F64") return Float32Array.from(new Float64Array(buffer));
   if (dtype === "F16") return Float32Array.from(new Float16Array(buffer));

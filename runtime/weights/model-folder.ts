@@ -2,6 +2,8 @@ import type { Decoder } from "#runtime/decoder/description";
 import { decodeConfig } from "#runtime/families/config";
 import { configLimits, ModelFolderError, readJson, tokenizerLimits } from "./json-file.ts";
 import { findModelFiles, locationOf, type ModelFiles, resolveFile, resolveFolder } from "./model-files.ts";
+import { decodeQuantisation } from "./quantisation.ts";
+import { type StoredMatrix, separateQuantised } from "./quantised-tensors.ts";
 import { read, type TensorEntry, WeightFileError } from "./safetensors.ts";
 
 /** A tensor of a model, and the file that holds it. */
@@ -16,7 +18,10 @@ export interface ModelFolder {
   readonly path: string;
   readonly files: ModelFiles;
   readonly config: Decoder;
+  /** Tensors stored as numbers. */
   readonly tensors: ReadonlyMap<string, WeightEntry>;
+  /** Matrices stored in blocks of codes, by the names they would have as tensors; empty unless quantised. */
+  readonly quantised: ReadonlyMap<string, StoredMatrix>;
 }
 
 /**
@@ -27,7 +32,9 @@ export interface ModelFolder {
  */
 export async function readModelFolder(path: string): Promise<ModelFolder> {
   const files = await findModelFiles(path);
-  const config = decodeConfig(await readJson(pathOf(files, "config.json"), configLimits));
+  const json = await readJson(pathOf(files, "config.json"), configLimits);
+  const config = decodeConfig(json);
+  const quantisation = decodeQuantisation(json);
   const tensors = new Map<string, WeightEntry>();
   for (const file of files.weights) {
     for (const entry of (await read(pathOf(files, file))).values()) {
@@ -39,7 +46,10 @@ export async function readModelFolder(path: string): Promise<ModelFolder> {
     if (!tensors.has(tensor))
       throw new WeightFileError(file, "the index puts it here, the file lacks it", tensor);
   }
-  return { path: files.weightsRoot, files, config, tensors };
+  const { plain, quantised } = quantisation
+    ? separateQuantised(tensors, quantisation)
+    : { plain: tensors, quantised: new Map() };
+  return { path: files.weightsRoot, files, config, tensors: plain, quantised };
 }
 
 /**
@@ -49,13 +59,16 @@ export async function readModelFolder(path: string): Promise<ModelFolder> {
  */
 export function locate(folder: ModelFolder): ModelFolder {
   if (folder.path === folder.files.folder) return folder;
-  const tensors = new Map(
-    [...folder.tensors].map(([name, entry]) => [
-      name,
-      { ...entry, file: locationOf(folder.files, entry.file) },
-    ]),
-  );
-  return { ...folder, tensors };
+  const move = <Entry extends WeightEntry>(entry: Entry): Entry => ({
+    ...entry,
+    file: locationOf(folder.files, entry.file),
+  });
+  const tensors = [...folder.tensors].map(([name, entry]) => [name, move(entry)] as const);
+  const quantised = [...folder.quantised].map(([name, matrix]) => {
+    const parts = { codes: move(matrix.codes), scales: move(matrix.scales), zeros: move(matrix.zeros) };
+    return [name, { ...matrix, ...parts }] as const;
+  });
+  return { ...folder, tensors: new Map(tensors), quantised: new Map(quantised) };
 }
 
 /**
