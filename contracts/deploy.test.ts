@@ -21,6 +21,9 @@ const config: DeployConfig = {
   arbitrationTimeoutSeconds: 120,
   bondAmountWei: parseEther("1"),
   unstakeCooldownSeconds: 30,
+  nodeStakeMinWei: 0n,
+  faultBondWei: parseEther("1"),
+  answerWindowSeconds: 60,
 };
 
 let folder: string;

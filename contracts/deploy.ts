@@ -60,6 +60,11 @@ export type DeployConfig = {
   arbitrationTimeoutSeconds: number;
   bondAmountWei: bigint;
   unstakeCooldownSeconds: number;
+  /** Least operating stake with which a node's batches are taken; 0 asks for none. */
+  nodeStakeMinWei: bigint;
+  /** What a challenge of a missing receipt costs if the node shows it, and how long the node has for that. */
+  faultBondWei: bigint;
+  answerWindowSeconds: number;
   /**
    * Where the escrow and its collector stand: where the key put them (the default), or where stock x402 clients expect
    * them. `x402` needs the code in the chain's genesis, or a development node that lets code be set.
@@ -184,6 +189,8 @@ function constructorArgs(
     stakeVault: [
       openToken,
       contracts.datanetRegistry,
+      contracts.settlementHub,
+      zeroAddress,
       config.treasury,
       BigInt(config.unstakeCooldownSeconds),
     ],
@@ -194,11 +201,15 @@ function constructorArgs(
     settlementHub: [
       openToken,
       contracts.channelEscrow,
+      contracts.stakeVault,
+      config.faultBondWei,
+      BigInt(config.answerWindowSeconds),
       contracts.modelRegistry,
       rewardDistributor,
       config.treasury,
       config.nodeBps,
       config.treasuryBps,
+      config.nodeStakeMinWei,
     ],
     attributionLedger: [
       openToken,
@@ -215,11 +226,23 @@ function constructorArgs(
 
 /** What each contract must answer, in the order of its constructor's arguments. */
 const constructorGetters: Partial<Record<ContractName, string[]>> = {
-  stakeVault: ["token", "registry", "treasury", "unstakeCooldownSeconds"],
+  stakeVault: ["token", "registry", "hub", "proposals", "treasury", "unstakeCooldownSeconds"],
   datanetRegistry: ["vault"],
   channelEscrow: ["token"],
   rewardDistributor: ["token", "ledger"],
-  settlementHub: ["token", "escrow", "modelRegistry", "distributor", "treasury", "nodeBps", "treasuryBps"],
+  settlementHub: [
+    "token",
+    "escrow",
+    "vault",
+    "faultBond",
+    "answerWindowSeconds",
+    "modelRegistry",
+    "distributor",
+    "treasury",
+    "nodeBps",
+    "treasuryBps",
+    "nodeStakeMin",
+  ],
   attributionLedger: [
     "token",
     "distributor",

@@ -184,6 +184,7 @@ describe("the engine", () => {
     const same = { ...good, daCommitment: await disperse(bytes) };
     const copy = await submitContribution(sender, contributor, same);
     const channelId = await openChannel(pipeline, 2);
+    await pipeline.world.caughtUp();
     const unsigned = await submitReceipts(channelId, 1n, { signature: `0x${"11".repeat(64)}1b` });
     expected.set(`batch:${unsigned}`, "wrong_signature");
     const stray = await submitReceipts(channelId, 2n, { chunkId: keccak256(toHex("no chunk")) });

@@ -81,6 +81,9 @@ function deployConfig({ pace }: Stack): DeployConfig {
     arbitrationTimeoutSeconds: 86_400,
     bondAmountWei: parseEther("100"),
     unstakeCooldownSeconds: 86_400,
+    nodeStakeMinWei: 0n,
+    faultBondWei: parseEther("10"),
+    answerWindowSeconds: 86_400,
   };
 }
 

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {ERC20Burnable} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Burnable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IAttributionLedger} from "./interfaces/IAttributionLedger.sol";
 import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
@@ -17,6 +18,11 @@ import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
 ///     (arbiter; new window) ── Disputed ──resolveDispute(true) (arbiter) or
 ///                                         rejectUnresolved (anyone, timeout)──▶ Rejected ──propose──▶ Proposed
 ///
+/// And from Proposed or Disputed to Rejected: by the poster, who takes an epoch back before anyone disputes it, or by
+/// anyone who proves a leaf wrong, which needs no arbiter.
+///
+/// Without a ruling nobody wins: the epoch is rejected, since a wrong root costs more than a late one; the poster has
+/// his bond back, and the disputer half of his. So a dispute nobody rules on costs its disputer, also against oneself.
 /// The previous root keeps paying throughout: leaves are cumulative, so a late epoch only delays what it adds.
 contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
@@ -24,6 +30,11 @@ contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
     /// @notice Largest daCommitment and evidence, in bytes.
     uint256 public constant DA_COMMITMENT_BYTES_MAX = 16_384;
     uint256 public constant EVIDENCE_BYTES_MAX = 16_384;
+
+    /// @notice `reason` in LeafDisputed of what a proof shows without an arbiter.
+    uint8 public constant FAULT_ABOVE_TOTAL = 251;
+    uint8 public constant FAULT_FALLS = 252;
+    uint8 public constant FAULT_TWICE = 253;
 
     uint8 private constant NONE = 0;
     uint8 private constant PROPOSED = 1;
@@ -105,6 +116,59 @@ contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
 
     /// @inheritdoc IAttributionLedger
     function dispute(uint64 epoch, uint8 reason, bytes calldata evidence) external nonReentrant {
+        _dispute(epoch, reason, evidence);
+    }
+
+    /// @inheritdoc IAttributionLedger
+    function disputeLeaf(uint64 epoch, Leaf calldata leaf, uint8 reason, bytes calldata evidence)
+        external
+        nonReentrant
+    {
+        require(epoch == epochCount + 1, NotProposed(epoch, _epochs[epoch].status));
+        _checkLeaf(leaf, _open.rewardRoot);
+        emit LeafDisputed(epoch, msg.sender, leaf.account, leaf.cumulative, reason);
+        _dispute(epoch, reason, evidence);
+    }
+
+    /// @inheritdoc IAttributionLedger
+    function proveLeafAboveTotal(uint64 epoch, Leaf calldata leaf) external nonReentrant {
+        _checkProvable(epoch);
+        _checkLeaf(leaf, _open.rewardRoot);
+        require(leaf.cumulative > _open.rootTotal, LeafNotWrong(leaf.account, leaf.cumulative));
+        _rejectProven(epoch, leaf, FAULT_ABOVE_TOTAL);
+    }
+
+    /// @inheritdoc IAttributionLedger
+    function proveLeafFalls(uint64 epoch, Leaf calldata leaf, Leaf calldata before) external nonReentrant {
+        _checkProvable(epoch);
+        _checkLeaf(leaf, _open.rewardRoot);
+        _checkLeaf(before, distributor.root());
+        bool isWrong = leaf.account == before.account && leaf.cumulative < before.cumulative;
+        require(isWrong, LeafNotWrong(leaf.account, leaf.cumulative));
+        _rejectProven(epoch, leaf, FAULT_FALLS);
+    }
+
+    /// @inheritdoc IAttributionLedger
+    function proveLeafTwice(uint64 epoch, Leaf calldata leaf, Leaf calldata other) external nonReentrant {
+        _checkProvable(epoch);
+        _checkLeaf(leaf, _open.rewardRoot);
+        _checkLeaf(other, _open.rewardRoot);
+        bool isWrong = leaf.account == other.account && leaf.cumulative != other.cumulative;
+        require(isWrong, LeafNotWrong(leaf.account, leaf.cumulative));
+        _rejectProven(epoch, leaf, FAULT_TWICE);
+    }
+
+    /// @inheritdoc IAttributionLedger
+    function withdrawEpoch(uint64 epoch) external nonReentrant {
+        Epoch storage entry = _epochs[epoch];
+        require(entry.status == PROPOSED, NotProposed(epoch, entry.status));
+        require(msg.sender == entry.poster, NotPoster(msg.sender));
+        entry.status = REJECTED;
+        emit EpochAbandoned(epoch, "withdrawn");
+        _credit(entry.poster, bondAmount);
+    }
+
+    function _dispute(uint64 epoch, uint8 reason, bytes calldata evidence) private {
         Epoch storage entry = _epochs[epoch];
         require(entry.status == PROPOSED, NotProposed(epoch, entry.status));
         require(block.timestamp < entry.challengeEnd, WindowClosed(entry.challengeEnd));
@@ -139,7 +203,12 @@ contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
         Epoch storage entry = _epochs[epoch];
         require(entry.status == DISPUTED, NotDisputed(epoch, entry.status));
         require(block.timestamp >= _open.arbitrationEnd, WindowOpen(_open.arbitrationEnd));
-        _reject(epoch);
+        entry.status = REJECTED;
+        address disputer = _open.disputer;
+        uint128 returned = bondAmount / 2;
+        _credit(entry.poster, bondAmount);
+        _credit(disputer, returned);
+        _settleDispute(epoch, true, address(0), 0, bondAmount - returned);
     }
 
     /// @inheritdoc IAttributionLedger
@@ -211,6 +280,27 @@ contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
         );
     }
 
+    function _checkProvable(uint64 epoch) private view {
+        Epoch storage entry = _epochs[epoch];
+        if (entry.status == DISPUTED) return;
+        require(entry.status == PROPOSED, NotProposed(epoch, entry.status));
+        require(block.timestamp < entry.challengeEnd, WindowClosed(entry.challengeEnd));
+    }
+
+    function _checkLeaf(Leaf calldata leaf, bytes32 root) private view {
+        bytes32 hash = distributor.leafOf(leaf.account, leaf.cumulative);
+        require(MerkleProof.verifyCalldata(leaf.proof, root, hash), LeafNotInRoot(leaf.account, leaf.cumulative));
+    }
+
+    /// @dev Who disputed meanwhile was right, whatever his reason: he has his bond back, but the reward is the prover's.
+    function _rejectProven(uint64 epoch, Leaf calldata leaf, uint8 fault) private {
+        _epochs[epoch].status = REJECTED;
+        emit LeafDisputed(epoch, msg.sender, leaf.account, leaf.cumulative, fault);
+        if (_open.disputer != address(0)) _credit(_open.disputer, bondAmount);
+        uint128 paid = bondAmount / 2;
+        _settleDispute(epoch, true, msg.sender, paid, bondAmount - paid);
+    }
+
     /// @dev The disputer has his own bond back and half of the poster's.
     function _reject(uint64 epoch) private {
         _epochs[epoch].status = REJECTED;
@@ -223,7 +313,7 @@ contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
         _open.disputer = address(0);
         _open.arbitrationEnd = 0;
         emit EpochResolved(epoch, upheld, winner, paid, burned);
-        _credit(winner, paid);
+        if (paid > 0) _credit(winner, paid);
         token.burn(burned);
     }
 

@@ -94,7 +94,7 @@ contract DatanetRegistry is IDatanetRegistry {
             batch.voteEnd,
             batch.snapshotVotable
         );
-        vault.lock(scopeOf(datanetId), msg.sender, lockIdOf(batchId));
+        vault.lock(datanetId, msg.sender, lockIdOf(batchId));
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -128,9 +128,11 @@ contract DatanetRegistry is IDatanetRegistry {
         if (hasQuorum && forW < againstW) outcome = REJECTED;
         batch.state = outcome;
         emit ContributionResolved(batch.datanetId, batchId, outcome, forW, againstW);
-        bytes32 scope = scopeOf(batch.datanetId);
-        if (outcome == REJECTED) vault.slash(scope, batch.contributor, batch.slashBps, SLASH_REASON, batch.dataRoot);
-        vault.release(scope, batch.contributor, lockIdOf(batchId));
+        (uint64 datanetId, address contributor) = (batch.datanetId, batch.contributor);
+        if (outcome == REJECTED) {
+            vault.slash(datanetId, contributor, batch.slashBps, SLASH_REASON, batch.dataRoot, address(0));
+        }
+        vault.release(datanetId, contributor, lockIdOf(batchId));
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -144,7 +146,7 @@ contract DatanetRegistry is IDatanetRegistry {
         require(state == ACCEPTED || batch.againstW == 0, VotingOpen(batch.voteEnd));
         batch.state = RETRACTED;
         emit ContributionRetracted(batch.datanetId, batchId, reason);
-        if (state == PENDING) vault.release(scopeOf(batch.datanetId), msg.sender, lockIdOf(batchId));
+        if (state == PENDING) vault.release(batch.datanetId, msg.sender, lockIdOf(batchId));
     }
 
     /// @inheritdoc IDatanetRegistry

@@ -74,6 +74,12 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
+    function termsOf(bytes32 modelId) external view returns (address owner, uint128 pricePerCall) {
+        Model storage model = _models[modelId];
+        return (model.owner, model.pricePerCall);
+    }
+
+    /// @inheritdoc IModelRegistry
     function depthOf(bytes32 modelId) external view returns (uint8) {
         return _models[modelId].depth;
     }

@@ -3,28 +3,22 @@ pragma solidity ^0.8.30;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IChannelEscrow} from "./interfaces/IChannelEscrow.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
 import {ISettlementHub} from "./interfaces/ISettlementHub.sol";
+import {IStakeVault} from "./interfaces/IStakeVault.sol";
+import {ReceiptFaults} from "./ReceiptFaults.sol";
 
 /// @title The receiver of every channel: turns a batch of receipts into three shares of money.
 /// @notice The payers' vouchers cap what can be taken. How the total spreads over models is the node's statement;
-/// the receipts behind receiptsRoot prove or refute it. This contract holds nothing but the nodes' credits.
-contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
+/// the receipts behind receiptsRoot prove or refute it. Holds the nodes' credits and open bonds.
+contract SettlementHub is ISettlementHub, ReceiptFaults {
     using SafeERC20 for IERC20;
 
     /// @notice Largest daCommitment, in bytes.
     uint256 public constant DA_COMMITMENT_BYTES_MAX = 16_384;
 
-    bytes32 private constant RECEIPT_TYPEHASH = keccak256(
-        "InferenceReceipt(bytes32 requestId,address payer,address node,bytes32 modelId,bytes32 adapterSet,bytes32 inputCommit,bytes32 outputCommit,bytes32 retrievalCommit,bytes32 paramsHash,bytes32 profileHash,uint8 provenanceMode,uint32 promptTokens,uint32 completionTokens,uint128 fee,bytes32 channelId,uint128 cumulativeCharged,uint64 servedAt)"
-    );
-
-    IERC20 public immutable token;
-    IChannelEscrow public immutable escrow;
     IModelRegistry public immutable modelRegistry;
     IRewardDistributor public immutable distributor;
     /// @inheritdoc ISettlementHub
@@ -33,6 +27,8 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
     uint16 public immutable nodeBps;
     /// @inheritdoc ISettlementHub
     uint16 public immutable treasuryBps;
+    /// @inheritdoc ISettlementHub
+    uint128 public immutable nodeStakeMin;
 
     /// @inheritdoc ISettlementHub
     uint64 public batchCount;
@@ -46,20 +42,23 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
     constructor(
         IERC20 token_,
         IChannelEscrow escrow_,
+        IStakeVault vault_,
+        uint128 faultBond_,
+        uint64 answerWindowSeconds_,
         IModelRegistry modelRegistry_,
         IRewardDistributor distributor_,
         address treasury_,
         uint16 nodeBps_,
-        uint16 treasuryBps_
-    ) EIP712("OpenInference", "1") {
+        uint16 treasuryBps_,
+        uint128 nodeStakeMin_
+    ) ReceiptFaults(token_, escrow_, vault_, faultBond_, answerWindowSeconds_) {
         require(uint256(nodeBps_) + treasuryBps_ <= 10_000, SharesAboveWhole(uint256(nodeBps_) + treasuryBps_));
-        token = token_;
-        escrow = escrow_;
         modelRegistry = modelRegistry_;
         distributor = distributor_;
         treasury = treasury_;
         nodeBps = nodeBps_;
         treasuryBps = treasuryBps_;
+        nodeStakeMin = nodeStakeMin_;
         // The distributor is immutable and pulls from its caller only, so only fund() below can use this.
         token_.forceApprove(address(distributor_), type(uint256).max);
     }
@@ -73,6 +72,7 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
         bytes calldata daCommitment
     ) external nonReentrant returns (uint64 batchId) {
         require(modelRegistry.isNode(msg.sender), NotNode(msg.sender));
+        _checkStake();
         require(receiptsRoot != bytes32(0), ZeroRoot());
         // Per node: the blob is public before this call, so another node could settle our root first for a wei.
         require(batchIdOf[msg.sender][receiptsRoot] == 0, BatchExists(receiptsRoot));
@@ -105,11 +105,6 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
         token.safeTransfer(node, amount);
     }
 
-    /// @inheritdoc ISettlementHub
-    function receiptDigest(InferenceReceipt calldata receipt) external view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(RECEIPT_TYPEHASH, receipt)));
-    }
-
     struct Settled {
         bytes32 receiptsRoot;
         uint64 batchId;
@@ -121,7 +116,7 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
     function _recordUsage(uint64 batchId, ModelTotal[] calldata totals) private returns (uint256 declared, uint32 calls) {
         for (uint256 i = 0; i < totals.length; i++) {
             ModelTotal calldata usage = totals[i];
-            require(modelRegistry.ownerOf(usage.modelId) != address(0), UnknownModel(usage.modelId));
+            _checkFee(usage);
             for (uint256 j = 0; j < i; j++) {
                 require(totals[j].modelId != usage.modelId, DuplicateModel(usage.modelId));
             }
@@ -131,14 +126,36 @@ contract SettlementHub is ISettlementHub, EIP712, ReentrancyGuardTransient {
         }
     }
 
+    function _checkFee(ModelTotal calldata usage) private view {
+        (address owner, uint128 pricePerCall) = modelRegistry.termsOf(usage.modelId);
+        require(owner != address(0), UnknownModel(usage.modelId));
+        uint256 min = uint256(pricePerCall) * usage.calls;
+        require(usage.amount >= min, FeeBelowPrice(usage.modelId, usage.amount, min));
+    }
+
+    /// @dev A stake that is leaving counts no more: what it could be slashed for must not grow.
+    function _checkStake() private view {
+        if (nodeStakeMin == 0) return;
+        uint128 staked = vault.votableOf(nodeScopeOf(msg.sender), msg.sender);
+        require(staked >= nodeStakeMin, NodeStakeTooSmall(staked, nodeStakeMin));
+    }
+
+    function _isBatch(address node, bytes32 receiptsRoot) internal view override returns (bool) {
+        return batchIdOf[node][receiptsRoot] != 0;
+    }
+
+    function _creditNode(address node, uint128 amount) internal override {
+        uint128 newCredit = nodeCredit[node] + amount;
+        nodeCredit[node] = newCredit;
+        emit NodeCredited(node, amount, newCredit);
+    }
+
     /// @dev The two rounded shares first, the pool has the rest: no wei is lost and none is made.
     function _split(Settled memory batch, bytes calldata daCommitment) private {
         uint128 nodeShare = uint128((uint256(batch.total) * nodeBps) / 10_000);
         uint128 treasuryShare = uint128((uint256(batch.total) * treasuryBps) / 10_000);
         uint128 poolShare = batch.total - nodeShare - treasuryShare;
-        uint128 newCredit = nodeCredit[msg.sender] + nodeShare;
-        nodeCredit[msg.sender] = newCredit;
-        emit NodeCredited(msg.sender, nodeShare, newCredit);
+        _creditNode(msg.sender, nodeShare);
         emit BatchSettled(
             batch.receiptsRoot,
             msg.sender,

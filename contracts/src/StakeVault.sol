@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {ERC20Burnable} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Burnable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
@@ -15,11 +16,15 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
 
     /// @notice Most that one slash may take, in basis points of the stake.
     uint16 public constant SLASH_BPS_MAX = 5_000;
+    /// @notice Who proved a fault has this part of what is slashed; the rest is burned, so that reporting oneself costs.
+    uint16 public constant REPORTER_BPS = 2_000;
 
-    IERC20 public immutable token;
-    /// @notice Only this address may lock, release and slash.
+    ERC20Burnable public immutable token;
+    /// @notice Only these may lock, release and slash, each in its own scopes: a Datanet's, a node's, a model's.
     address public immutable registry;
-    /// @notice Receives what is slashed.
+    address public immutable hub;
+    address public immutable proposals;
+    /// @notice Receives what is slashed where nobody reported.
     address public immutable treasury;
     uint64 public immutable unstakeCooldownSeconds;
 
@@ -40,15 +45,19 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
     /// @inheritdoc IStakeVault
     uint256 public totalSlashed;
 
-    modifier onlyRegistry() {
-        require(msg.sender == registry, NotRegistry(msg.sender));
-        _;
-    }
-
     /// @param unstakeCooldownSeconds_ At least the longest time in which a fault can still be proven.
-    constructor(IERC20 token_, address registry_, address treasury_, uint64 unstakeCooldownSeconds_) {
+    constructor(
+        ERC20Burnable token_,
+        address registry_,
+        address hub_,
+        address proposals_,
+        address treasury_,
+        uint64 unstakeCooldownSeconds_
+    ) {
         token = token_;
         registry = registry_;
+        hub = hub_;
+        proposals = proposals_;
         treasury = treasury_;
         unstakeCooldownSeconds = unstakeCooldownSeconds_;
     }
@@ -86,29 +95,31 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
         held.unlockAt = 0;
         totalStaked -= amount;
         emit Unstaked(scope, msg.sender, amount, 0);
-        token.safeTransfer(msg.sender, amount);
+        IERC20(token).safeTransfer(msg.sender, amount);
     }
 
     /// @inheritdoc IStakeVault
-    function lock(bytes32 scope, address account, bytes32 lockId) external onlyRegistry {
+    function lock(uint256 id, address account, bytes32 lockId) external {
+        bytes32 scope = _scopeOf(id);
         uint32 locks = ++_stakes[scope][account].locks;
         emit StakeLocked(scope, account, lockId, locks);
     }
 
     /// @inheritdoc IStakeVault
-    function release(bytes32 scope, address account, bytes32 lockId) external onlyRegistry {
+    function release(uint256 id, address account, bytes32 lockId) external {
+        bytes32 scope = _scopeOf(id);
         uint32 locks = --_stakes[scope][account].locks;
         emit StakeReleased(scope, account, lockId, locks);
     }
 
     /// @inheritdoc IStakeVault
     /// @dev An exiting stake can be slashed too: it has no votes left, but it has not left.
-    function slash(bytes32 scope, address account, uint16 bps, bytes32 reason, bytes32 evidenceHash)
+    function slash(uint256 id, address account, uint16 bps, bytes32 reason, bytes32 evidenceHash, address reporter)
         external
-        onlyRegistry
         nonReentrant
         returns (uint128 amount)
     {
+        bytes32 scope = _scopeOf(id);
         require(bps <= SLASH_BPS_MAX, SlashTooLarge(bps, SLASH_BPS_MAX));
         Stake storage held = _stakes[scope][account];
         uint128 stakeBefore = held.amount;
@@ -119,8 +130,16 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
         if (held.unlockAt == 0) _setVotable(scope, account, stakeBefore, newStake);
         totalStaked -= amount;
         totalSlashed += amount;
-        emit Slashed(scope, account, reason, amount, newStake, treasury, evidenceHash);
-        token.safeTransfer(treasury, amount);
+        if (reporter == address(0)) {
+            emit Slashed(scope, account, reason, amount, newStake, treasury, evidenceHash);
+            IERC20(token).safeTransfer(treasury, amount);
+            return amount;
+        }
+        uint128 reward = uint128((uint256(amount) * REPORTER_BPS) / 10_000);
+        emit Slashed(scope, account, reason, reward, stakeBefore - reward, reporter, evidenceHash);
+        emit Slashed(scope, account, reason, amount - reward, newStake, address(0), evidenceHash);
+        IERC20(token).safeTransfer(reporter, reward);
+        token.burn(amount - reward);
     }
 
     /// @inheritdoc IStakeVault
@@ -162,7 +181,15 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
         uint128 newVotable = _setVotable(scope, account, stakeBefore, newStake);
         totalStaked += amount;
         emit Staked(scope, account, amount, newStake, newVotable);
-        token.safeTransferFrom(msg.sender, address(this), amount);
+        IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
+    }
+
+    /// @return Scope of `id` among those of the caller: no controller reaches into another's.
+    function _scopeOf(uint256 id) private view returns (bytes32) {
+        if (msg.sender == registry) return keccak256(abi.encode("datanet", id));
+        if (msg.sender == hub) return keccak256(abi.encode("node", id));
+        if (msg.sender == proposals) return keccak256(abi.encode("model", id));
+        revert NotController(msg.sender);
     }
 
     /// @return newVotable Votable stake of the whole scope.

@@ -55,6 +55,8 @@ abstract contract Base {
     uint128 internal constant BOND = 1_001; // Odd, so that halves round.
     uint16 internal constant NODE_BPS = 2_000;
     uint16 internal constant TREASURY_BPS = 500;
+    uint128 internal constant FAULT_BOND = 77;
+    uint64 internal constant ANSWER_WINDOW = 1 days;
 
     address internal treasury = address(0x77EA);
     address internal poster = address(0x905);
@@ -75,17 +77,34 @@ abstract contract Base {
         vm.roll(1_000);
         uint256 nonce = vm.getNonce(address(this));
         address registryAddress = vm.computeCreateAddress(address(this), nonce + 2);
+        address hubAddress = vm.computeCreateAddress(address(this), nonce + 6);
         address ledgerAddress = vm.computeCreateAddress(address(this), nonce + 7);
         token = new OpenToken(address(this));
-        vault = new StakeVault(token, registryAddress, treasury, COOLDOWN);
+        vault = new StakeVault(token, registryAddress, hubAddress, address(this), treasury, COOLDOWN);
         datanets = new DatanetRegistry(vault);
         models = new ModelRegistry();
         escrow = new ChannelEscrow(token);
         distributor = new RewardDistributor(token, ledgerAddress);
-        hub = new SettlementHub(token, escrow, models, distributor, treasury, NODE_BPS, TREASURY_BPS);
+        hub = newHub(NODE_BPS, TREASURY_BPS, 0);
         ledger = new AttributionLedger(token, distributor, poster, arbiter, BOND, WINDOW, ARBITRATION);
         collector3009 = new Erc3009DepositCollector(address(escrow));
         require(address(datanets) == registryAddress && address(ledger) == ledgerAddress, "wired");
+    }
+
+    function newHub(uint16 nodeBps, uint16 treasuryBps, uint128 nodeStakeMin) internal returns (SettlementHub) {
+        return new SettlementHub(
+            token,
+            escrow,
+            vault,
+            FAULT_BOND,
+            ANSWER_WINDOW,
+            models,
+            distributor,
+            treasury,
+            nodeBps,
+            treasuryBps,
+            nodeStakeMin
+        );
     }
 
     /// @notice Gives `account` tokens and lets `spender` pull them.

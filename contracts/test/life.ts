@@ -15,6 +15,7 @@ import { abis, type ContractName } from "#contracts/deploy";
 import { channelEscrowAbi } from "#schema/abi/channel-escrow";
 import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
 import { modelRegistryAbi } from "#schema/abi/model-registry";
+import { settlementHubAbi } from "#schema/abi/settlement-hub";
 import { chainClient, devAccount, type TestDeployment, walletClient } from "#schema/testing/stack";
 
 /** Which development account plays whom. 7, 8 and 9 are those of the deployment. */
@@ -41,6 +42,7 @@ export async function live(world: World): Promise<void> {
   await contribute(chain);
   await leaveTheVault(chain);
   await settle(chain, modelId);
+  await challengeReceipts(chain, modelId);
   await leaveTheChannel(chain);
   await closeEpochs(chain);
 }
@@ -85,6 +87,7 @@ async function fundEveryone({ send, deployment }: Chain): Promise<void> {
     [validator, contracts.stakeVault],
     [payer, contracts.channelEscrow],
     [disputer, contracts.attributionLedger],
+    [disputer, contracts.settlementHub],
     [poster, contracts.attributionLedger],
   ] as const;
   for (const [who, spender] of spenders) await send(who, "openToken", "approve", [spender, maxUint256]);
@@ -265,6 +268,50 @@ async function settle({ send, client, deployment }: Chain, modelId: Hex): Promis
   }
 }
 
+/** Two receipts of the node in no batch: one is never shown, for the other there are two. */
+async function challengeReceipts({ send, pass, client, deployment }: Chain, modelId: Hex): Promise<void> {
+  const { settlementHub: address, channelEscrow } = deployment.contracts;
+  const [created] = await client.getContractEvents({
+    address: channelEscrow,
+    abi: channelEscrowAbi,
+    eventName: "ChannelCreated",
+    strict: true,
+    fromBlock: 0n,
+  });
+  const zero = { adapterSet: zeroHash, inputCommit: zeroHash, retrievalCommit: zeroHash };
+  const receiptOf = async (request: string, output: string) => {
+    const receipt = {
+      ...zero,
+      requestId: keccak256(toHex(request)),
+      payer: devAccount(payer).address,
+      node: devAccount(node).address,
+      modelId,
+      outputCommit: keccak256(toHex(output)),
+      paramsHash: zeroHash,
+      profileHash: zeroHash,
+      provenanceMode: 0,
+      promptTokens: 1,
+      completionTokens: 1,
+      fee: 7n,
+      channelId: created!.args.channelId,
+      cumulativeCharged: 7n,
+      servedAt: 1n,
+    };
+    const call = { address, abi: settlementHubAbi, functionName: "receiptDigest", args: [receipt] } as const;
+    const hash = await client.readContract(call);
+    return { receipt, hash, signature: await devAccount(node).sign({ hash }) };
+  };
+  const missing = await receiptOf("missing", "a");
+  await send(disputer, "settlementHub", "challengeMissing", [missing.receipt, missing.signature]);
+  await pass(deployment.config.answerWindowSeconds);
+  await send(holder, "settlementHub", "resolveMissing", [missing.hash]);
+  const [one, two] = [await receiptOf("twice", "a"), await receiptOf("twice", "b")];
+  const twice = [one.receipt, one.signature, two.receipt, two.signature];
+  await send(disputer, "settlementHub", "proveDouble", twice);
+  const open = await receiptOf("open", "a");
+  await send(disputer, "settlementHub", "challengeMissing", [open.receipt, open.signature]);
+}
+
 async function leaveTheChannel({ send, pass, client, deployment }: Chain): Promise<void> {
   const [created] = await client.getContractEvents({
     address: deployment.contracts.channelEscrow,
@@ -282,14 +329,18 @@ async function leaveTheChannel({ send, pass, client, deployment }: Chain): Promi
   await send(payer, "channelEscrow", "initiateWithdraw", [config, 77n]);
 }
 
-/** Epoch 1: rejected by ruling, wrongly disputed, final, claimed. Epoch 2: rejected by silence, open again. */
+/** Epoch 1: taken back, rejected by ruling for one leaf, wrongly disputed, final, claimed. Epoch 2: rejected by silence, open again. */
 async function closeEpochs(chain: Chain): Promise<void> {
   const { send, pass, deployment } = chain;
   const { challengeWindowSeconds, arbitrationTimeoutSeconds } = deployment.config;
   await send(holder, "rewardDistributor", "fund", [1_000n]);
   const tree = rewardTree(deployment);
   await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
-  await send(disputer, "attributionLedger", "dispute", [1n, 1, "0xbad0"]);
+  await send(poster, "attributionLedger", "withdrawEpoch", [1n]);
+  await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
+  const account = devAccount(contributor).address;
+  const leaf = { account, cumulative: BigInt(100 * contributor), proof: tree.getProof(0) };
+  await send(disputer, "attributionLedger", "disputeLeaf", [1n, leaf, 1, "0xbad0"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, true]);
   const settledTo = await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
   await send(disputer, "attributionLedger", "dispute", [1n, 2, "0x"]);

@@ -220,6 +220,7 @@ export function replayChannelEscrow(logs: Log[]): Slots {
 
 export function replaySettlementHub(logs: Log[]): Slots {
   const slots = new Slots();
+  const requestOf = new Map<Hex, Hex>();
   for (const { eventName, args } of parseEventLogs({ abi: settlementHubAbi, logs })) {
     switch (eventName) {
       case "BatchSettled":
@@ -230,6 +231,17 @@ export function replaySettlementHub(logs: Log[]): Slots {
       case "NodePaid":
         slots.set("nodeCredit", [args.node], args.newCredit);
         break;
+      case "ReceiptChallenged":
+        requestOf.set(args.receiptHash, args.requestId);
+        if (args.answerEnd > 0n)
+          slots.set("challengeOf", [args.receiptHash], [args.node, args.challenger, args.answerEnd]);
+        break;
+      case "ReceiptChallengeResolved": {
+        slots.set("challengeOf", [args.receiptHash], [zeroAddress, zeroAddress, 0n]);
+        const requestId = requestOf.get(args.receiptHash)!;
+        if (args.upheld) slots.set("isFaultProven", [args.node, requestId], true);
+        break;
+      }
     }
   }
   return slots;
@@ -272,6 +284,13 @@ export function replayAttributionLedger(logs: Log[], { challengeWindowSeconds, t
         slots.set("headerHashOf", [args.epoch], headerHash(args));
         openToBlock = args.toBlock;
         break;
+      case "EpochAbandoned": {
+        const [, challengeEnd, poster] = slots.get<Status>("statusOf", [args.epoch], [0, 0n, zeroAddress]);
+        slots.set("statusOf", [args.epoch], [3, challengeEnd, poster]);
+        break;
+      }
+      case "LeafDisputed":
+        break; // EpochDisputed or EpochResolved follows.
       case "EpochDisputed":
       case "EpochResolved":
       case "EpochFinalized": {

@@ -40,10 +40,14 @@ on("SettlementHub:BatchSettled", settlementHub.applyBatchSettled);
 on("SettlementHub:ModelUsage", settlementHub.applyModelUsage);
 on("SettlementHub:NodeCredited", settlementHub.applyNodeCredited);
 on("SettlementHub:NodePaid", settlementHub.applyNodePaid);
+on("SettlementHub:ReceiptChallenged", settlementHub.applyReceiptChallenged);
+on("SettlementHub:ReceiptChallengeResolved", settlementHub.applyReceiptChallengeResolved);
 
 on("AttributionLedger:EpochProposed", attributionLedger.applyEpochProposed);
 on("AttributionLedger:EpochDisputed", attributionLedger.applyEpochDisputed);
 on("AttributionLedger:EpochResolved", attributionLedger.applyEpochResolved);
+on("AttributionLedger:LeafDisputed", attributionLedger.applyLeafDisputed);
+on("AttributionLedger:EpochAbandoned", attributionLedger.applyEpochAbandoned);
 on("AttributionLedger:EpochFinalized", attributionLedger.applyEpochFinalized);
 on("AttributionLedger:BondCredited", attributionLedger.applyBondCredited);
 on("AttributionLedger:BondWithdrawn", attributionLedger.applyBondWithdrawn);

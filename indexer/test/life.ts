@@ -74,7 +74,8 @@ export async function fund(sender: Sender): Promise<void> {
   const { contracts, send } = sender;
   for (const index of [contributor, thief, validator, second, payer, poster]) {
     await send(holder, "openToken", "transfer", [devAccount(index).address, 1_000n * token]);
-    for (const spender of [contracts.stakeVault, contracts.channelEscrow, contracts.attributionLedger]) {
+    const { stakeVault, channelEscrow, attributionLedger, settlementHub } = contracts;
+    for (const spender of [stakeVault, channelEscrow, attributionLedger, settlementHub]) {
       await send(index, "openToken", "approve", [spender, maxUint256]);
     }
   }
@@ -127,7 +128,7 @@ async function models(sender: Sender): Promise<void> {
     tokenizerHash: label("tokenizer"),
     ownerBps: 10_000,
     provenanceMode: 0,
-    pricePerCall: token,
+    pricePerCall: 1n,
     uri: "file:model",
   };
   await send(owner, "modelRegistry", "registerModel", ["base", 0, params, []]);
@@ -179,6 +180,7 @@ export async function openChannel(sender: Sender, salt: number): Promise<void> {
 export async function secondHalf(sender: Sender): Promise<void> {
   await settle(sender, { salt: 1, totalWei: 10n * token, calls: uint32Max });
   await settle(sender, { salt: 1, totalWei: 25n * token, calls: 3 });
+  await challengeReceipt(sender);
   await sender.send(owner, "settlementHub", "payNode", [devAccount(node).address]);
   await epochs(sender);
   await leave(sender);
@@ -200,11 +202,44 @@ export async function settle(sender: Sender, { salt, totalWei, calls }: Settling
   await send(node, "settlementHub", "submitBatch", [claims, totals, root, label("content"), "0xda01"]);
 }
 
+/** A receipt of the node's that is in no batch, though its fee was claimed; nobody answers for it. */
+async function challengeReceipt(sender: Sender): Promise<void> {
+  const { read, send, warp } = sender;
+  const config = channelConfig(sender, 1);
+  const receipt = {
+    requestId: label("request"),
+    payer: config.payer,
+    node: config.receiverAuthorizer,
+    modelId: await baseModel(sender),
+    adapterSet: zeroHash,
+    inputCommit: zeroHash,
+    outputCommit: zeroHash,
+    retrievalCommit: zeroHash,
+    paramsHash: zeroHash,
+    profileHash: zeroHash,
+    provenanceMode: 0,
+    promptTokens: 1,
+    completionTokens: 1,
+    fee: 1n,
+    channelId: await read<Hex>("channelEscrow", "getChannelId", [config]),
+    cumulativeCharged: 1n,
+    servedAt: 1n,
+  };
+  const hash = await read<Hex>("settlementHub", "receiptDigest", [receipt]);
+  const signature = await devAccount(node).sign({ hash });
+  await send(payer, "settlementHub", "challengeMissing", [receipt, signature]);
+  await warp(61);
+  await send(owner, "settlementHub", "resolveMissing", [hash]);
+}
+
 async function epochs(sender: Sender): Promise<void> {
   const { send, warp } = sender;
   const account = devAccount(contributor).address;
   await propose(sender, token);
-  await send(payer, "attributionLedger", "dispute", [1n, 3, "0xbad0"]);
+  await send(poster, "attributionLedger", "withdrawEpoch", [1n]);
+  await propose(sender, token);
+  const leaf = { account, cumulative: token, proof: [] };
+  await send(payer, "attributionLedger", "disputeLeaf", [1n, leaf, 3, "0xbad0"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, true]);
   await propose(sender, 2n * token);
   await send(payer, "attributionLedger", "dispute", [1n, 4, "0x"]);

@@ -130,6 +130,9 @@ export async function deployContracts({
     arbitrationTimeoutSeconds: 60,
     bondAmountWei: parseEther("1"),
     unstakeCooldownSeconds: 1,
+    nodeStakeMinWei: 0n,
+    faultBondWei: parseEther("1"),
+    answerWindowSeconds: 60,
     ...overrides,
   };
   const addressesFile = join(folder, "addresses.json");

@@ -18,10 +18,23 @@ interface IAttributionLedger {
         bytes32 daRef;
     }
 
+    /// @param cumulative All the account ever earned, in wei. @param proof To the reward root, pairs sorted.
+    struct Leaf {
+        address account;
+        uint128 cumulative;
+        bytes32[] proof;
+    }
+
     /// @dev status: 0 None, 1 Proposed, 2 Disputed, 3 Rejected, 4 Finalized.
     event EpochProposed(uint64 indexed epoch, address indexed poster, bytes32 rewardRoot, bytes32 attributionRoot, bytes32 receiptsAccumulator, bytes32 prevRewardRoot, uint128 rootTotal, uint64 fromBlock, uint64 toBlock, bytes32 methodHash, bytes32 contentHash, bytes32 daRef, bytes daCommitment, uint64 challengeEnd);
     event EpochDisputed(uint64 indexed epoch, address indexed disputer, uint8 indexed reason, bytes32 evidenceHash, bytes evidence);
+    /// @param winner Zero where nobody ruled in time: the epoch is rejected (upheld), the poster has his bond back and the
+    /// disputer half of his, by the BondCredited events before this; the other half is `burned`.
     event EpochResolved(uint64 indexed epoch, bool upheld, address winner, uint128 paid, uint128 burned);
+    /// @notice One leaf is named: by a dispute (EpochDisputed follows) or by a proof (EpochResolved follows).
+    event LeafDisputed(uint64 indexed epoch, address indexed disputer, address indexed account, uint128 cumulative, uint8 reason);
+    /// @param reason "withdrawn": the poster took it back, and his bond.
+    event EpochAbandoned(uint64 indexed epoch, bytes32 reason);
     event EpochFinalized(uint64 indexed epoch, bytes32 rewardRoot, uint128 rootTotal);
     event BondCredited(address indexed to, uint128 amount, uint128 newCredit);
     event BondWithdrawn(address indexed to, uint128 amount);
@@ -42,16 +55,30 @@ interface IAttributionLedger {
     error WindowOpen(uint64 challengeEnd);
     error WindowClosed(uint64 challengeEnd);
     error NothingToWithdraw();
+    error LeafNotInRoot(address account, uint128 cumulative);
+    error LeafNotWrong(address account, uint128 cumulative);
 
     /// @notice Propose epoch `epoch` = epochCount()+1 (a rejected number is proposed again). The poster's bond is pulled.
     /// header.fromBlock must equal the last finalised epoch's toBlock (0 at first); header.toBlock < block.number.
     function propose(uint64 epoch, EpochHeader calldata header, bytes calldata daCommitment) external;
     /// @notice Dispute within the window with an equal bond.
     function dispute(uint64 epoch, uint8 reason, bytes calldata evidence) external;
+    /// @notice Dispute one leaf of the open epoch, shown to be in its root; otherwise as dispute().
+    function disputeLeaf(uint64 epoch, Leaf calldata leaf, uint8 reason, bytes calldata evidence) external;
+    /// @notice Prove without bond or arbiter that a leaf of the open epoch is wrong, here and in the next two: the epoch is
+    /// rejected, half of the poster's bond goes to the caller, half is burned. Here: one leaf has more than the root's total.
+    function proveLeafAboveTotal(uint64 epoch, Leaf calldata leaf) external;
+    /// @notice An account has less than the live root gave it; `before` is its leaf there.
+    function proveLeafFalls(uint64 epoch, Leaf calldata leaf, Leaf calldata before) external;
+    /// @notice An account has two leaves.
+    function proveLeafTwice(uint64 epoch, Leaf calldata leaf, Leaf calldata other) external;
+    /// @notice Poster, while nobody disputed: take the epoch back, with the bond. Its number is proposed again.
+    function withdrawEpoch(uint64 epoch) external;
     /// @notice Arbiter only: upheld means the dispute is right. Half of the loser's bond to the winner, half burned.
     /// Not upheld: the epoch is Proposed again with a whole new window, challengeEnd = block.timestamp + challengeWindowSeconds.
     function resolveDispute(uint64 epoch, bool upheld) external;
-    /// @notice After `arbitrationTimeoutSeconds` without a ruling the dispute stands (safety first), anyone may call.
+    /// @notice After `arbitrationTimeoutSeconds` without a ruling, anyone: the epoch is rejected (safety first), and nobody
+    /// wins: the poster's bond goes back whole, the disputer's half.
     function rejectUnresolved(uint64 epoch) external;
     /// @notice Anyone, after the window: activates the root in the distributor and frees the bond.
     function finalize(uint64 epoch) external;

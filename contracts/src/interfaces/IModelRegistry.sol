@@ -48,6 +48,8 @@ interface IModelRegistry {
 
     function ownerOf(bytes32 modelId) external view returns (address);
     function priceOf(bytes32 modelId) external view returns (uint128);
+    /// @notice ownerOf and priceOf in one; the owner is zero where there is no such model.
+    function termsOf(bytes32 modelId) external view returns (address owner, uint128 pricePerCall);
     function depthOf(bytes32 modelId) external view returns (uint8);
     function isNode(address node) external view returns (bool);
 }

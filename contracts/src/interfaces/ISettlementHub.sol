@@ -2,31 +2,10 @@
 pragma solidity ^0.8.30;
 
 import {IChannelEscrow} from "./IChannelEscrow.sol";
+import {IReceiptFaults} from "./IReceiptFaults.sol";
 
 /// @title Batches of receipts become money: node and treasury are paid here, the pool share funds the distributor.
-/// @notice Receipt v1 typed data: domain {name "OpenInference", version "1", chainId, verifyingContract: this},
-/// InferenceReceipt(bytes32 requestId,address payer,address node,bytes32 modelId,bytes32 adapterSet,bytes32 inputCommit,bytes32 outputCommit,bytes32 retrievalCommit,bytes32 paramsHash,bytes32 profileHash,uint8 provenanceMode,uint32 promptTokens,uint32 completionTokens,uint128 fee,bytes32 channelId,uint128 cumulativeCharged,uint64 servedAt)
-interface ISettlementHub {
-    struct InferenceReceipt {
-        bytes32 requestId;
-        address payer;
-        address node;
-        bytes32 modelId;
-        bytes32 adapterSet;
-        bytes32 inputCommit;
-        bytes32 outputCommit;
-        bytes32 retrievalCommit;
-        bytes32 paramsHash;
-        bytes32 profileHash;
-        uint8 provenanceMode;
-        uint32 promptTokens;
-        uint32 completionTokens;
-        uint128 fee;
-        bytes32 channelId;
-        uint128 cumulativeCharged;
-        uint64 servedAt;
-    }
-
+interface ISettlementHub is IReceiptFaults {
     struct ModelTotal {
         bytes32 modelId;
         uint128 amount;
@@ -49,8 +28,12 @@ interface ISettlementHub {
     error DuplicateModel(bytes32 modelId);
     error DaCommitmentTooLarge(uint256 given, uint256 max);
     error NothingToPay();
+    /// @dev Without it a node could give calls away, and with them the shares of everyone behind the model.
+    error FeeBelowPrice(bytes32 modelId, uint128 given, uint256 min);
+    error NodeStakeTooSmall(uint128 given, uint128 min);
 
-    /// @notice Settle one batch. The caller is the node. Splits: treasuryShare = total·treasuryBps/10,000 and
+    /// @notice Settle one batch. The caller is the node, with at least nodeStakeMin staked in scope ("node", its address);
+    /// each model's amount is at least its price per call times its calls. Splits: treasuryShare = total·treasuryBps/10,000 and
     /// nodeShare = total·nodeBps/10,000, both rounded down; poolShare is the rest, moved into the distributor.
     function submitBatch(IChannelEscrow.VoucherClaim[] calldata claims, ModelTotal[] calldata totals, bytes32 receiptsRoot, bytes32 contentHash, bytes calldata daCommitment) external returns (uint64 batchId);
     function payNode(address node) external;
@@ -59,8 +42,8 @@ interface ISettlementHub {
     function batchIdOf(address node, bytes32 receiptsRoot) external view returns (uint64);
     function batchCount() external view returns (uint64);
     function nodeCredit(address node) external view returns (uint128);
-    function receiptDigest(InferenceReceipt calldata receipt) external view returns (bytes32);
     function nodeBps() external view returns (uint16);
     function treasuryBps() external view returns (uint16);
     function treasury() external view returns (address);
+    function nodeStakeMin() external view returns (uint128);
 }

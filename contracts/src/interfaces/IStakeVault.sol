@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
-/// @title Stakes by scope. A scope is a Datanet: keccak256(abi.encode("datanet", datanetId)).
-/// @notice Only the registry named at construction may lock or slash. Every event carries the post-state.
+/// @title Stakes by scope: keccak256(abi.encode(kind, uint256 id)) with kind "datanet" (id of the Datanet), "node" (the
+/// node's address: its operating stake) or "model" (id of the model).
+/// @notice Each kind has one controller, named at construction, that may lock and slash. Every event carries the post-state.
 interface IStakeVault {
     event Staked(bytes32 indexed scope, address indexed account, uint128 amount, uint128 newStake, uint128 newVotable);
     event UnstakeRequested(bytes32 indexed scope, address indexed account, uint128 amount, uint64 unlockAt, uint128 newVotable);
     event Unstaked(bytes32 indexed scope, address indexed account, uint128 amount, uint128 newStake);
     event StakeLocked(bytes32 indexed scope, address indexed account, bytes32 indexed lockId, uint32 locks);
     event StakeReleased(bytes32 indexed scope, address indexed account, bytes32 indexed lockId, uint32 locks);
+    /// @dev beneficiary: the treasury, the reporter of the fault, or zero for what is burned. One event for each.
     event Slashed(bytes32 indexed scope, address indexed account, bytes32 indexed reason, uint128 amount, uint128 newStake, address beneficiary, bytes32 evidenceHash);
 
     error ZeroAmount();
-    error NotRegistry(address caller);
+    error NotController(address caller);
     error StakeIsLocked(uint32 locks);
     error StakeInCooldown(uint64 unlockAt);
     error NoUnstakeRequested();
@@ -27,9 +29,12 @@ interface IStakeVault {
     /// @notice The whole stake starts its cooldown and loses its voting weight at once.
     function requestUnstake(bytes32 scope) external;
     function unstake(bytes32 scope) external;
-    function lock(bytes32 scope, address account, bytes32 lockId) external;
-    function release(bytes32 scope, address account, bytes32 lockId) external;
-    function slash(bytes32 scope, address account, uint16 bps, bytes32 reason, bytes32 evidenceHash) external returns (uint128 amount);
+    /// @notice Controllers only, here and in the next two; `id` within the caller's own kind.
+    function lock(uint256 id, address account, bytes32 lockId) external;
+    function release(uint256 id, address account, bytes32 lockId) external;
+    /// @notice Take `bps` of a stake: for the treasury, or a fifth for `reporter` and the rest burned.
+    /// @return amount What was taken in all; 0 without a stake.
+    function slash(uint256 id, address account, uint16 bps, bytes32 reason, bytes32 evidenceHash, address reporter) external returns (uint128 amount);
 
     function stakeOf(bytes32 scope, address account) external view returns (uint128 amount, uint64 unlockAt, uint32 locks);
     /// @notice Stake of `account` that counts in votes: zero once an unstake is requested.

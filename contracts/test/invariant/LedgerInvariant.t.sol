@@ -22,7 +22,7 @@ contract LedgerInvariantTest is Actions {
     bool private isDisputed;
 
     function actions() internal pure override returns (bytes4[] memory selectors) {
-        selectors = new bytes4[](11);
+        selectors = new bytes4[](13);
         selectors[0] = this.fundPool.selector;
         selectors[1] = this.propose.selector;
         selectors[2] = this.dispute.selector;
@@ -34,6 +34,8 @@ contract LedgerInvariantTest is Actions {
         selectors[8] = this.withdrawBond.selector;
         selectors[9] = this.wait_.selector;
         selectors[10] = this.driveToTheEnd.selector;
+        selectors[11] = this.proveAboveTotal.selector;
+        selectors[12] = this.withdrawEpoch.selector;
     }
 
     function fundPool(uint128 amount) external {
@@ -107,6 +109,27 @@ contract LedgerInvariantTest is Actions {
         if (!isDone) return;
         burned += BOND - BOND / 2;
         isDisputed = false;
+    }
+
+    /// A leaf above the total of its root is proven by anyone, without the arbiter.
+    function proveAboveTotal(uint256 who) external {
+        uint256 i = who % ACTORS;
+        (uint8 status, uint64 challengeEnd,) = ledger.statusOf(next());
+        IAttributionLedger.Leaf memory leaf =
+            IAttributionLedger.Leaf(actor(i), openAmounts[i], proofOf(openAmounts, i));
+        bytes memory call_ = abi.encodeCall(ledger.proveLeafAboveTotal, (next(), leaf));
+        bool isDone = attempt(actor(0), address(ledger), call_);
+        bool isInTime = status == 2 || (status == 1 && block.timestamp < challengeEnd);
+        vm.assertTrue(isDone == (isInTime && openAmounts[i] > openTotal), "proven");
+        if (!isDone) return;
+        burned += BOND - BOND / 2;
+        isDisputed = false;
+    }
+
+    function withdrawEpoch() external {
+        (uint8 status,,) = ledger.statusOf(next());
+        bool isDone = attempt(poster, address(ledger), abi.encodeCall(ledger.withdrawEpoch, (next())));
+        vm.assertTrue(isDone == (status == 1), "while undisputed");
     }
 
     /// Invariant 17: nothing is final before its window ended, and nothing disputed without the arbiter.

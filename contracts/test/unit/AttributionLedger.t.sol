@@ -230,7 +230,40 @@ contract AttributionLedgerTest is Base {
         resolve(1, false);
         ledger.rejectUnresolved(1);
         eq(statusOf(1), 3, "rejected");
-        eq(ledger.bondCredit(alice), 1_501, "alice");
+        eq(ledger.bondCredit(alice), 500, "half of the disputer's own");
+        eq(ledger.bondCredit(poster), 1_001, "the poster's whole");
+        eq(token.totalSupply(), token.SUPPLY() - 501, "burned");
+    }
+
+    /// With a silent arbiter nobody gains by a dispute, whoever disputes whom.
+    function test_a_poster_who_disputes_himself_and_is_not_ruled_on_loses_half_a_bond() public {
+        uint256 before = token.balanceOf(poster);
+        propose(1, 100);
+        vm.prank(poster);
+        ledger.dispute(1, 1, "");
+        pass(ARBITRATION);
+        ledger.rejectUnresolved(1);
+        vm.prank(poster);
+        ledger.withdrawBond();
+        eq(before - token.balanceOf(poster), 501, "lost");
+    }
+
+    function test_a_poster_takes_an_epoch_back_until_it_is_disputed() public {
+        propose(1, 100);
+        refuse(abi.encodeWithSelector(IAttributionLedger.NotPoster.selector, alice));
+        vm.prank(alice);
+        ledger.withdrawEpoch(1);
+        vm.expectEmit();
+        emit IAttributionLedger.EpochAbandoned(1, "withdrawn");
+        vm.prank(poster);
+        ledger.withdrawEpoch(1);
+        eq(statusOf(1), 3, "rejected");
+        eq(ledger.bondCredit(poster), BOND, "bond");
+        propose(1, 100);
+        dispute(1);
+        refuse(abi.encodeWithSelector(IAttributionLedger.NotProposed.selector, 1, 2));
+        vm.prank(poster);
+        ledger.withdrawEpoch(1);
     }
 
     function test_a_disputed_epoch_cannot_be_finalised_however_long_one_waits() public {

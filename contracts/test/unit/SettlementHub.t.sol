@@ -215,7 +215,7 @@ contract SettlementHubTest is Base {
 
     function test_refuses_shares_above_the_whole() public {
         refuse(abi.encodeWithSelector(SettlementHub.SharesAboveWhole.selector, 10_001));
-        new SettlementHub(token, escrow, models, distributor, treasury, 10_000, 1);
+        newHub(10_000, 1, 0);
     }
 
     function testFuzz_the_three_shares_sum_to_the_total_whatever_the_split(
@@ -226,7 +226,7 @@ contract SettlementHubTest is Base {
         total = uint128(bound(total, 1, 1e26));
         nodeBps = uint16(bound(nodeBps, 0, 10_000));
         treasuryBps = uint16(bound(treasuryBps, 0, 10_000 - nodeBps));
-        hub = new SettlementHub(token, escrow, models, distributor, treasury, nodeBps, treasuryBps);
+        hub = newHub(nodeBps, treasuryBps, 0);
         submit(one(open(node, total, "s"), total), usage(total, 0), "root");
         uint256 pool = distributor.totalFunded();
         eq(hub.nodeCredit(node) + token.balanceOf(treasury) + pool, total, "conserved");

@@ -5,7 +5,8 @@ import {IStakeVault} from "../../src/interfaces/IStakeVault.sol";
 import {Base, vm} from "../Base.sol";
 
 contract StakeVaultTest is Base {
-    bytes32 private constant SCOPE = "scope";
+    uint256 private constant ID = 5;
+    bytes32 private constant SCOPE = keccak256(abi.encode("datanet", ID));
     address private alice = address(0xA11CE);
     address private registry;
 
@@ -89,14 +90,14 @@ contract StakeVaultTest is Base {
     function test_a_locked_stake_cannot_leave_even_after_the_cooldown() public {
         stake(100);
         vm.prank(registry);
-        vault.lock(SCOPE, alice, "lock");
+        vault.lock(ID, alice, "lock");
         requestUnstake();
         pass(COOLDOWN);
         refuse(abi.encodeWithSelector(IStakeVault.StakeIsLocked.selector, 1));
         vm.prank(alice);
         vault.unstake(SCOPE);
         vm.prank(registry);
-        vault.release(SCOPE, alice, "lock");
+        vault.release(ID, alice, "lock");
         vm.prank(alice);
         vault.unstake(SCOPE);
         eq(token.balanceOf(alice), 1_000, "alice");
@@ -105,13 +106,13 @@ contract StakeVaultTest is Base {
     function test_slashes_to_the_treasury_also_an_exiting_stake() public {
         stake(100);
         vm.prank(registry);
-        vault.slash(SCOPE, alice, 1_000, "r", "e");
+        vault.slash(ID, alice, 1_000, "r", "e", address(0));
         eq(vault.votable(SCOPE), 90, "votable follows");
         requestUnstake();
         vm.expectEmit();
         emit IStakeVault.Slashed(SCOPE, alice, "r", 45, 45, treasury, "e");
         vm.prank(registry);
-        vault.slash(SCOPE, alice, 5_000, "r", "e");
+        vault.slash(ID, alice, 5_000, "r", "e", address(0));
         eq(vault.votable(SCOPE), 0, "votable untouched");
         eq(token.balanceOf(treasury), 55, "treasury");
         eq(vault.totalSlashed(), 55, "slashed");
@@ -122,17 +123,50 @@ contract StakeVaultTest is Base {
         stake(100);
         refuse(abi.encodeWithSelector(IStakeVault.SlashTooLarge.selector, 5_001, 5_000));
         vm.prank(registry);
-        vault.slash(SCOPE, alice, 5_001, "r", "e");
+        vault.slash(ID, alice, 5_001, "r", "e", address(0));
     }
 
-    function test_only_the_registry_locks_releases_and_slashes() public {
-        bytes memory error_ = abi.encodeWithSelector(IStakeVault.NotRegistry.selector, address(this));
+    function test_only_controllers_lock_release_and_slash_each_in_its_own_scopes() public {
+        stake(100);
+        address[2] memory others = [address(hub), address(this)]; // This test stands for the model proposals.
+        for (uint256 i = 0; i < 2; i++) {
+            vm.prank(others[i]);
+            vault.lock(ID, alice, "lock");
+            vm.prank(others[i]);
+            eq(vault.slash(ID, alice, 5_000, "r", "e", address(0)), 0, "nothing is staked there");
+        }
+        (uint128 amount,, uint32 locks) = vault.stakeOf(SCOPE, alice);
+        eq(amount, 100, "untouched");
+        eq(locks, 0, "not locked");
+        (,, locks) = vault.stakeOf(keccak256(abi.encode("node", ID)), alice);
+        eq(locks, 1, "the hub's");
+        (,, locks) = vault.stakeOf(keccak256(abi.encode("model", ID)), alice);
+        eq(locks, 1, "the proposals'");
+        bytes memory error_ = abi.encodeWithSelector(IStakeVault.NotController.selector, alice);
         refuse(error_);
-        vault.lock(SCOPE, alice, "lock");
+        vm.prank(alice);
+        vault.lock(ID, alice, "lock");
         refuse(error_);
-        vault.release(SCOPE, alice, "lock");
+        vm.prank(alice);
+        vault.release(ID, alice, "lock");
         refuse(error_);
-        vault.slash(SCOPE, alice, 1, "r", "e");
+        vm.prank(alice);
+        vault.slash(ID, alice, 1, "r", "e", address(0));
+    }
+
+    function test_a_reporter_has_a_fifth_and_the_rest_is_burned() public {
+        stake(100);
+        uint256 supply = token.totalSupply();
+        vm.expectEmit();
+        emit IStakeVault.Slashed(SCOPE, alice, "r", 9, 91, address(0xB0B), "e");
+        vm.expectEmit();
+        emit IStakeVault.Slashed(SCOPE, alice, "r", 38, 53, address(0), "e");
+        vm.prank(registry);
+        eq(vault.slash(ID, alice, 4_700, "r", "e", address(0xB0B)), 47, "taken");
+        eq(token.balanceOf(address(0xB0B)), 9, "reporter");
+        eq(supply - token.totalSupply(), 38, "burned");
+        eq(vault.votable(SCOPE), 53, "votable");
+        eq(vault.totalSlashed(), 47, "slashed");
     }
 
     function test_past_votes_are_those_at_the_end_of_the_block() public {
@@ -153,13 +187,27 @@ contract StakeVaultTest is Base {
         eq(vault.votableAt(SCOPE, stakedAt + 20), 0, "exit");
     }
 
+    function testFuzz_a_reported_slash_conserves(uint128 amount, uint16 bps) public {
+        amount = uint128(bound(amount, 1, token.SUPPLY() / 2));
+        bps = uint16(bound(bps, 0, 5_000));
+        fund(alice, address(vault), amount);
+        stake(amount);
+        uint256 supply = token.totalSupply();
+        vm.prank(registry);
+        uint128 taken = vault.slash(ID, alice, bps, "r", "e", address(0xB0B));
+        uint256 burned = supply - token.totalSupply();
+        eq(token.balanceOf(address(0xB0B)) + burned, taken, "reporter and burned");
+        vm.assertLe(token.balanceOf(address(0xB0B)) * 5, taken, "at most a fifth");
+        eq(token.balanceOf(address(vault)), vault.totalStaked(), "custody");
+    }
+
     function testFuzz_a_slash_takes_its_share_rounded_down_and_conserves(uint128 amount, uint16 bps) public {
         amount = uint128(bound(amount, 1, token.SUPPLY() / 2));
         bps = uint16(bound(bps, 0, 5_000));
         fund(alice, address(vault), amount);
         stake(amount);
         vm.prank(registry);
-        uint128 taken = vault.slash(SCOPE, alice, bps, "r", "e");
+        uint128 taken = vault.slash(ID, alice, bps, "r", "e", address(0));
         eq(taken, (uint256(amount) * bps) / 10_000, "taken");
         eq(stakeOf(alice) + taken, amount, "conserved");
         eq(token.balanceOf(treasury), taken, "treasury");
