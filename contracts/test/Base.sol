@@ -3,9 +3,12 @@ pragma solidity ^0.8.30;
 
 import {AttributionLedger} from "../src/AttributionLedger.sol";
 import {ChannelEscrow} from "../src/ChannelEscrow.sol";
+import {CurveFactory} from "../src/CurveFactory.sol";
 import {DatanetRegistry} from "../src/DatanetRegistry.sol";
 import {Erc3009DepositCollector} from "../src/Erc3009DepositCollector.sol";
 import {IChannelEscrow} from "../src/interfaces/IChannelEscrow.sol";
+import {ModelCurve} from "../src/ModelCurve.sol";
+import {ModelProposals} from "../src/ModelProposals.sol";
 import {ModelRegistry} from "../src/ModelRegistry.sol";
 import {OpenToken} from "../src/OpenToken.sol";
 import {RewardDistributor} from "../src/RewardDistributor.sol";
@@ -44,7 +47,7 @@ interface Vm {
 
 Vm constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 
-/// @notice All eight contracts wired as the deployment wires them, and the few things every test does.
+/// @notice All contracts wired as the deployment wires them, and the few things every test does.
 abstract contract Base {
     /// @notice Tells Foundry that this is a test contract.
     bool public constant IS_TEST = true;
@@ -56,6 +59,8 @@ abstract contract Base {
     uint16 internal constant NODE_BPS = 2_000;
     uint16 internal constant TREASURY_BPS = 500;
     uint128 internal constant FAULT_BOND = 77;
+    uint64 internal constant VOTING_PERIOD = 4 days;
+    uint16 internal constant QUORUM_BPS = 400;
     uint64 internal constant ANSWER_WINDOW = 1 days;
 
     address internal treasury = address(0x77EA);
@@ -71,6 +76,9 @@ abstract contract Base {
     SettlementHub internal hub;
     AttributionLedger internal ledger;
     Erc3009DepositCollector internal collector3009;
+    ModelCurve internal curveCode;
+    CurveFactory internal factory;
+    ModelProposals internal proposals;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
@@ -79,8 +87,9 @@ abstract contract Base {
         address registryAddress = vm.computeCreateAddress(address(this), nonce + 2);
         address hubAddress = vm.computeCreateAddress(address(this), nonce + 6);
         address ledgerAddress = vm.computeCreateAddress(address(this), nonce + 7);
+        address proposalsAddress = vm.computeCreateAddress(address(this), nonce + 11);
         token = new OpenToken(address(this));
-        vault = new StakeVault(token, registryAddress, hubAddress, address(this), treasury, COOLDOWN);
+        vault = new StakeVault(token, registryAddress, hubAddress, proposalsAddress, treasury, COOLDOWN);
         datanets = new DatanetRegistry(vault);
         models = new ModelRegistry();
         escrow = new ChannelEscrow(token);
@@ -88,6 +97,12 @@ abstract contract Base {
         hub = newHub(NODE_BPS, TREASURY_BPS, 0);
         ledger = new AttributionLedger(token, distributor, poster, arbiter, BOND, WINDOW, ARBITRATION);
         collector3009 = new Erc3009DepositCollector(address(escrow));
+        curveCode = new ModelCurve(token);
+        factory = new CurveFactory(curveCode, proposalsAddress);
+        proposals = new ModelProposals(
+            token, models, vault, factory, arbiter, BOND, VOTING_PERIOD, QUORUM_BPS, ARBITRATION
+        );
+        require(address(hub) == hubAddress && address(proposals) == proposalsAddress, "wired");
         require(address(datanets) == registryAddress && address(ledger) == ledgerAddress, "wired");
     }
 

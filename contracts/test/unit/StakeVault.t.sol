@@ -128,7 +128,7 @@ contract StakeVaultTest is Base {
 
     function test_only_controllers_lock_release_and_slash_each_in_its_own_scopes() public {
         stake(100);
-        address[2] memory others = [address(hub), address(this)]; // This test stands for the model proposals.
+        address[2] memory others = [address(hub), address(proposals)];
         for (uint256 i = 0; i < 2; i++) {
             vm.prank(others[i]);
             vault.lock(ID, alice, "lock");
