@@ -36,6 +36,6 @@ export {
 export { readTokenizer, type Tokenizer, TokenizerError } from "./text/tokenizer.ts";
 export { ModelFolderError } from "./weights/json-file.ts";
 export { ModelConfigError } from "./weights/model-config.ts";
-export { hashArtifact } from "./weights/model-files.ts";
+export { hashAdapter, hashArtifact } from "./weights/model-files.ts";
 export { type QuantisedFolder, quantiseFolder } from "./weights/quantise-folder.ts";
 export { WeightFileError } from "./weights/safetensors.ts";

@@ -88,9 +88,12 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
     graphs: located === read ? graphs : buildGraphs(located),
     weightMode,
   };
-  const [artifactHash, cpuIsa] = await Promise.all([hashFiles(read.files), detectCpuIsa()]);
+  const { artifactHash, weightHashes } = await hashFiles(read.files);
+  const cpuIsa = await detectCpuIsa();
   const pool = await createPool(spec, { threads, queueMax });
-  const profile = makeProfile({ ortVersion: pool.ortVersion, cpuIsa, graphs, weightMode });
+  const { ortVersion } = pool;
+  const { quantisation } = read;
+  const profile = makeProfile({ ortVersion, cpuIsa, graphs, weightHashes, quantisation, weightMode });
   return {
     artifactHash,
     vocabularySize: read.config.vocabularySize,

@@ -1,13 +1,19 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { keccak256, stringToBytes } from "viem";
 import { describe, expect, it } from "vitest";
 import { buildGraphs } from "#runtime/decoder/inference-graphs";
-import { copyFixture, editConfig, fixture } from "#runtime/fixtures/folders";
+import { copyFixture, editConfig, fixture, shard, temporaryFolder } from "#runtime/fixtures/folders";
 import { openModel } from "#runtime/index";
+import { hashFiles } from "#runtime/weights/model-files";
 import { readModelFolder } from "#runtime/weights/model-folder";
+import { quantiseFolder } from "#runtime/weights/quantise-folder";
 import { detectCpuIsa, isaFromFlags, makeProfile } from "./profile.ts";
 
 async function profileOf(folder: string, parts = { ortVersion: "1.30.0", cpuIsa: "x64+avx2" }) {
-  return makeProfile({ ...parts, graphs: buildGraphs(await readModelFolder(folder)) });
+  const read = await readModelFolder(folder);
+  const { weightHashes } = await hashFiles(read.files);
+  return makeProfile({ ...parts, graphs: buildGraphs(read), weightHashes, quantisation: read.quantisation });
 }
 
 describe("an execution profile", () => {
@@ -16,8 +22,32 @@ describe("an execution profile", () => {
     expect(hash).toBe(keccak256(stringToBytes(canonicalJson)));
     expect(JSON.parse(canonicalJson)).toEqual(fields);
     expect(canonicalJson).toMatch(
-      /^\{"cpuIsa":"x64\+avx2","graphHash":"0x[0-9a-f]{64}","ortVersion":"1.30.0",/,
+      /^\{"adapterHashes":\[\],"cpuIsa":"x64\+avx2","graphHash":"0x[0-9a-f]{64}","ortVersion":"1.30.0","provider":"cpu",/,
     );
+  });
+
+  it("changes with one bit of a weight, with shards, quantisation and adapters, not with their order", async () => {
+    const folder = await copyFixture("tied");
+    const path = join(folder, "model.safetensors");
+    const bytes = await readFile(path);
+    bytes[bytes.length - 4] = (bytes.at(-4) ?? 0) ^ 1;
+    await writeFile(path, bytes);
+    const sharded = await copyFixture("tied");
+    await shard(sharded, 2);
+    const quantised = await temporaryFolder();
+    await quantiseFolder(fixture("tied"), quantised, { bits: 8, blockSize: 16 });
+    const profiles = await Promise.all(
+      [fixture("tied"), folder, sharded, quantised].map((each) => profileOf(each)),
+    );
+    const [a, b] = ["0x0a", "0x0b"] as const;
+    const graphs = buildGraphs(await readModelFolder(fixture("tied")));
+    const adapted = (adapterHashes: `0x${string}`[]) =>
+      makeProfile({ ortVersion: "1", cpuIsa: "x64+avx2", graphs, weightHashes: {}, adapterHashes }).hash;
+    expect(adapted([b, a])).toBe(adapted([a, b]));
+    expect(
+      new Set([...profiles.map(({ hash }) => hash), adapted([]), adapted([a]), adapted([a, b])]).size,
+    ).toBe(7);
+    expect(Object.keys(profiles[2]?.weightHashes ?? {})).toHaveLength(2);
   });
 
   it("does not depend on where the folder lies", async () => {

@@ -3,39 +3,59 @@ import { readFile } from "node:fs/promises";
 import { keccak256, stringToBytes } from "viem/utils";
 import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { timeBlockTokens } from "#runtime/time-block";
-import { type SessionOptions, sessionOptions, type WeightMode } from "./session-options.ts";
+import type { Quantisation } from "#runtime/weights/quantisation";
+import { type Provider, type SessionOptions, sessionOptions, type WeightMode } from "./session-options.ts";
 
 /**
- * Everything besides the weights and the request that decides the bits of a result. Two machines with
- * the same profile give the same log-probabilities; with different ones they agree to about 1e-5 relative.
+ * Everything besides the request that decides the bits of a result. Two machines with the same profile give
+ * the same log-probabilities; where only `ortVersion`, `cpuIsa` or `sessionOptions` differ, they agree to
+ * about 1e-5 relative.
  */
 export interface ExecutionProfile {
   /** keccak-256 of `canonicalJson` in UTF-8. */
-  readonly hash: `0x${string}`;
+  readonly hash: Hex;
   /** The fields below as JSON: keys sorted at every level, no spaces. */
   readonly canonicalJson: string;
   readonly ortVersion: string;
+  /** What computes: ONNX Runtime's execution provider. */
+  readonly provider: Provider;
   /** Architecture and the widest vector extension ONNX Runtime picks its CPU kernels by, e.g. `x64+avx2`. */
   readonly cpuIsa: string;
   /** SHA-256 over the lines "<sha256 hex>  <purpose>.onnx\n" of the graphs, in name order. */
-  readonly graphHash: `0x${string}`;
+  readonly graphHash: Hex;
+  /** SHA-256 of each weight file, by name. */
+  readonly weightHashes: Readonly<Record<string, Hex>>;
+  /** How matrices are stored, or null where all are numbers. */
+  readonly quantisation: Quantisation | null;
+  /** `hashAdapter` of every adapter that took part, sorted. */
+  readonly adapterHashes: readonly Hex[];
   readonly sessionOptions: SessionOptions;
   /** Sequences are padded on the right to whole blocks of this many tokens. */
   readonly timeBlockTokens: number;
 }
+
+type Hex = `0x${string}`;
 
 /** Put a profile together. Pure but for its arguments. */
 export function makeProfile(parts: {
   ortVersion: string;
   cpuIsa: string;
   graphs: ModelGraphs;
+  weightHashes: Readonly<Record<string, Hex>>;
+  quantisation?: Quantisation | null;
+  adapterHashes?: readonly Hex[];
   weightMode?: WeightMode;
 }): ExecutionProfile {
+  const options = sessionOptions(parts.weightMode ?? "packed");
   const fields = {
     ortVersion: parts.ortVersion,
+    provider: options.executionProviders[0],
     cpuIsa: parts.cpuIsa,
     graphHash: hashGraphs(parts.graphs),
-    sessionOptions: sessionOptions(parts.weightMode ?? "packed"),
+    weightHashes: parts.weightHashes,
+    quantisation: parts.quantisation ?? null,
+    adapterHashes: (parts.adapterHashes ?? []).toSorted(),
+    sessionOptions: options,
     timeBlockTokens,
   };
   const canonicalJson = JSON.stringify(sorted(fields));

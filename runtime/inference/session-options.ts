@@ -6,6 +6,9 @@
  */
 export type WeightMode = (typeof weightModes)[number];
 
+/** Execution providers a session may run on. */
+export type Provider = SessionOptions["executionProviders"][0];
+
 export const weightModes = ["packed", "mapped"] as const;
 
 /** What is the same in both modes. Each session has one thread; parallelism comes from running several workers. */

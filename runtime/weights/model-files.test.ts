@@ -8,7 +8,7 @@ import { openModel } from "#runtime/index";
 import { create, external, input, output } from "#runtime/onnx/graph";
 import { encode } from "#runtime/onnx/model";
 import * as op from "#runtime/onnx/ops";
-import { hashArtifact } from "./model-files.ts";
+import { hashAdapter, hashArtifact } from "./model-files.ts";
 import { readModelFolder } from "./model-folder.ts";
 import { read } from "./safetensors.ts";
 
@@ -165,4 +165,14 @@ it("refuses a file where a folder should be", async () => {
   await rm(join(folder, "model.safetensors"));
   await mkdir(join(folder, "model.safetensors"));
   await expect(readModelFolder(folder)).rejects.toMatchObject({ code: "model-file-missing" });
+});
+
+it("hashes an adapter to what sha256sum prints for its two files", async () => {
+  const folder = await temporaryFolder();
+  await writeFile(join(folder, "adapter_config.json"), "{}");
+  await expect(hashAdapter(folder)).rejects.toMatchObject({ code: "model-file-missing" });
+  await writeFile(join(folder, "adapter_model.safetensors"), "weights");
+  const command = "sha256sum adapter_config.json adapter_model.safetensors | sha256sum";
+  const printed = execFileSync("sh", ["-c", command], { cwd: folder, encoding: "utf8" });
+  expect(await hashAdapter(folder)).toBe(`0x${printed.slice(0, 64)}`);
 });

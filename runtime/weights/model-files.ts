@@ -50,17 +50,46 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
  * @throws ModelFolderError as `findModelFiles`.
  */
 export async function hashArtifact(folder: string): Promise<`0x${string}`> {
-  return hashFiles(await findModelFiles(folder));
+  return (await hashFiles(await findModelFiles(folder))).artifactHash;
 }
 
-/** `hashArtifact` of files already found. */
-export async function hashFiles({ paths }: ModelFiles): Promise<`0x${string}`> {
-  const lines: string[] = [];
+/** `hashArtifact` of files already found, and the SHA-256 of each weight file by name. */
+export async function hashFiles({ paths, weights }: ModelFiles): Promise<{
+  artifactHash: `0x${string}`;
+  weightHashes: Record<string, `0x${string}`>;
+}> {
+  const hashes = await hashEach(paths);
+  const weightHashes = weights.map((name) => [name, `0x${hashes.get(name)}`] as const);
+  return { artifactHash: hashOfHashes(hashes), weightHashes: Object.fromEntries(weightHashes) };
+}
+
+/**
+ * Identity of an adapter's files, as `hashArtifact` is of a model's:
+ * `sha256sum adapter_config.json adapter_model.safetensors | sha256sum`.
+ * @throws ModelFolderError if a file is missing, or a link that leaves the folder.
+ */
+export async function hashAdapter(path: string): Promise<`0x${string}`> {
+  const folder = await resolveFolder(path);
+  const paths = new Map<string, string>();
+  for (const name of ["adapter_config.json", "adapter_model.safetensors"]) {
+    paths.set(name, await resolveFile(folder, name));
+  }
+  return hashOfHashes(await hashEach(paths));
+}
+
+/** SHA-256 of each file, in hex. */
+async function hashEach(paths: ReadonlyMap<string, string>): Promise<Map<string, string>> {
+  const hashes = new Map<string, string>();
   for (const [name, path] of paths) {
     const hash = createHash("sha256");
     await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-    lines.push(`${hash.digest("hex")}  ${name}\n`);
+    hashes.set(name, hash.digest("hex"));
   }
+  return hashes;
+}
+
+function hashOfHashes(hashes: ReadonlyMap<string, string>): `0x${string}` {
+  const lines = [...hashes].map(([name, hash]) => `${hash}  ${name}\n`);
   return `0x${createHash("sha256").update(lines.join("")).digest("hex")}`;
 }
 

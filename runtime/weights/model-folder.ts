@@ -2,7 +2,7 @@ import type { Decoder } from "#runtime/decoder/description";
 import { decodeConfig } from "#runtime/families/config";
 import { configLimits, ModelFolderError, readJson, tokenizerLimits } from "./json-file.ts";
 import { findModelFiles, locationOf, type ModelFiles, resolveFile, resolveFolder } from "./model-files.ts";
-import { decodeQuantisation } from "./quantisation.ts";
+import { decodeQuantisation, type Quantisation } from "./quantisation.ts";
 import { type StoredMatrix, separateQuantised } from "./quantised-tensors.ts";
 import { read, type TensorEntry, WeightFileError } from "./safetensors.ts";
 
@@ -22,6 +22,7 @@ export interface ModelFolder {
   readonly tensors: ReadonlyMap<string, WeightEntry>;
   /** Matrices stored in blocks of codes, by the names they would have as tensors; empty unless quantised. */
   readonly quantised: ReadonlyMap<string, StoredMatrix>;
+  readonly quantisation: Quantisation | null;
 }
 
 /**
@@ -49,7 +50,7 @@ export async function readModelFolder(path: string): Promise<ModelFolder> {
   const { plain, quantised } = quantisation
     ? separateQuantised(tensors, quantisation)
     : { plain: tensors, quantised: new Map() };
-  return { path: files.weightsRoot, files, config, tensors: plain, quantised };
+  return { path: files.weightsRoot, files, config, tensors: plain, quantised, quantisation };
 }
 
 /**
