@@ -1,0 +1,85 @@
+import { invariant } from "#schema/errors";
+import { mean, type Vector } from "../influence/matrix.ts";
+
+type Numbers = Vector | readonly number[];
+
+/** Pearson's r; 0 where one side does not vary. */
+export function pearson(a: Numbers, b: Numbers): number {
+  invariant(a.length === b.length, "two samples of one size");
+  const [centerA, centerB] = [mean(a), mean(b)];
+  let [ab, aa, bb] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++) {
+    const [x, y] = [a[i]! - centerA, b[i]! - centerB];
+    ab += x * y;
+    aa += x * x;
+    bb += y * y;
+  }
+  return aa === 0 || bb === 0 ? 0 : ab / Math.sqrt(aa * bb);
+}
+
+/** Spearman's ρ: Pearson's r of the ranks, ties sharing their mean rank. */
+export function spearman(a: Numbers, b: Numbers): number {
+  return pearson(ranks(a), ranks(b));
+}
+
+/** Records each retrained model saw, and the query losses it reached, [subsets][queries]. */
+export type Retrainings = {
+  readonly subsets: readonly (readonly number[])[];
+  readonly losses: readonly Numbers[];
+};
+
+/**
+ * Linear datamodelling score of each query: Spearman's ρ over subsets between the sum of the scores of the records in
+ * the subset and the negative loss of the model retrained on it. Source: Def. 2.3, Park et al. 2023.
+ * `scores` is [queries][records], positive = helps.
+ */
+export function linearDatamodelling(scores: readonly Numbers[], retrainings: Retrainings): number[] {
+  return compared(scores, retrainings).map(({ predicted, actual }) => spearman(predicted, actual));
+}
+
+/** A mean with the bounds of its 95 % interval. */
+export type Interval = { mean: number; low: number; high: number };
+
+/**
+ * Mean score over the queries and its basic bootstrap interval: the retrainings are drawn again with replacement, `draw`
+ * in [0, 1). The quantiles are mirrored at the mean, because repeated draws are ties, which lower every redrawn ρ.
+ */
+export function bootstrapLds(
+  scores: readonly Numbers[],
+  retrainings: Retrainings,
+  draw: () => number,
+  rounds = 200,
+): Interval {
+  const queries = compared(scores, retrainings);
+  const meanOver = (pick: (values: readonly number[]) => readonly number[]) =>
+    mean(queries.map(({ predicted, actual }) => spearman(pick(predicted), pick(actual))));
+  const redrawn = Array.from({ length: rounds }, () => {
+    const picked = retrainings.subsets.map((_, __, all) => Math.floor(draw() * all.length));
+    return meanOver((values) => picked.map((i) => values[i]!));
+  }).sort((a, b) => a - b);
+  const center = meanOver((values) => values);
+  return {
+    mean: center,
+    low: 2 * center - redrawn[Math.ceil(rounds * 0.975) - 1]!,
+    high: Math.min(1, 2 * center - redrawn[Math.floor(rounds * 0.025)]!),
+  };
+}
+
+function compared(scores: readonly Numbers[], { subsets, losses }: Retrainings) {
+  return scores.map((ofQuery, query) => ({
+    predicted: subsets.map((records) => records.reduce((total, i) => total + ofQuery[i]!, 0)),
+    actual: losses.map((ofSubset) => -ofSubset[query]!),
+  }));
+}
+
+function ranks(values: Numbers): Float64Array {
+  const order = Array.from({ length: values.length }, (_, i) => i).sort((a, b) => values[a]! - values[b]!);
+  const result = new Float64Array(values.length);
+  for (let start = 0; start < order.length; ) {
+    let end = start + 1;
+    while (end < order.length && values[order[end]!] === values[order[start]!]) end++;
+    for (let i = start; i < end; i++) result[order[i]!] = (start + end - 1) / 2;
+    start = end;
+  }
+  return result;
+}
