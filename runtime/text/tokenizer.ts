@@ -18,13 +18,26 @@ export interface Tokenizer {
   encode(parts: string | readonly TextPart[]): number[];
   /** Text of token ids, special tokens left out, spaces exactly as generated. Broken UTF-8 becomes U+FFFD. */
   decode(tokenIds: readonly number[]): string;
+  /**
+   * Parts of text whose author is trusted to write special tokens, as a chat template's is: each spelling of one
+   * becomes that token, the longest where several start, and takes the white space beside it that its entry says.
+   */
+  split(text: string): TextPart[];
+  /** Spellings of all special tokens. */
+  readonly specialSpellings: readonly string[];
   /** @throws TokenizerError if there is no such special token. */
   specialTokenId(spelling: string): number;
   /** The end-of-sequence token named by tokenizer_config.json, or none. */
   readonly stopTokenIds: readonly number[];
 }
 
-const addedToken = z.looseObject({ id: z.int().min(0), content: z.string().min(1) });
+const addedToken = z.looseObject({
+  id: z.int().min(0),
+  content: z.string().min(1),
+  special: z.boolean().default(true),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
+});
 const tokenizerFile = z.looseObject({
   added_tokens: z.array(addedToken).default([]),
   model: z.looseObject({ vocab: z.record(z.string(), z.int().min(0)) }),
@@ -47,7 +60,8 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
   const file = parse(tokenizerFile, "tokenizer.json", tokenizerJson);
   const config = parse(configFile, "tokenizer_config.json", tokenizerConfig);
   checkPatterns(file);
-  const specialIds = new Map(file.added_tokens.map(({ content, id }) => [content, id]));
+  const specials = file.added_tokens.filter(({ special }) => special);
+  const specialIds = new Map(specials.map(({ content, id }) => [content, id]));
   const settings = { ...config, clean_up_tokenization_spaces: false };
   const whole = construct(file, settings);
   const plain = construct(withoutSpecials(file, specialIds), settings);
@@ -67,9 +81,16 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
     },
     decode: (tokenIds) =>
       tokenIds.length === 0 ? "" : whole.decode([...tokenIds], { skip_special_tokens: true }),
+    split: createSplitter(specials),
+    specialSpellings: [...specialIds.keys()],
     specialTokenId,
     stopTokenIds: stop === undefined ? [] : [specialTokenId(stop)],
   };
+}
+
+/** Text as a regular expression that matches it alone. */
+function escapeExpression(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 }
 
 function encodePlain(tokenizer: HuggingFaceTokenizer, text: string): number[] {
@@ -105,7 +126,24 @@ function withoutSpecials(file: z.infer<typeof tokenizerFile>, specialIds: Readon
   const vocab = Object.fromEntries(
     Object.entries(file.model.vocab).filter(([token]) => !specialIds.has(token)),
   );
-  return { ...file, added_tokens: [], model: { ...file.model, vocab } };
+  const added_tokens = file.added_tokens.filter(({ content }) => !specialIds.has(content));
+  return { ...file, added_tokens, model: { ...file.model, vocab } };
+}
+
+/** A function that finds the spellings of special tokens, leftmost and longest first. */
+function createSplitter(specials: readonly z.infer<typeof addedToken>[]): (text: string) => TextPart[] {
+  const bySpelling = new Map(specials.map((entry) => [entry.content, entry]));
+  const alternatives = [...bySpelling.keys()].toSorted((a, b) => b.length - a.length).map(escapeExpression);
+  const expression = new RegExp(alternatives.length === 0 ? "(?!)" : `(${alternatives.join("|")})`, "u");
+  return (text) => {
+    const pieces = text.split(expression);
+    return pieces.flatMap((piece, index): TextPart[] => {
+      if (index % 2 === 1) return [{ special: piece }];
+      const from = bySpelling.get(pieces[index - 1] ?? "")?.rstrip ? piece.trimStart() : piece;
+      const trimmed = bySpelling.get(pieces[index + 1] ?? "")?.lstrip ? from.trimEnd() : from;
+      return trimmed === "" ? [] : [{ text: trimmed }];
+    });
+  };
 }
 
 function construct(json: object, config: object): HuggingFaceTokenizer {
