@@ -181,7 +181,11 @@ describe("tributary verify", () => {
     const other = { ...settled!, args: { ...settled!.args, contentHash: tree.zeroRoot } };
     expect((await check(other)).receipts).toEqual([]);
     expect(links).toMatchObject([{ name: "receipts blob", detail: expect.stringMatching(/left out/) }]);
-    await expect(check(settled!)).rejects.toThrow(/does not recompute/);
+    await expect(check(settled!)).rejects.toThrow(/left out of the epoch, though it is well-formed/);
+    const unclaiming = tamper(sources, "Claimed", { newTotalClaimed: 0n });
+    const unclaimed = await checkBatch(unclaiming, settled!, epoch, (link) => void links.push(link));
+    expect(unclaimed.receipts).toEqual([]);
+    expect(links.at(-1)!.detail).toMatch(/left out: .*which the batch does not claim; its pool is carried/);
     world.disperser.faults.add("corrupt");
     try {
       await expect(check(settled!)).rejects.toThrow(CannotCheck);

@@ -30,9 +30,5 @@ export const stopMsMax = 20_000;
 /** Rows of one INSERT: PostgreSQL takes 65,535 parameters. */
 export const rowsPerInsert = 2_000;
 
-/** Widest values of the columns that are narrower than the receipt's fields. */
-export const int32Max = 2 ** 31 - 1;
-export const int64Max = 2n ** 63n - 1n;
-
 /** Tasks waiting for a worker of the pool. */
 export const poolQueueMax = 256;

@@ -1,7 +1,7 @@
 /** Limits of the node. Each bounds a queue, a loop, a retry or what a stranger may send. */
 
-/** Most receipts in a batch: their disclosures must fit one blob of the development SRS (about 124 kB). */
-export const receiptsPerBatchMax = 32;
+/** Most receipts in a batch: whatever their candidates, the engine does not refuse it as too large (settlement/blob/batch.ts). */
+export const receiptsPerBatchMax = 20;
 
 /** Most chunks in context: the engine scores 2^n prompts per answer exactly up to here (engine/score/shapley.ts). */
 export const playersMaxInContext = 6;

@@ -36,7 +36,7 @@ let node: Running;
 /** A second channel of the same payer, final too. */
 let spare: Hex;
 /** The node builds no batches of its own: the last test settles step by step. */
-const unsettled = { BATCH_RECEIPTS: "32" };
+const unsettled = { BATCH_RECEIPTS: "20" };
 
 beforeAll(async () => {
   pipeline = await openPipeline();

@@ -10,9 +10,10 @@ import {
   type ReceiptFacts,
   unscored,
 } from "#settlement/allocation/facts";
+import type { CheckedReceipt } from "#settlement/blob/batch";
 import { roles } from "#settlement/blob/codes";
 import * as provenance from "#settlement/blob/provenance";
-import type { CheckedBatch, OpenedReceipt } from "./batches.ts";
+import type { CheckedBatch } from "./batches.ts";
 import type { CheckedEpoch } from "./epoch.ts";
 import { BrokenLink, check, type Report } from "./link.ts";
 import type { Sources } from "./sources.ts";
@@ -74,7 +75,7 @@ function batchFacts({ settled, usage, receipts }: CheckedBatch, given: provenanc
 }
 
 function receiptFacts(
-  { digest, receipt, disclosed }: OpenedReceipt,
+  { digest, receipt, disclosed }: CheckedReceipt,
   given: provenance.Provenance,
 ): ReceiptFacts {
   const scored = given.receipts.find((r) => r.receiptDigest === digest);

@@ -1,10 +1,8 @@
 import type { Hex } from "viem";
-import * as commitments from "#settlement/blob/commitments";
-import * as disclosure from "#settlement/blob/disclosure";
+import type { CheckedReceipt } from "#settlement/blob/batch";
+import * as batch from "#settlement/blob/batch";
 import * as payload from "#settlement/blob/payload";
 import * as provenance from "#settlement/blob/provenance";
-import * as receipt from "#settlement/blob/receipt";
-import * as receipts from "#settlement/blob/receipts";
 import * as tree from "#settlement/tree/tree";
 import type { CheckedEpoch, Header } from "./epoch.ts";
 import { BrokenLink, CannotCheck, check, type LinkName, type Report, WrongBytes } from "./link.ts";
@@ -14,8 +12,7 @@ export type Settled = Event<"SettlementHub", "BatchSettled">;
 type Usage = Event<"SettlementHub", "ModelUsage">["args"];
 
 /** A batch with the receipts its blob holds; none where the epoch left it out. */
-export type CheckedBatch = { settled: Settled; usage: readonly Usage[]; receipts: OpenedReceipt[] };
-export type OpenedReceipt = { digest: Hex; receipt: receipt.Receipt; disclosed: disclosure.Disclosure };
+export type CheckedBatch = { settled: Settled; usage: readonly Usage[]; receipts: CheckedReceipt[] };
 
 /** The batches of an epoch's blocks: all of them and no other stand in the accumulator and in the payload. */
 export async function checkAccumulator(
@@ -84,17 +81,31 @@ async function checkLeftOut(sources: Sources, settled: Settled, usage: Usage[], 
     return [];
   }
   throw new CannotCheck(
-    `Batch ${batchId} was left out of the epoch for a reason that this command does not recompute.`,
+    `Batch ${batchId} was left out of the epoch, though it is well-formed. Whether its receipts name chunks that nobody ` +
+      "contributed takes every contribution: `tributary rebuild` checks that.",
   );
 }
 
+/** The link a fault of the batch's payload breaks; "receipts blob" where it is malformed. */
+const linkOf: Record<string, LinkName> = {
+  root_mismatch: "receipts root",
+  wrong_node: "receipt signatures",
+  wrong_signature: "receipt signatures",
+  totals_mismatch: "fee totals",
+  unclaimed_receipt: "fee totals",
+  disclosure_mismatch: "disclosures",
+  malformed_disclosure: "disclosures",
+  context_too_large: "disclosures",
+};
+
+/** By the rules the engine judges a batch by, but for those that take every contribution: which chunks there are. */
 async function openBatch(
   sources: Sources,
   settled: Settled,
   usage: Usage[],
   report: Report,
-): Promise<OpenedReceipt[]> {
-  const { batchId, daCommitment, contentHash, receiptsRoot, node } = settled.args;
+): Promise<CheckedReceipt[]> {
+  const { batchId, daCommitment, contentHash, receiptsRoot, node, calls, total } = settled.args;
   const verdict = await sources.checkCertificate(daCommitment);
   check(
     report,
@@ -112,55 +123,35 @@ async function openBatch(
     isContent,
     `batch ${batchId}, ${bytes.length} bytes, commitment recomputed`,
   );
-  const decoded = receipts.decode(bytes);
-  if (!decoded.ok) throw new BrokenLink("receipts blob", decoded.reason);
-  const scope = { chainId: sources.chainId, hub: sources.contracts.settlementHub };
-  const { entries } = decoded.value;
-  const digests = entries.map((entry) => receipt.digest(scope, entry.receipt));
-  const root = receipts.receiptsRoot(digests);
-  check(report, "receipts root", root, root === receiptsRoot, `over ${entries.length} receipts`);
-  const signers = await Promise.all(entries.map((entry, i) => receipt.signer(digests[i]!, entry.signature)));
-  const unsigned = signers.findIndex((signer) => signer !== node.toLowerCase());
-  const signedText = `each of ${entries.length} by node ${node}`;
-  check(
-    report,
-    "receipt signatures",
-    null,
-    unsigned < 0,
-    unsigned < 0 ? signedText : `receipt ${digests[unsigned]} is not`,
-  );
-  checkTotals(entries, settled, usage, report);
-  return entries.map((entry, i) => openReceipt(entry, digests[i]!));
+  const checked = await batch.checkBatch(bytes, {
+    chainId: sources.chainId,
+    hub: sources.contracts.settlementHub.toLowerCase() as Hex,
+    receiptsRoot,
+    node: node.toLowerCase() as Hex,
+    calls,
+    total,
+    usage,
+  });
+  const fault = checked.ok
+    ? batch.unclaimed(checked.receipts, await readClaims(sources, settled))
+    : { code: checked.code, reason: checked.reason };
+  if (!checked.ok || fault !== null)
+    throw new BrokenLink(linkOf[fault!.code] ?? "receipts blob", `batch ${batchId}: ${fault!.reason}`);
+  check(report, "receipts root", receiptsRoot, true, `over ${calls} receipts`);
+  check(report, "receipt signatures", null, true, `each of ${calls} by node ${node}`);
+  check(report, "fee totals", null, true, `Σ fees = ${total} wei = ModelUsage of batch ${batchId}`);
+  return checked.receipts;
 }
 
-function checkTotals(
-  entries: readonly receipts.ReceiptEntry[],
-  settled: Settled,
-  usage: Usage[],
-  report: Report,
-) {
-  const totals = receipts.modelTotals(entries.map((entry) => entry.receipt));
-  const onChain = usage.map(({ modelId, amount, calls }) => `${modelId} ${amount} ${calls}`).sort();
-  const ours = totals.map(({ modelId, amount, calls }) => `${modelId} ${amount} ${calls}`).sort();
-  const totalWei = totals.reduce((wei, { amount }) => wei + amount, 0n);
-  const isSame = ours.join() === onChain.join() && totalWei === settled.args.total;
-  check(
-    report,
-    "fee totals",
-    null,
-    isSame,
-    `Σ fees = ${totalWei} wei = ModelUsage of batch ${settled.args.batchId}`,
-  );
-}
-
-function openReceipt(
-  { receipt: given, disclosure: bytes }: receipts.ReceiptEntry,
-  digest: Hex,
-): OpenedReceipt {
-  const link: LinkName = "disclosures";
-  const decoded = disclosure.decode(bytes);
-  if (!decoded.ok) throw new BrokenLink(link, `receipt ${digest}: ${decoded.reason}`);
-  const fault = commitments.disclosureFault(given, decoded.value);
-  if (fault !== null) throw new BrokenLink(link, `receipt ${digest}: the disclosure does not open ${fault}`);
-  return { digest, receipt: given, disclosed: decoded.value };
+/** What the settlement claimed of each channel: the claims of its transaction since the settlement before it. */
+async function readClaims(sources: Sources, { blockNumber, txHash, logIndex }: Settled) {
+  const [claimed, others] = await Promise.all([
+    sources.events("ChannelEscrow", "Claimed", blockNumber),
+    sources.events("SettlementHub", "BatchSettled", blockNumber),
+  ]);
+  const isBefore = (event: { txHash: Hex; logIndex: number }) =>
+    event.txHash === txHash && event.logIndex < logIndex;
+  const from = Math.max(-1, ...others.filter(isBefore).map((event) => event.logIndex));
+  const ours = claimed.filter((event) => isBefore(event) && event.logIndex > from);
+  return batch.claimedRanges(ours.map(({ args }) => args));
 }

@@ -7,13 +7,13 @@ import type { Drizzle, Transaction } from "#schema/database";
 import { invariant, PipelineError } from "#schema/errors";
 import { readEvent } from "#schema/events";
 import { candidate, chunk, receipt, refusal } from "#schema/offchain/index";
+import { type CheckedReceipt, checkBatch, type Fault } from "#settlement/blob/batch";
 import { kinds } from "#settlement/blob/payload";
 import * as tree from "#settlement/tree/tree";
 import { rowsPerInsert } from "../constants.ts";
 import { enqueue } from "../queue/queues.ts";
 import type { Task } from "../queue/run-jobs.ts";
 import { recordRefusal } from "../refusal.ts";
-import { type CheckedReceipt, checkBatch, type Fault } from "./check-batch.ts";
 import { findUnclaimed } from "./claimed.ts";
 import { type BlobReader, fetchPayload, keepPayload } from "./payload.ts";
 

@@ -3,7 +3,7 @@ import { type Hex, keccak256, toHex } from "viem";
 import { describe, expect, it } from "vitest";
 import { apportion, sum } from "#schema/apportion";
 import { reasons, roles } from "../blob/codes.ts";
-import type { Entry, ReceiptScore } from "../blob/provenance.ts";
+import { type Entry, modelsPaidMax, type ReceiptScore, validatorsPaidMax } from "../blob/provenance.ts";
 import { allocateEpoch, type Standing, spreadPool } from "./epoch.ts";
 import type {
   BatchFacts,
@@ -64,6 +64,19 @@ describe("allocateReceipt", () => {
       [roles.validator, account(1), 38n, reasons.paid],
       [roles.validator, account(2), 12n, reasons.paid],
       [roles.modelOwner, account(300), 1_000n, reasons.paid],
+    ]);
+  });
+
+  it("pays the heaviest votes alone where there are many, of equal ones the lower addresses", () => {
+    const votes = Array.from({ length: validatorsPaidMax + 2 }, (_, n): [number, bigint] => [n + 1, 1n]);
+    votes[validatorsPaidMax + 1] = [validatorsPaidMax + 2, 5n];
+    const facts = factsOf({ c: contribution({ validatorBps: 10_000, votes }) });
+    const receipt = receiptOf([{ chunkId: id("c"), inContext: true, scoreWad: 5n }], wad);
+    const { entries } = allocateReceipt(receipt, money(1_200n), facts);
+    const paid = entries.filter(({ role }) => role === roles.validator);
+    expect(paid.map(({ account, amountWei }) => [account, amountWei])).toEqual([
+      ...votes.slice(0, validatorsPaidMax - 1).map(([n]) => [account(n), 100n]),
+      [account(validatorsPaidMax + 2), 500n],
     ]);
   });
 
@@ -211,7 +224,7 @@ describe("lineage", () => {
     ]);
   });
 
-  it("conserves every wei through a lattice with more paths than atoms", () => {
+  it("conserves every wei through a lattice with more paths than atoms, carrying what is left after the nearest models", () => {
     const lattice = new Map<Hex, ModelFacts>();
     for (let depth = 0; depth <= 16; depth++) {
       for (let n = 0; n < 4; n++) {
@@ -234,7 +247,10 @@ describe("lineage", () => {
       modelOf: (m) => lattice.get(m),
     });
     expect(sum(entries.map((e) => e.amountWei))).toBe(10n ** 18n + 7n);
-    expect(entries).toHaveLength(65);
+    expect(entries).toHaveLength(modelsPaidMax + 1);
+    const rest = entries.at(-1)!;
+    expect(rest).toMatchObject({ role: roles.carried, subject: id("16.0"), reason: reasons.noRecipient });
+    expect(rest.amountWei).toBeGreaterThan(0n);
   });
 });
 

@@ -1,7 +1,7 @@
 import { zeroAddress } from "viem";
 import { apportion, sum } from "#schema/apportion";
 import { reasons, roles } from "../blob/codes.ts";
-import type { Entry } from "../blob/provenance.ts";
+import { type Entry, validatorsPaidMax } from "../blob/provenance.ts";
 import { carriedEntry } from "./carry.ts";
 import type { CandidateFacts, ContributionFacts } from "./facts.ts";
 
@@ -69,11 +69,21 @@ function shareEntries(c: ContributionFacts, amountWei: bigint, entry: MakeEntry,
   const [contributorWei, ownerWei, validatorsWei] = shares as [bigint, bigint, bigint];
   const entries = [entry(roles.contributor, c.contributor, contributorWei)];
   if (c.ownerBps > 0) entries.push(entry(roles.datanetOwner, c.datanetOwner, ownerWei));
-  const weights = c.votes.map(({ weight }) => weight);
+  const votes = heaviest(c.votes);
+  const weights = votes.map(({ weight }) => weight);
   if (sum(weights) === 0n) {
     return validatorsWei > 0n ? [...entries, carry(validatorsWei, reasons.noRecipient)] : entries;
   }
   if (c.validatorBps === 0) return entries;
   const parts = apportion(validatorsWei, weights);
-  return [...entries, ...c.votes.map(({ validator }, i) => entry(roles.validator, validator, parts[i]!))];
+  return [...entries, ...votes.map(({ validator }, i) => entry(roles.validator, validator, parts[i]!))];
+}
+
+/** The votes that are paid for: the heaviest, of equal ones the lower address, in the order given. */
+function heaviest(votes: ContributionFacts["votes"]): ContributionFacts["votes"] {
+  const ranked = votes.map((vote, index) => ({ ...vote, index }));
+  return ranked
+    .sort((a, b) => (a.weight === b.weight ? a.index - b.index : a.weight > b.weight ? -1 : 1))
+    .slice(0, validatorsPaidMax)
+    .sort((a, b) => a.index - b.index);
 }

@@ -1,8 +1,8 @@
 import type { Hex } from "viem";
-import { apportion } from "#schema/apportion";
+import { apportion, sum } from "#schema/apportion";
 import { invariant } from "#schema/errors";
 import { reasons, roles } from "../blob/codes.ts";
-import type { Entry } from "../blob/provenance.ts";
+import { type Entry, modelsPaidMax } from "../blob/provenance.ts";
 import { carriedEntry } from "./carry.ts";
 import type { Facts, ModelFacts } from "./facts.ts";
 
@@ -12,14 +12,15 @@ export const lineageDepthMax = 16;
 /**
  * Entries of a model's part: each owner keeps `ownerBps` of what reaches his model, the parents share the rest by
  * weight. A model reached along several paths gets one entry over all of them, and is visited once: children before
- * parents, so the work is linear in the ancestors although the paths may be 4^16.
+ * parents, so the work is linear in the ancestors although the paths may be 4^16. After `modelsPaidMax` models the rest is
+ * carried, for the entries of an epoch must fit into a blob.
  */
 export function lineage(modelId: Hex, amountWei: bigint, facts: Facts): Entry[] {
   if (amountWei === 0n) return [];
   const waiting = new Map<Hex, bigint>([[modelId, amountWei]]);
   const entries: Entry[] = [];
   const carried: Entry[] = [];
-  while (waiting.size > 0) {
+  while (waiting.size > 0 && entries.length + carried.length < modelsPaidMax) {
     const next = deepest([...waiting.keys()], facts);
     const inflowWei = waiting.get(next)!;
     waiting.delete(next);
@@ -36,6 +37,9 @@ export function lineage(modelId: Hex, amountWei: bigint, facts: Facts): Entry[] 
       }
     }
   }
+  const restWei = sum([...waiting.values()]);
+  if (restWei > 0n)
+    carried.push(carriedEntry({ subject: modelId, amountWei: restWei, reason: reasons.noRecipient }));
   return [...entries, ...carried];
 }
 

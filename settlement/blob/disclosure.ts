@@ -31,6 +31,8 @@ export function encode(disclosure: Disclosure): Hex {
 
 /** Most candidates of one answer: each becomes an entry of the epoch. */
 export const candidatesMax = 64;
+/** Most of them in context: scoring reads the answer once for every subset. */
+export const contextMax = 6;
 /** Longest question, in UTF-16 units: scoring reads it once for every subset of the context. */
 export const questionCharactersMax = 4_096;
 

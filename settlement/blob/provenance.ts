@@ -43,6 +43,16 @@ export type Entry = {
 /** Amount in wei that waits for the model's next receipts, after this epoch; ascending by model, none of zero. */
 export type Carried = { modelId: Hex; amountWei: bigint };
 
+/** Most validators paid for one chunk: the heaviest votes. Most models paid for one receipt: the nearest of its lineage. */
+export const validatorsPaidMax = 8;
+export const modelsPaidMax = 32;
+
+/** Most entries one receipt can need: its candidates, owner, validators and rest of those in context, models and rest. */
+export function receiptEntriesMax({ candidates }: { candidates: readonly { inContext: boolean }[] }): number {
+  const inContext = candidates.filter((candidate) => candidate.inContext).length;
+  return candidates.length + inContext * (validatorsPaidMax + 2) + modelsPaidMax + 2;
+}
+
 /** Cumulative wei of an account over all epochs; ascending by account. */
 export type Reward = { account: Address; cumulativeWei: bigint };
 

@@ -1,10 +1,9 @@
 import type { Hex } from "viem";
-import * as commitments from "#settlement/blob/commitments";
-import * as disclosures from "#settlement/blob/disclosure";
-import * as receiptCodec from "#settlement/blob/receipt";
-import * as receiptsCodec from "#settlement/blob/receipts";
-import { int32Max, int64Max } from "../constants.ts";
-import { playersMax } from "../score/shapley.ts";
+import * as commitments from "./commitments.ts";
+import * as disclosures from "./disclosure.ts";
+import { receiptEntriesMax } from "./provenance.ts";
+import * as receiptCodec from "./receipt.ts";
+import * as receiptsCodec from "./receipts.ts";
 
 /** What the chain says of a batch. Amounts in wei, addresses in lowercase. */
 export type BatchOnChain = {
@@ -30,6 +29,16 @@ export type Fault = { code: string; reason: string };
 export type Checked = { ok: true; receipts: CheckedReceipt[] } | ({ ok: false } & Fault);
 
 /**
+ * Most entries the receipts of a batch may need in an epoch: with their 224 bytes each they fit into a blob of 1 MiB
+ * beside the rewards of some thousand accounts, so that no batch can keep an epoch from being posted.
+ */
+export const batchEntriesMax = 3_200;
+
+/** Widest values of receipt fields that are stored narrower: token counts, unix seconds. */
+export const int32Max = 2 ** 31 - 1;
+const int64Max = 2n ** 63n - 1n;
+
+/**
  * Compare a batch's payload with what the chain says of it: scope, root, totals, each receipt's signature and
  * commitments. A batch is accepted whole or refused whole, for its money was settled whole. No I/O.
  */
@@ -52,7 +61,46 @@ export async function checkBatch(payload: Uint8Array, chain: BatchOnChain): Prom
     receipts.push(checked.receipt);
   }
   const fault = totalsFault(receipts, chain);
-  return fault === null ? { ok: true, receipts } : refuse("totals_mismatch", fault);
+  if (fault !== null) return refuse("totals_mismatch", fault);
+  const entriesMax = receipts.reduce((sum, { disclosed }) => sum + receiptEntriesMax(disclosed), 0);
+  if (entriesMax > batchEntriesMax)
+    return refuse("batch_too_large", `may need ${entriesMax} entries, at most ${batchEntriesMax}`);
+  return { ok: true, receipts };
+}
+
+/** What a settlement claimed of a channel: cumulative wei, from exclusive, to inclusive. */
+export type Claimed = { fromWei: bigint; toWei: bigint };
+
+/**
+ * First receipt whose fee lies outside what the batch claimed of its channel. A receipt counts in the one batch whose
+ * voucher claims cover its charge, so that none counts twice.
+ */
+export function unclaimed(
+  receipts: readonly Pick<CheckedReceipt, "digest" | "receipt">[],
+  claims: ReadonlyMap<Hex, Claimed>,
+): Fault | null {
+  const stray = receipts.find(({ receipt: { channelId, cumulativeCharged, fee } }) => {
+    const claimed = claims.get(channelId);
+    if (claimed === undefined) return true;
+    const isWithin = cumulativeCharged - fee >= claimed.fromWei && cumulativeCharged <= claimed.toWei;
+    return !isWithin || cumulativeCharged === claimed.fromWei;
+  });
+  if (stray === undefined) return null;
+  const { channelId, cumulativeCharged } = stray.receipt;
+  const reason = `receipt ${stray.digest} charges channel ${channelId} to ${cumulativeCharged} wei, which the batch does not claim`;
+  return { code: "unclaimed_receipt", reason };
+}
+
+/** Claims of one settlement, in log order, as the range of each channel. */
+export function claimedRanges(
+  claims: readonly { channelId: Hex; claimAmount: bigint; newTotalClaimed: bigint }[],
+): Map<Hex, Claimed> {
+  const ranges = new Map<Hex, Claimed>();
+  for (const { channelId, claimAmount, newTotalClaimed } of claims) {
+    const fromWei = ranges.get(channelId)?.fromWei ?? newTotalClaimed - claimAmount;
+    ranges.set(channelId, { fromWei, toWei: newTotalClaimed });
+  }
+  return ranges;
 }
 
 type Entry = receiptsCodec.ReceiptEntry;
@@ -74,8 +122,8 @@ async function checkEntry({ receipt, signature, disclosure }: Entry, digest: Hex
     return refuse("disclosure_mismatch", "counts its tokens wrongly");
   if (`${value.question}${value.answer}`.includes("\0"))
     return refuse("malformed_disclosure", "holds a NUL character");
-  if (value.candidates.filter(({ inContext }) => inContext).length > playersMax) {
-    return refuse("context_too_large", `has more than ${playersMax} chunks in context`);
+  if (value.candidates.filter(({ inContext }) => inContext).length > disclosures.contextMax) {
+    return refuse("context_too_large", `has more than ${disclosures.contextMax} chunks in context`);
   }
   const isRepeating = new Set(value.candidates.map(({ chunkId }) => chunkId)).size < value.candidates.length;
   if (isRepeating) return refuse("malformed_disclosure", "names a chunk twice");

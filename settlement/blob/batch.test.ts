@@ -1,13 +1,11 @@
 import { type Hex, keccak256, toHex } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { describe, expect, it } from "vitest";
-import * as commitments from "#settlement/blob/commitments";
-import * as disclosures from "#settlement/blob/disclosure";
-import * as receiptCodec from "#settlement/blob/receipt";
-import * as receiptsCodec from "#settlement/blob/receipts";
-import { int32Max } from "../constants.ts";
-import { type BatchOnChain, checkBatch } from "./check-batch.ts";
-import { unclaimed } from "./claimed.ts";
+import { type BatchOnChain, checkBatch, int32Max, unclaimed } from "./batch.ts";
+import * as commitments from "./commitments.ts";
+import * as disclosures from "./disclosure.ts";
+import * as receiptCodec from "./receipt.ts";
+import * as receiptsCodec from "./receipts.ts";
 
 const { candidatesMax } = disclosures;
 const { receiptsMax } = receiptsCodec;
@@ -139,6 +137,20 @@ describe("checkBatch", () => {
     const one = await entry(1n);
     const crowd = Array.from({ length: receiptsMax + 1 }, () => one);
     expect(await verdict(crowd)).toMatch(/^malformed_payload: 513 receipts, at most 512/);
+  });
+
+  it("refuses a batch whose entries would not fit into an epoch's blob", async () => {
+    const candidates = Array.from({ length: candidatesMax }, (_, i) => ({
+      chunkId: keccak256(toHex(i)),
+      scoreMicro: 1n,
+      inContext: i < disclosures.contextMax,
+    }));
+    const crowded = (count: number) =>
+      Promise.all(
+        Array.from({ length: count }, (_, i) => entry(BigInt(i + 1), { disclosure: { candidates } })),
+      );
+    expect(await verdict(await crowded(20))).toBe("ok"); // 158 entries each.
+    expect(await verdict(await crowded(21))).toMatch(/^batch_too_large: may need 3318 entries, at most 3200/);
   });
 
   it("refuses a batch that is not what was settled", async () => {
