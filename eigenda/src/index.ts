@@ -1,4 +1,15 @@
 /** The package's public interface. The development disperser is a program, not a part of it: see dev/main.ts. */
+
+export {
+  Archive,
+  type ArchiveEntry,
+  type ArchiveOptions,
+  type EntryState,
+  retentionMs,
+  type Sweep,
+  sweepMetrics,
+} from "./archive/archive.ts";
+export { directoryStore, type ObjectStore, type S3Options, s3Store } from "./archive/object-store.ts";
 export {
   type Certificate,
   type CertificateVersion,
@@ -21,6 +32,7 @@ export {
   type VerifyOptions,
   verifyCertificate,
 } from "./certificate/verify.ts";
+export { type BlobSource, retrievePayload } from "./client/blob-source.ts";
 export {
   type BlobStatusName,
   type Dispersal,
@@ -28,6 +40,7 @@ export {
   DisperserClient,
   type DisperserClientOptions,
 } from "./client/disperser-client.ts";
+export { ProxyClient, type ProxyClientOptions } from "./client/proxy-client.ts";
 export { RelayClient, type RelayClientOptions } from "./client/relay-client.ts";
 export { decodeBlob, encodeBlob, type PolynomialForm } from "./codec/blob.ts";
 export { payloadBytesMax } from "./codec/payload.ts";

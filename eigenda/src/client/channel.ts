@@ -28,10 +28,7 @@ export class RpcChannel {
   readonly #client: Client;
 
   constructor(url: string, srs: SrsAnchor) {
-    const endpoint = parseEndpoint(url);
-    if (srs.isForgeable && !loopbackHosts.includes(endpoint.host)) {
-      throw new EigenDaError("invalid", `The ${srs.name} is refused outside loopback. Given: ${url}.`);
-    }
+    const endpoint = checkEndpoint(url, srs);
     const credentials = endpoint.isTls ? ChannelCredentials.createSsl() : ChannelCredentials.createInsecure();
     this.#client = new Client(endpoint.target, credentials, {
       "grpc.max_receive_message_length": messageBytesMax,
@@ -75,6 +72,18 @@ export class RpcChannel {
   close(): void {
     this.#client.close();
   }
+}
+
+/**
+ * An endpoint that may be used under this SRS.
+ * @throws EigenDaError invalid if the URL is neither `http:` nor `https:`, or if the SRS is forgeable and the host not loopback.
+ */
+export function checkEndpoint(url: string, srs: SrsAnchor): ReturnType<typeof parseEndpoint> {
+  const endpoint = parseEndpoint(url);
+  if (srs.isForgeable && !loopbackHosts.includes(endpoint.host)) {
+    throw new EigenDaError("invalid", `The ${srs.name} is refused outside loopback. Given: ${url}.`);
+  }
+  return endpoint;
 }
 
 /** Statuses with one meaning for every method. INVALID_ARGUMENT is told apart by its message. */

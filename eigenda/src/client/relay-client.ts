@@ -1,13 +1,13 @@
-import { bytesToHex, type Hex, hexToBytes } from "viem";
-import { type Certificate, decodeCertificate } from "../certificate/certificate.ts";
-import { decodeBlob, type PolynomialForm } from "../codec/blob.ts";
-import { readSymbols, symbolBytes } from "../curve/field.ts";
-import { compressG1, isEqualG1 } from "../curve/points.ts";
+import { type Hex, hexToBytes } from "viem";
+import type { Certificate } from "../certificate/certificate.ts";
+import type { PolynomialForm } from "../codec/blob.ts";
 import { EigenDaError } from "../errors.ts";
 import { Relay } from "../gen/relay_pb.ts";
 import { blobKey } from "../header/header.ts";
+import { checkedBlob } from "../kzg/blob-check.ts";
 import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
+import { type BlobSource, firstAnswer, retrievePayload } from "./blob-source.ts";
 import { RpcChannel } from "./channel.ts";
 
 export type RelayClientOptions = {
@@ -25,7 +25,7 @@ const rpcMsMaxDefault = 30_000;
 const relaysMax = 8;
 
 /** Retrieves payloads and trusts no relay. Holds connections and one arithmetic thread: close it. */
-export class RelayClient implements AsyncDisposable {
+export class RelayClient implements AsyncDisposable, BlobSource {
   readonly #options: RelayClientOptions;
   readonly #committer: Committer;
   readonly #channels = new Map<string, RpcChannel>();
@@ -41,12 +41,19 @@ export class RelayClient implements AsyncDisposable {
    * @throws EigenDaError invalid (certificate, or a blob that is no payload), mismatch (every answer was wrong), failover (no answer).
    */
   async retrieve(certificate: Uint8Array, options: { signal?: AbortSignal } = {}): Promise<Uint8Array> {
-    const decoded = decodeCertificate(certificate);
-    if (!decoded.ok) throw new EigenDaError("invalid", decoded.reason);
-    const blob = await this.#fetchVerified(decoded.value, options.signal);
-    const payload = decodeBlob(blob, this.#options.form ?? "eval");
-    if (!payload.ok) throw new EigenDaError("invalid", payload.reason);
-    return payload.value;
+    const form = this.#options.form ?? "eval";
+    return (await retrievePayload(certificate, [this], { form, ...options })).payload;
+  }
+
+  /** The verified blob, and `relay <key>` of the relay that served it. */
+  retrieveBlob(certificate: Certificate, options: { signal?: AbortSignal | undefined }) {
+    const key = blobKey(certificate.header);
+    const asks = certificate.relayKeys.slice(0, relaysMax).map((relayKey) => async () => {
+      const bytes = await this.#fetch(relayKey, key, options.signal);
+      const blob = await checkedBlob(this.#committer, certificate.header.commitment, bytes);
+      return { blob, servedBy: `relay ${relayKey}` };
+    });
+    return firstAnswer(key, asks);
   }
 
   async close(): Promise<void> {
@@ -59,28 +66,6 @@ export class RelayClient implements AsyncDisposable {
     return this.close();
   }
 
-  async #fetchVerified(certificate: Certificate, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const { symbolsMax } = this.#options.srs;
-    const { length } = certificate.header.commitment;
-    if (length > symbolsMax) {
-      throw new EigenDaError(
-        "invalid",
-        `The blob is longer than the SRS. Max: ${symbolsMax} symbols. Given: ${length} symbols.`,
-      );
-    }
-    const key = blobKey(certificate.header);
-    const failures: EigenDaError[] = [];
-    for (const relayKey of certificate.relayKeys.slice(0, relaysMax)) {
-      try {
-        return await this.#verified(certificate, await this.#fetch(relayKey, key, signal));
-      } catch (error) {
-        if (!(error instanceof EigenDaError)) throw error;
-        failures.push(error);
-      }
-    }
-    throw summary(key, failures);
-  }
-
   async #fetch(relayKey: number, key: Hex, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const url = await this.#options.relayUrl(relayKey);
     if (url === null) throw new EigenDaError("failover", `The address of relay ${relayKey} is unknown.`);
@@ -90,37 +75,4 @@ export class RelayClient implements AsyncDisposable {
     const reply = await channel.call(Relay.method.getBlob, { blobKey: hexToBytes(key) }, call);
     return reply.blob;
   }
-
-  /** The full blob, if it is what the certificate commits to. A relay may have cut its trailing zeros. */
-  async #verified(certificate: Certificate, bytes: Uint8Array): Promise<Uint8Array> {
-    const { commitment, length } = certificate.header.commitment;
-    if (bytes.length > length * symbolBytes) {
-      throw new EigenDaError(
-        "mismatch",
-        `The relay sent more than the blob. Max: ${length * symbolBytes} bytes. Given: ${bytes.length} bytes.`,
-      );
-    }
-    const blob = new Uint8Array(length * symbolBytes);
-    blob.set(bytes);
-    const symbols = readSymbols(blob);
-    if (!symbols.ok)
-      throw new EigenDaError("mismatch", `Symbol ${symbols.index} of the relay's blob is not canonical.`);
-    const recomputed = await this.#committer.commitG1(blob);
-    if (!isEqualG1(recomputed, commitment)) {
-      const [wanted, given] = [commitment, recomputed].map((point) => bytesToHex(compressG1(point)));
-      throw new EigenDaError(
-        "mismatch",
-        `The relay's blob has another commitment. Wanted: ${wanted}. Given: ${given}.`,
-      );
-    }
-    return blob;
-  }
-}
-
-/** A wrong answer says more than a missing one. */
-function summary(key: Hex, failures: readonly EigenDaError[]): EigenDaError {
-  const worst = failures.find(({ kind }) => kind === "mismatch") ?? failures.at(-1);
-  if (worst === undefined)
-    return new EigenDaError("invalid", `The certificate of blob ${key} names no relay.`);
-  return new EigenDaError(worst.kind, `Blob ${key} cannot be retrieved: ${worst.message}`, { cause: worst });
 }

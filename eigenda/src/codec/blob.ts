@@ -25,6 +25,14 @@ export function encodeBlob(
   return writeSymbols(ifft(symbols.value));
 }
 
+/** The blob of an encoded payload that came from outside. */
+export function blobOfEncoded(encoded: Uint8Array, form: PolynomialForm): Decoded<Uint8Array> {
+  if (form === "coeff") return { ok: true, value: encoded };
+  const symbols = readSymbols(encoded);
+  if (!symbols.ok) return { ok: false, reason: `Symbol ${symbols.index} of the payload is not canonical.` };
+  return { ok: true, value: writeSymbols(ifft(symbols.value)) };
+}
+
 /** Strict inverse of `encodeBlob`. The blob must have its full length, trailing zeros included. */
 export function decodeBlob(blob: Uint8Array, form: PolynomialForm): Decoded<Uint8Array> {
   if (form === "coeff") return decodePayload(blob);

@@ -35,14 +35,18 @@ export class Committer implements AsyncDisposable {
     });
   }
 
+  /** Longest blob, in symbols. */
+  get symbolsMax(): number {
+    return this.#points.g1.length / g1AffineBytes;
+  }
+
   /** All three multi-scalar multiplications of a dispersal. `blob`: canonical symbols, a power of two of them. */
   async commit(blob: Uint8Array): Promise<BlobCommitment> {
     const length = checkLength(this.#points, blob);
-    const symbolsMax = this.#points.g1.length / g1AffineBytes;
     const [commitment, lengthCommitment, lengthProof] = await Promise.all([
       this.#msm("g1", blob, 0),
       this.#msm("g2", blob, 0),
-      this.#msm("g2Trailing", blob, symbolsMax - length),
+      this.#msm("g2Trailing", blob, this.symbolsMax - length),
     ]);
     return {
       commitment: g1FromAffineBytes(commitment),

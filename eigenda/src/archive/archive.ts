@@ -1,0 +1,276 @@
+import { bytesToHex, type Hex } from "viem";
+import { type Certificate, certificateHash, decodeCertificate } from "../certificate/certificate.ts";
+import { type BlobSource, firstAnswer } from "../client/blob-source.ts";
+import { symbolBytes } from "../curve/field.ts";
+import { compressG1 } from "../curve/points.ts";
+import { EigenDaError } from "../errors.ts";
+import { checkedBlob } from "../kzg/blob-check.ts";
+import { Committer } from "../kzg/committer.ts";
+import type { Srs } from "../kzg/srs.ts";
+import type { ObjectStore } from "./object-store.ts";
+
+export const dayMs = 86_400_000;
+
+/** How long EigenDA keeps a blob. */
+export const retentionMs = 14 * dayMs;
+
+export type ArchiveOptions = {
+  /** Where copies are kept; each blob is wanted in all of them. */
+  stores: readonly [ObjectStore, ...ObjectStore[]];
+  srs: Srs;
+  /** Whom to ask for a blob of which no copy is good: the relays, while they still have it. */
+  source?: BlobSource;
+  /** Time before a blob's expiry from which it is an alarm that a copy is missing. */
+  alarmMs?: number;
+  nowMs?: () => number;
+};
+
+/** What stands beside a certificate in the archive. Times in Unix milliseconds. */
+export type ArchiveEntry = {
+  certificateHash: Hex;
+  /** When the network forgets the blob: 14 days after its dispersal. */
+  expiresAtMs: number;
+  /** When every store first had a good copy; null before. */
+  archivedAtMs: number | null;
+};
+
+export type EntryState = ArchiveEntry & {
+  /** Stores whose copy has the certificate's commitment. */
+  copies: string[];
+  /** Stores without a good copy, and why. */
+  missing: { store: string; reason: string }[];
+  /** Copies that were missing or wrong and were written anew in this sweep. */
+  repaired: string[];
+};
+
+export type Sweep = {
+  entries: EntryState[];
+  /** Not in every store, and the network forgets it within `alarmMs`. Somebody must act. */
+  alarms: EntryState[];
+  /** No good copy, and the network has forgotten it. */
+  lost: EntryState[];
+};
+
+const alarmMsDefault = 4 * dayMs;
+const folders = { blob: "blob/", certificate: "certificate/", entry: "entry/" };
+
+/**
+ * Blobs and certificates kept beyond the network's 14 days, named by their content: blobs by commitment and length, certificates by hash. No store is
+ * trusted: a copy counts once its commitment was recomputed. Holds one arithmetic thread: close it.
+ */
+export class Archive implements AsyncDisposable, BlobSource {
+  readonly #options: ArchiveOptions;
+  readonly #committer: Committer;
+
+  constructor(options: ArchiveOptions) {
+    this.#options = options;
+    this.#committer = new Committer({ ...options.srs.points, g2: null, g2Trailing: null });
+  }
+
+  /**
+   * Takes in a certificate and its blob; reads every copy back. Without the blob only the certificate is kept, and the next sweep fetches it.
+   * @throws EigenDaError invalid for bytes that are no certificate; mismatch for another blob, or a store that does not give back what it took.
+   */
+  async add(
+    certificate: Uint8Array,
+    options: { blob?: Uint8Array; dispersedAtMs?: number } = {},
+  ): Promise<ArchiveEntry> {
+    const decoded = decodeOrThrow(certificate);
+    const blob = options.blob && (await this.#checked(decoded, options.blob));
+    const entry: ArchiveEntry = {
+      certificateHash: certificateHash(certificate),
+      expiresAtMs: (options.dispersedAtMs ?? this.#now()) + retentionMs,
+      archivedAtMs: blob ? this.#now() : null,
+    };
+    for (const store of this.#options.stores) {
+      await store.put(folders.certificate + entry.certificateHash, certificate);
+      if (blob) await this.#writeBlob(store, decoded, blob);
+      await writeEntry(store, entry);
+    }
+    return entry;
+  }
+
+  /** A verified copy from the first store that has one, and `archive <store>`. */
+  retrieveBlob(certificate: Certificate): Promise<{ blob: Uint8Array; servedBy: string }> {
+    const asks = this.#options.stores.map((store) => async () => ({
+      blob: await this.#readBlob(store, certificate),
+      servedBy: `archive ${store.name}`,
+    }));
+    return firstAnswer(bytesToHex(compressG1(certificate.header.commitment.commitment)), asks);
+  }
+
+  /**
+   * Checks every copy of every blob against its commitment, and replaces what is missing or wrong from a good copy, or from the source. One
+   * blob at a time; call it on a schedule, daily. A store that fails counts as one without good copies.
+   */
+  async sweep(): Promise<Sweep> {
+    const entries: EntryState[] = [];
+    for (const hash of await this.#hashes()) entries.push(await this.#sweepEntry(hash));
+    const now = this.#now();
+    const open = entries.filter(({ missing }) => missing.length > 0);
+    return {
+      entries,
+      alarms: open.filter(
+        ({ expiresAtMs }) => expiresAtMs - now <= (this.#options.alarmMs ?? alarmMsDefault),
+      ),
+      lost: open.filter(({ copies, expiresAtMs }) => copies.length === 0 && expiresAtMs <= now),
+    };
+  }
+
+  close(): Promise<void> {
+    return this.#committer[Symbol.asyncDispose]();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #sweepEntry(hash: Hex): Promise<EntryState> {
+    const { stores } = this.#options;
+    const [entry, bytes] = await this.#readEntry(hash);
+    const certificate = decodeOrThrow(bytes);
+    const state: EntryState = { ...entry, copies: [], missing: [], repaired: [] };
+    let blob: Uint8Array | null = null;
+    const bad: { store: ObjectStore; reason: string }[] = [];
+    for (const store of stores) {
+      const copy = await attempt(() => this.#readBlob(store, certificate));
+      if (copy.ok) {
+        blob = copy.value;
+        state.copies.push(store.name);
+      } else bad.push({ store, reason: copy.reason });
+    }
+    if (bad.length > 0) blob ??= await this.#fetchAgain(certificate);
+    for (const { store, reason } of bad) {
+      const repair = blob === null ? null : await attempt(() => this.#writeBlob(store, certificate, blob));
+      if (repair?.ok) {
+        state.repaired.push(store.name);
+        state.copies.push(store.name);
+      } else state.missing.push({ store: store.name, reason: repair === null ? reason : repair.reason });
+    }
+    if (state.missing.length === 0) state.archivedAtMs ??= this.#now();
+    await this.#writeAgain({ ...entry, archivedAtMs: state.archivedAtMs }, bytes);
+    return state;
+  }
+
+  /** A store that fails here has been reported for its blob, or will be at the next sweep. */
+  async #writeAgain(entry: ArchiveEntry, certificate: Uint8Array): Promise<void> {
+    for (const store of this.#options.stores) {
+      await attempt(async () => {
+        await store.put(folders.certificate + entry.certificateHash, certificate);
+        await writeEntry(store, entry);
+      });
+    }
+  }
+
+  async #fetchAgain(certificate: Certificate): Promise<Uint8Array | null> {
+    const { source } = this.#options;
+    if (source === undefined) return null;
+    const answer = await attempt(() => source.retrieveBlob(certificate, {}));
+    return answer.ok ? answer.value.blob : null;
+  }
+
+  async #hashes(): Promise<Hex[]> {
+    const hashes = new Set<string>();
+    for (const store of this.#options.stores) {
+      const keys = await attempt(() => store.list(folders.certificate));
+      if (keys.ok) for (const key of keys.value) hashes.add(key.slice(folders.certificate.length));
+    }
+    return [...hashes].sort() as Hex[];
+  }
+
+  /** The first store's that has both, whole: a certificate is its own check, by its hash. */
+  async #readEntry(hash: Hex): Promise<[ArchiveEntry, Uint8Array]> {
+    for (const store of this.#options.stores) {
+      const read = await attempt(async () => {
+        const bytes = await store.get(folders.certificate + hash);
+        const entry = await store.get(`${folders.entry}${hash}.json`);
+        return bytes !== null && certificateHash(bytes) === hash
+          ? ([parseEntry(hash, entry), bytes] as const)
+          : null;
+      });
+      if (read.ok && read.value !== null) return [...read.value];
+    }
+    throw new EigenDaError("mismatch", `No store has the certificate ${hash} whole.`);
+  }
+
+  async #readBlob(store: ObjectStore, certificate: Certificate): Promise<Uint8Array> {
+    const bytes = await store.get(blobName(certificate));
+    if (bytes === null) throw new EigenDaError("failover", `The ${store.name} has no copy.`);
+    return await this.#checked(certificate, bytes);
+  }
+
+  /** Reads back what was written: equal bytes have an equal commitment. */
+  async #writeBlob(store: ObjectStore, certificate: Certificate, blob: Uint8Array): Promise<void> {
+    await store.put(blobName(certificate), blob);
+    const copy = await store.get(blobName(certificate));
+    if (copy === null || Buffer.compare(copy, blob) !== 0)
+      throw new EigenDaError("mismatch", `The ${store.name} does not give back what it took.`);
+  }
+
+  #checked(certificate: Certificate, bytes: Uint8Array): Promise<Uint8Array> {
+    return checkedBlob(this.#committer, certificate.header.commitment, bytes);
+  }
+
+  #now(): number {
+    return this.#options.nowMs?.() ?? Date.now();
+  }
+}
+
+/** A sweep as Prometheus text. */
+export function sweepMetrics(sweep: Sweep): string {
+  const copies = sweep.entries.flatMap((entry) => entry.copies).length;
+  const repaired = sweep.entries.flatMap((entry) => entry.repaired).length;
+  const missing = sweep.entries.flatMap((entry) => entry.missing).length;
+  const gauges: [name: string, help: string, value: number][] = [
+    ["eigenda_archive_blobs", "Blobs in the archive.", sweep.entries.length],
+    ["eigenda_archive_copies_good", "Copies whose commitment was recomputed in the last sweep.", copies],
+    ["eigenda_archive_copies_missing", "Copies missing or wrong after the last sweep.", missing],
+    ["eigenda_archive_copies_repaired", "Copies written anew in the last sweep.", repaired],
+    [
+      "eigenda_archive_alarms",
+      "Blobs not in every store that the network will soon forget.",
+      sweep.alarms.length,
+    ],
+    ["eigenda_archive_lost", "Blobs without a good copy that the network has forgotten.", sweep.lost.length],
+  ];
+  return gauges
+    .map(([name, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name} ${value}\n`)
+    .join("");
+}
+
+function blobName({ header }: Certificate): string {
+  const { commitment, length } = header.commitment;
+  return `${folders.blob}${bytesToHex(compressG1(commitment))}-${length * symbolBytes}`;
+}
+
+function writeEntry(store: ObjectStore, entry: ArchiveEntry): Promise<void> {
+  return store.put(`${folders.entry}${entry.certificateHash}.json`, Buffer.from(JSON.stringify(entry)));
+}
+
+/** An entry that is gone or damaged counts as expiring now: an alarm too many is better than one too few. */
+function parseEntry(hash: Hex, bytes: Uint8Array | null): ArchiveEntry {
+  try {
+    const entry = JSON.parse(Buffer.from(bytes ?? []).toString()) as ArchiveEntry;
+    if (typeof entry.expiresAtMs === "number") return { ...entry, certificateHash: hash };
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  return { certificateHash: hash, expiresAtMs: 0, archivedAtMs: null };
+}
+
+function decodeOrThrow(bytes: Uint8Array): Certificate {
+  const decoded = decodeCertificate(bytes);
+  if (!decoded.ok) throw new EigenDaError("invalid", decoded.reason);
+  return decoded.value;
+}
+
+/** What one store does wrong must not keep the sweep from the others: it is reported, not thrown. */
+async function attempt<T>(
+  work: () => Promise<T>,
+): Promise<{ ok: true; value: T } | { ok: false; reason: string }> {
+  try {
+    return { ok: true, value: await work() };
+  } catch (error) {
+    return { ok: false, reason: error instanceof Error ? error.message : String(error) };
+  }
+}
