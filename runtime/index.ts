@@ -1,6 +1,9 @@
 /** Public face of the library. Everything else may change. */
 export { ModelRuntimeError } from "./errors.ts";
 export { WeightMismatchError } from "./families/weight-claims.ts";
+export type { Reduction } from "./gradients/gradient-graph.ts";
+export { type ExampleGradient, type Gradients, openGradients, type Queries } from "./gradients/gradients.ts";
+export { projection } from "./gradients/projection.ts";
 export type { GeneratedToken, Generation } from "./inference/generate.ts";
 export type { LogProbRequest } from "./inference/log-prob.ts";
 export { ModelClosedError, QueueFullError, WorkerCrashedError } from "./inference/pool.ts";
@@ -36,6 +39,12 @@ export {
   type TextStreamOptions,
 } from "./text/text-stream.ts";
 export { readTokenizer, type Tokenizer, TokenizerError } from "./text/tokenizer.ts";
+export { type AdamW, adamWDefaults } from "./training/adamw.ts";
+export { CheckpointError } from "./training/checkpoint.ts";
+export { type AdapterSettings, initialAdapter } from "./training/initial-adapter.ts";
+export { type Example, ExampleError } from "./training/packing.ts";
+export type { Schedule } from "./training/schedule.ts";
+export { type Training, type TrainOptions, TrainSettingsError, train } from "./training/train.ts";
 export { ModelFolderError } from "./weights/json-file.ts";
 export { ModelConfigError } from "./weights/model-config.ts";
 export { hashAdapter, hashArtifact } from "./weights/model-files.ts";

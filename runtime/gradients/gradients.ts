@@ -1,0 +1,158 @@
+import type { Targets } from "#runtime/decoder/adapted";
+import { expectedTensors } from "#runtime/decoder/description";
+import { invariant, NotFiniteError } from "#runtime/errors";
+import { claimTensors } from "#runtime/families/weight-claims";
+import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
+import type { Adapter } from "#runtime/lora/adapter";
+import { encode } from "#runtime/onnx/model";
+import { blockTokens } from "#runtime/time-block";
+import { checkExamples, type Example } from "#runtime/training/packing";
+import { adapterTargets } from "#runtime/training/trainer";
+import { locate, readModelFolder } from "#runtime/weights/model-folder";
+import { gradientGraph, type Reduction } from "./gradient-graph.ts";
+
+/** One example's gradient. Layout: `factors` has `<module>.a` and `<module>.b` in the order the matrices are applied. */
+export interface ExampleGradient {
+  /** Σ −log p over the learned tokens, in nats; the gradients are of this sum. */
+  readonly loss: number;
+  /** Row major: [P, Q] in full, at most [rows, columns] projected, [M] products, one per query. */
+  readonly factors: ReadonlyMap<string, Float32Array>;
+}
+
+/** Gradients to multiply with, by `<module>.a` and `.b`: [M, P, Q], row major, for the `products` reduction. */
+export interface Queries {
+  readonly count: number;
+  readonly factors: ReadonlyMap<string, Float32Array>;
+}
+
+export interface Gradients {
+  /** Gradient of every example, in order. The same bits whatever else is in the call. */
+  of(examples: readonly Example[], queries?: Queries): Promise<ExampleGradient[]>;
+}
+
+/** Most padded tokens in one run, unless one example alone has more. */
+const runTokensMax = 512;
+
+/**
+ * Prepare per-example gradients of an adapter on a model. Runs block their thread: call it in a worker.
+ * @throws those of `readModelFolder`, WeightMismatchError, AdapterError.
+ */
+export async function openGradients(
+  folder: string,
+  adapter: Adapter,
+  reduction: Reduction,
+): Promise<Gradients> {
+  const model = await readModelFolder(folder);
+  claimTensors(model, expectedTensors(model.config));
+  const targets = adapterTargets(model, adapter);
+  const graph = gradientGraph(locate(model), targets, reduction);
+  const run = await openGraph(graph.name, encode(graph), model.path);
+  const { contextTokensMax, vocabularySize } = model.config;
+  const factors = feedsOf(targets, (name) => {
+    const module = adapter.modules.get(name.slice(0, -2));
+    invariant(module, `targets are modules of the adapter`);
+    return name.endsWith(".a") ? module.a : module.b;
+  });
+  return {
+    of: async (examples, queries) => {
+      checkExamples(examples, contextTokensMax, vocabularySize);
+      invariant((reduction.kind === "products") === (queries !== undefined), "products need queries");
+      const more = queries ? queryFeeds(targets, queries) : {};
+      return runAll(run, { ...factors, ...more }, examples, [...Object.keys(factors)]);
+    },
+  };
+}
+
+/** Examples of one padded length share runs; that length follows from each example's own. */
+async function runAll(
+  run: Run,
+  feeds: Parameters<Run>[0],
+  examples: readonly Example[],
+  names: readonly string[],
+): Promise<ExampleGradient[]> {
+  const results = new Array<ExampleGradient>(examples.length);
+  const groups = Map.groupBy(examples.keys(), (index) => blockTokens(examples[index]!.tokenIds.length));
+  for (const [tokens, members] of groups) {
+    const perRun = Math.max(1, Math.floor(runTokensMax / tokens));
+    for (let first = 0; first < members.length; first += perRun) {
+      const indices = members.slice(first, first + perRun);
+      const rows = indices.map((index) => examples[index]!);
+      const found = await runBatch(run, feeds, rows, tokens, names);
+      indices.forEach((index, row) => {
+        results[index] = found[row]!;
+      });
+    }
+  }
+  return results;
+}
+
+async function runBatch(
+  run: Run,
+  feeds: Parameters<Run>[0],
+  examples: readonly Example[],
+  tokens: number,
+  names: readonly string[],
+): Promise<ExampleGradient[]> {
+  const tokenIds = examples.flatMap((example) => [
+    ...example.tokenIds,
+    ...new Array<number>(tokens - example.tokenIds.length).fill(0),
+  ]);
+  const targets = examples.flatMap(({ tokenIds: ids, answerFrom }, row) =>
+    ids.slice(answerFrom).map((id, at) => ({ row: row * tokens + answerFrom - 1 + at, id })),
+  );
+  const count = [targets.length];
+  const outputs = await run({
+    ...feeds,
+    tokenIds: integers(tokenIds, [examples.length, tokens]),
+    targetRows: integers(
+      targets.map(({ row }) => row),
+      count,
+    ),
+    targetIds: integers(
+      targets.map(({ id }) => id),
+      count,
+    ),
+    targetWeights: floats(new Float32Array(targets.length).fill(1), count),
+  });
+  let next = 0;
+  return examples.map((example, row) => {
+    let loss = 0;
+    for (let at = example.answerFrom; at < example.tokenIds.length; at++) {
+      loss += outputs.losses?.[next++] ?? Number.NaN;
+    }
+    if (!Number.isFinite(loss)) throw new NotFiniteError("example loss");
+    return { loss, factors: new Map(names.map((name) => [name, part(outputs, name, row, examples.length)])) };
+  });
+}
+
+/** Row `row` of an output [B, …]. */
+function part(outputs: Record<string, Float32Array>, name: string, row: number, count: number): Float32Array {
+  const all = outputs[`gradient.${name}`];
+  invariant(all && all.length % count === 0, `the graph gives gradient.${name}`);
+  const size = all.length / count;
+  return all.slice(row * size, (row + 1) * size);
+}
+
+function feedsOf(targets: Targets, valuesOf: (name: string) => Float32Array): Parameters<Run>[0] {
+  const feeds: Parameters<Run>[0] = {};
+  for (const [name, { linear, module }] of targets) {
+    feeds[`${name}.a`] = floats(valuesOf(`${name}.a`), [module.rank, linear.inSize]);
+    feeds[`${name}.b`] = floats(valuesOf(`${name}.b`), [linear.outSize, module.rank]);
+  }
+  return feeds;
+}
+
+function queryFeeds(targets: Targets, { count, factors }: Queries): Parameters<Run>[0] {
+  const feeds: Parameters<Run>[0] = {};
+  for (const [name, { linear, module }] of targets) {
+    for (const [key, shape] of [
+      [`${name}.a`, [count, module.rank, linear.inSize]],
+      [`${name}.b`, [count, linear.outSize, module.rank]],
+    ] as const) {
+      const values = factors.get(key);
+      invariant(values?.length === shape[0] * shape[1] * shape[2], `queries of ${key} are [${shape}]`);
+      feeds[`query.${key}`] = floats(values, shape);
+    }
+  }
+  return feeds;
+}

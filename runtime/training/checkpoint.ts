@@ -1,0 +1,104 @@
+import { open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { ModelRuntimeError } from "#runtime/errors";
+import { decodeFloats, encodeFloats } from "#runtime/weights/float-bytes";
+import { read } from "#runtime/weights/safetensors";
+import { writeSafetensors } from "#runtime/weights/safetensors-writer";
+import { readTensorBytes } from "#runtime/weights/tensor-bytes";
+
+import type { TrainState } from "./trainer.ts";
+
+/** Where training stands, besides its parameters. Small enough to be read by eye. */
+const schema = z.object({
+  /** What is trained on what: resuming with other settings, examples or weights is refused. */
+  fingerprint: z.string(),
+  steps: z.int().min(0),
+  /** Losses so far, one per step, in nats per token. */
+  losses: z.array(z.number()),
+  evaluations: z.array(z.object({ step: z.int(), loss: z.number() })),
+  /** File beside this one with value, mean and square of every parameter. */
+  tensors: z.string().regex(/^state-\d+\.safetensors$/),
+});
+export type Progress = Omit<z.infer<typeof schema>, "tensors">;
+
+const fileName = "checkpoint.json";
+const parts = ["value", "mean", "square"] as const;
+
+/**
+ * Write a checkpoint into a folder that exists. The tensors come first, under a name of their step, then
+ * checkpoint.json replaces the one before in one move: a crash leaves the older or the newer, whole.
+ */
+export async function writeCheckpoint(folder: string, state: TrainState, progress: Progress): Promise<void> {
+  const before = await readProgress(folder);
+  const tensors = `state-${state.steps}.safetensors`;
+  const sources = [...state.parameters].flatMap(([name, parameter]) =>
+    parts.map((part) => ({
+      name: `${name}.${part}`,
+      dtype: "F32",
+      shape: [parameter[part].length],
+      bytes: parameter[part].byteLength,
+      read: () => encodeFloats("F32", parameter[part]),
+    })),
+  );
+  await writeSafetensors(join(folder, tensors), sources);
+  const partial = join(folder, `.${fileName}`);
+  await writeFile(partial, JSON.stringify({ ...progress, tensors }), { flush: true });
+  await rename(partial, join(folder, fileName));
+  if (before && before.tensors !== tensors) await rm(join(folder, before.tensors), { force: true });
+}
+
+/**
+ * Put a checkpoint's parameters into `state` and return its progress; null if the folder has none.
+ * @throws CheckpointError if it is damaged or of another training.
+ */
+export async function readCheckpoint(
+  folder: string,
+  state: TrainState,
+  fingerprint: string,
+): Promise<Progress | null> {
+  const found = await readProgress(folder);
+  if (!found) return null;
+  const { tensors, ...progress } = found;
+  if (progress.fingerprint !== fingerprint) {
+    throw new CheckpointError("checkpoint-mismatch", folder, "is of other settings, examples or weights");
+  }
+  const path = join(folder, tensors);
+  const entries = await read(path);
+  const file = await open(path, "r");
+  try {
+    for (const [name, parameter] of state.parameters) {
+      for (const part of parts) {
+        const entry = entries.get(`${name}.${part}`);
+        if (entry?.dtype !== "F32" || entry.bytes !== parameter[part].byteLength) {
+          throw new CheckpointError("checkpoint-invalid", folder, `lacks ${name}.${part} of the right size`);
+        }
+        parameter[part].set(decodeFloats("F32", await readTensorBytes(file, path, entry)));
+      }
+    }
+  } finally {
+    await file.close();
+  }
+  state.steps = progress.steps;
+  return progress;
+}
+
+async function readProgress(folder: string): Promise<z.infer<typeof schema> | null> {
+  const text = await readFile(join(folder, fileName), "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw new CheckpointError("checkpoint-invalid", folder, "cannot be read", error);
+  });
+  if (text === null) return null;
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new CheckpointError("checkpoint-invalid", folder, `${fileName} is damaged`, cause);
+  }
+}
+
+/** A checkpoint that cannot be resumed from. Codes: `checkpoint-invalid`, `checkpoint-mismatch`. */
+export class CheckpointError extends ModelRuntimeError {
+  constructor(code: string, folder: string, reason: string, cause?: unknown) {
+    super(code, `Checkpoint ${folder} ${reason}.`, { cause });
+  }
+}

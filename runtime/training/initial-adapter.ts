@@ -1,0 +1,42 @@
+import { type Decoder, linearsOf } from "#runtime/decoder/description";
+import { pcg32 } from "#runtime/inference/sampler";
+import { type Adapter, AdapterError, isTarget, type LoraModule } from "#runtime/lora/adapter";
+
+export interface AdapterSettings {
+  readonly baseModel: string | null;
+  readonly rank: number;
+  readonly alpha: number;
+  readonly isRankStabilized: boolean;
+  /** Ends of module names (`q_proj`), or full names. */
+  readonly targetModules: readonly string[];
+  readonly seed: bigint;
+}
+
+/**
+ * An adapter that changes nothing yet, as PEFT starts one: A uniform in ±1/√in, B zero.
+ * A follows from the seed and the order of the model's matrices.
+ * @throws AdapterError with code `adapter-mismatch` naming a target that the model lacks.
+ */
+export function initialAdapter(decoder: Decoder, settings: AdapterSettings): Adapter {
+  const { rank, alpha, targetModules } = settings;
+  const linears = linearsOf(decoder).filter(({ name }) => isTarget(targetModules, name));
+  const missing = targetModules.find((target) => !linears.some(({ name }) => isTarget([target], name)));
+  if (missing !== undefined) {
+    throw new AdapterError("adapter-mismatch", missing, "the model has no such module");
+  }
+  const modules = linears.map(({ name, inSize, outSize }, index): [string, LoraModule] => {
+    const next = pcg32(settings.seed, BigInt(index));
+    const bound = 1 / Math.sqrt(inSize);
+    const a = Float32Array.from({ length: rank * inSize }, () => ((next() / 2 ** 32) * 2 - 1) * bound);
+    return [name, { rank, alpha, inSize, outSize, a, b: new Float32Array(outSize * rank) }];
+  });
+  return {
+    baseModel: settings.baseModel,
+    rank,
+    alpha,
+    isRankStabilized: settings.isRankStabilized,
+    isTransposed: linears.some(({ lies }) => lies === "in-out"),
+    targetModules,
+    modules: new Map(modules),
+  };
+}

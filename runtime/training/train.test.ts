@@ -1,0 +1,217 @@
+import { readFileSync } from "node:fs";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { fixture, temporaryFolder } from "#runtime/fixtures/folders";
+import { readFamily, relativeError } from "#runtime/fixtures/golden-family";
+import type { Adapter, LoraModule } from "#runtime/lora/adapter";
+import { readTokenizer } from "#runtime/text/tokenizer";
+import { readModelFolder } from "#runtime/weights/model-folder";
+import { adamWDefaults } from "./adamw.ts";
+import { initialAdapter } from "./initial-adapter.ts";
+import { packEpoch, packInOrder } from "./packing.ts";
+import { learningRate } from "./schedule.ts";
+import { type TrainOptions, train } from "./train.ts";
+import { openTrainer } from "./trainer.ts";
+
+const seven = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+const model = fixture("grouped");
+const decoder = (await readModelFolder(model)).config;
+const start = initialAdapter(decoder, {
+  baseModel: null,
+  rank: 4,
+  alpha: 8,
+  isRankStabilized: false,
+  targetModules: seven,
+  seed: 5n,
+});
+
+/** Documents of different lengths with a pattern to learn: each token follows from the one before. */
+const examples = Array.from({ length: 10 }, (_, index) => ({
+  tokenIds: Array.from({ length: 9 + ((index * 5) % 17) }, (_value, at) => 20 + ((index * 7 + at * 3) % 200)),
+  answerFrom: 1 + (index % 4),
+}));
+
+const options: TrainOptions = {
+  examples,
+  evaluationExamples: examples.slice(0, 3),
+  schedule: { kind: "linear", peak: 3e-2, warmupSteps: 2, stepsMax: 12 },
+  rowTokens: 32,
+  rowCount: 2,
+  runsPerStep: 2,
+  seed: 3n,
+  stepsPerEvaluation: 4,
+};
+
+function factors({ modules }: Adapter): Float32Array[] {
+  return [...modules.values()].flatMap(({ a, b }) => [a, b]);
+}
+
+describe("against PyTorch", () => {
+  it("makes the same updates: loss, norm before clipping, learning rate and factors", async () => {
+    const golden = await readFamily("llama3");
+    const expected = JSON.parse(
+      readFileSync(join(import.meta.dirname, "../fixtures/golden-training.json"), "utf8"),
+    );
+    const modules = golden.modules.map(({ name }): [string, LoraModule] => {
+      const [a, b] = [golden.tensors.get(`${name}.a`)!, golden.tensors.get(`${name}.b`)!];
+      return [name, { rank: 2, alpha: 3, inSize: a.length / 2, outSize: b.length / 2, a, b }];
+    });
+    const adapter = { ...start, rank: 2, alpha: 3, modules: new Map(modules) };
+    const trainer = await openTrainer(golden.folder, adapter, {
+      optimizer: { ...adamWDefaults, weightDecay: 0.01 },
+      gradientNormMax: 0.5,
+    });
+    const rows = [golden.tokenIds.slice(0, golden.tokens), golden.tokenIds.slice(golden.tokens)];
+    const documents = rows.map((tokenIds, row) => ({ tokenIds, answerFrom: row === 0 ? 4 : 7 }));
+    const batches = packInOrder(documents, { rowTokens: golden.tokens, rowCount: 2 });
+    const schedule = { kind: "cosine", peak: 5e-3, warmupSteps: 3, stepsMax: 12 } as const;
+    for (let step = 0; step < 12; step++) {
+      const rate = learningRate(schedule, step);
+      const { loss, gradientNorm } = await trainer.step(batches, rate);
+      expect(rate).toBeCloseTo(expected.learningRates[step], 12);
+      expect(Math.abs(loss / expected.losses[step] - 1), `loss ${step}`).toBeLessThan(2e-5);
+      expect(Math.abs(gradientNorm / expected.gradientNorms[step] - 1), `norm ${step}`).toBeLessThan(1e-4);
+    }
+    const { a, b } = trainer.adapter().modules.get("model.layers.1.mlp.down_proj")!;
+    expect(relativeError(a, expected.factors["model.layers.1.mlp.down_proj.a"])).toBeLessThan(1e-4);
+    expect(relativeError(b, expected.factors["model.layers.1.mlp.down_proj.b"])).toBeLessThan(1e-4);
+  });
+});
+
+describe("training", () => {
+  it("lowers the loss, and does the same again to the bit", async () => {
+    const first = await train(model, start, options);
+    expect(first.finishReason).toBe("steps");
+    expect(first.losses.at(-1)).toBeLessThan(0.8 * first.losses[0]!);
+    expect(first.evaluations.map(({ step }) => step)).toEqual([4, 8, 12]);
+    const second = await train(model, start, options);
+    expect(second.losses).toEqual(first.losses);
+    expect(factors(second.adapter)).toEqual(factors(first.adapter));
+  });
+
+  it("lowers the loss on text that it does not learn from, over 200 steps on real text", async () => {
+    const quote = join(import.meta.dirname, "../models/quote");
+    const tokenIds = (await readTokenizer(quote)).encode(
+      readFileSync(join(import.meta.dirname, "../README.md"), "utf8"),
+    );
+    const pieces = Array.from({ length: Math.floor(tokenIds.length / 32) }, (_, index) => ({
+      tokenIds: tokenIds.slice(index * 32, (index + 1) * 32),
+      answerFrom: 1,
+    }));
+    const settings = { baseModel: null, rank: 8, alpha: 16, isRankStabilized: false, seed: 1n };
+    const config = (await readModelFolder(quote)).config;
+    const adapter = initialAdapter(config, { ...settings, targetModules: seven });
+    const { losses, evaluations } = await train(quote, adapter, {
+      ...options,
+      examples: pieces.filter((_, index) => index % 8 > 0),
+      evaluationExamples: pieces.filter((_, index) => index % 8 === 0),
+      schedule: { kind: "cosine", peak: 5e-3, warmupSteps: 10, stepsMax: 200 },
+      rowTokens: 64,
+      runsPerStep: 1,
+      stepsPerEvaluation: 10,
+    });
+    const mean = (part: number[]) => part.reduce((sum, loss) => sum + loss, 0) / part.length;
+    expect(losses).toHaveLength(200);
+    expect(mean(losses.slice(-10))).toBeLessThan(0.7 * mean(losses.slice(0, 10)));
+    expect(evaluations.at(-1)!.loss).toBeLessThan(0.85 * evaluations[0]!.loss);
+  });
+
+  it("resumes from a checkpoint to the same losses and factors, to the bit", async () => {
+    const whole = await train(model, start, options);
+    const checkpointFolder = await temporaryFolder();
+    const abort = new AbortController();
+    const stopped = await train(model, start, {
+      ...options,
+      checkpointFolder,
+      signal: abort.signal,
+      onStep: ({ step }) => step === 5 && abort.abort(),
+    });
+    expect(stopped).toMatchObject({ finishReason: "aborted", steps: 6 });
+    const resumed = await train(model, start, { ...options, checkpointFolder });
+    expect(resumed.losses).toEqual(whole.losses);
+    expect(resumed.evaluations).toEqual(whole.evaluations);
+    expect(factors(resumed.adapter)).toEqual(factors(whole.adapter));
+    expect((await readdir(checkpointFolder)).toSorted()).toEqual(["checkpoint.json", "state-12.safetensors"]);
+  });
+
+  it("refuses a checkpoint of other examples, and a damaged one", async () => {
+    const checkpointFolder = await temporaryFolder();
+    const short = { ...options, schedule: { ...options.schedule, stepsMax: 1 }, checkpointFolder };
+    await train(model, start, short);
+    await expect(train(model, start, { ...short, examples: examples.slice(1) })).rejects.toMatchObject({
+      code: "checkpoint-mismatch",
+    });
+    const path = join(checkpointFolder, "checkpoint.json");
+    const kept = await readFile(path, "utf8");
+    await writeFile(path, kept.slice(0, -9));
+    await expect(train(model, start, short)).rejects.toMatchObject({ code: "checkpoint-invalid" });
+    await writeFile(path, kept.replace('"steps":1', '"steps":2'));
+    await expect(train(model, start, short)).rejects.toMatchObject({ code: "checkpoint-invalid" });
+    await writeFile(path, kept);
+    await rm(join(checkpointFolder, "state-1.safetensors"));
+    await expect(train(model, start, short)).rejects.toThrow();
+  });
+
+  it("stops early when the evaluation loss no longer falls", async () => {
+    const still = {
+      ...options,
+      schedule: { ...options.schedule, peak: 0 },
+      stepsPerEvaluation: 1,
+      patience: 2,
+    };
+    const { finishReason, steps } = await train(model, start, still);
+    expect({ finishReason, steps }).toEqual({ finishReason: "patience", steps: 3 });
+  });
+
+  it.each([
+    [{ examples: [{ tokenIds: new Array<number>(33).fill(1), answerFrom: 1 }] }, { code: "example-invalid" }],
+    [{ examples: [{ tokenIds: [1, 2], answerFrom: 2 }] }, { code: "example-invalid" }],
+    [{ examples: [{ tokenIds: [1, 300], answerFrom: 1 }] }, { code: "example-invalid" }],
+    [{ examples: [] }, { code: "request-invalid", field: "examples" }],
+    [{ rowTokens: 0 }, { code: "request-invalid", field: "rowTokens" }],
+    [{ patience: 0.5 }, { code: "request-invalid", field: "patience" }],
+  ])("refuses %j", async (changes, error) => {
+    await expect(train(model, start, { ...options, ...changes })).rejects.toMatchObject(error);
+  });
+
+  it("refuses an adapter of another model, naming the module", async () => {
+    const [name, module] = [...start.modules][0]!;
+    const modules = new Map([[name, { ...module, inSize: 20, a: new Float32Array(80) }]]);
+    await expect(train(model, { ...start, modules }, options)).rejects.toMatchObject({
+      code: "adapter-mismatch",
+      key: name,
+    });
+    expect(() => initialAdapter(decoder, { ...start, seed: 1n, targetModules: ["c_attn"] })).toThrow(
+      /c_attn/,
+    );
+  });
+});
+
+describe("packing", () => {
+  it("takes every example once, in an order of seed and epoch", () => {
+    const size = { rowTokens: 32, rowCount: 2 };
+    const count = (epoch: number) =>
+      packEpoch(examples, size, 1n, epoch).flatMap(({ targetIds }) => targetIds);
+    const learned = examples.flatMap(({ tokenIds, answerFrom }) => tokenIds.slice(answerFrom));
+    expect(count(0).toSorted()).toEqual(learned.toSorted());
+    expect(count(0)).toEqual(count(0));
+    expect(count(0)).not.toEqual(count(1));
+  });
+
+  it("keeps documents of a row apart: the loss is that of each alone", async () => {
+    const trainer = await openTrainer(await readModelFolder(model), start, {
+      optimizer: adamWDefaults,
+      gradientNormMax: 1,
+    });
+    const three = examples
+      .slice(0, 3)
+      .map(({ tokenIds }) => ({ tokenIds: tokenIds.slice(0, 9), answerFrom: 1 }));
+    const together = await trainer.evaluate(packInOrder(three, { rowTokens: 27, rowCount: 1 }));
+    const alone = await trainer.evaluate(packInOrder(three, { rowTokens: 9, rowCount: 1 }));
+    expect(Math.abs(together / alone - 1)).toBeLessThan(1e-6);
+    const joined = [{ tokenIds: three.flatMap(({ tokenIds }) => tokenIds), answerFrom: 1 }];
+    const mixed = await trainer.evaluate(packInOrder(joined, { rowTokens: 27, rowCount: 1 }));
+    expect(Math.abs(mixed / alone - 1)).toBeGreaterThan(1e-3);
+  });
+});
