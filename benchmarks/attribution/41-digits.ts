@@ -9,7 +9,7 @@ const seeds = [1n, 2n, 3n];
 export const benchmark: Benchmark = {
   name: "digits",
   title: "Influence against the truth of retraining: handwritten digits, logistic regression",
-  conditions: `${digitsSize.trainCount} of 1,797 records (scikit-learn's digits, BSD-3), ${digitsSize.queryCount} queries, ${digitsSize.leaveOneOutCount} left out one by one, ${digitsSize.subsetCount} half subsets, seeds ${seeds.join(", ")}; damping chosen on one half of queries and subsets, reported on the other; worst seed, with its bootstrap interval`,
+  conditions: `${digitsSize.trainCount} of 1,797 records (scikit-learn's digits, BSD-3), ${digitsSize.queryCount} queries, ${digitsSize.leaveOneOutCount} left out one by one, ${digitsSize.subsetCount} half subsets, seeds ${seeds.join(", ")}; damping chosen on one half of queries and subsets, reported on the other; worst seed, with its jackknife interval`,
   run: async () => {
     const csv = gunzipSync(readFileSync(join(import.meta.dirname, "digits.csv.gz"))).toString("utf8");
     const data = parseDigits(csv);

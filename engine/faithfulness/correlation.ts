@@ -41,28 +41,19 @@ export function linearDatamodelling(scores: readonly Numbers[], retrainings: Ret
 export type Interval = { mean: number; low: number; high: number };
 
 /**
- * Mean score over the queries and its basic bootstrap interval: the retrainings are drawn again with replacement, `draw`
- * in [0, 1). The quantiles are mirrored at the mean, because repeated draws are ties, which lower every redrawn ρ.
+ * Mean score over the queries, its standard error over the retrainings by the jackknife: each left out once. (Bootstrap
+ * draws repeat retrainings; the ties that makes lower every ρ, and its interval misses the mean.)
  */
-export function bootstrapLds(
-  scores: readonly Numbers[],
-  retrainings: Retrainings,
-  draw: () => number,
-  rounds = 200,
-): Interval {
+export function ldsInterval(scores: readonly Numbers[], retrainings: Retrainings): Interval {
   const queries = compared(scores, retrainings);
   const meanOver = (pick: (values: readonly number[]) => readonly number[]) =>
     mean(queries.map(({ predicted, actual }) => spearman(pick(predicted), pick(actual))));
-  const redrawn = Array.from({ length: rounds }, () => {
-    const picked = retrainings.subsets.map((_, __, all) => Math.floor(draw() * all.length));
-    return meanOver((values) => picked.map((i) => values[i]!));
-  }).sort((a, b) => a - b);
-  const center = meanOver((values) => values);
-  return {
-    mean: center,
-    low: 2 * center - redrawn[Math.ceil(rounds * 0.975) - 1]!,
-    high: Math.min(1, 2 * center - redrawn[Math.floor(rounds * 0.025)]!),
-  };
+  const count = retrainings.subsets.length;
+  const left = Array.from({ length: count }, (_, out) => meanOver((values) => values.toSpliced(out, 1)));
+  const center = mean(left);
+  const error = Math.sqrt((count - 1) * mean(left.map((value) => (value - center) ** 2)));
+  const whole = meanOver((values) => values);
+  return { mean: whole, low: whole - 1.96 * error, high: whole + 1.96 * error };
 }
 
 function compared(scores: readonly Numbers[], { subsets, losses }: Retrainings) {

@@ -5,13 +5,7 @@ import { dataInf } from "../influence/datainf.ts";
 import { dual, scores } from "../influence/efim.ts";
 import { type Matrix, matrix, mean, row, times } from "../influence/matrix.ts";
 import { projectBlock, projectQuery } from "../influence/projection.ts";
-import {
-  bootstrapLds,
-  type Interval,
-  linearDatamodelling,
-  pearson,
-  type Retrainings,
-} from "./correlation.ts";
+import { type Interval, ldsInterval, linearDatamodelling, pearson, type Retrainings } from "./correlation.ts";
 import { gradients, hessian, type Labelled, losses, optimum } from "./logistic.ts";
 
 /** Size of one run. Half of the queries and of the subsets choose the damping; the other half is reported. */
@@ -38,7 +32,7 @@ export type DigitsReport = {
   efimRatio: number;
 };
 
-const dampingRatios = [0.1, 0.01, 1e-3, 1e-4, 1e-5];
+const dampingRatios = [0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4];
 
 /** Digits as in scikit-learn's `digits.csv`: 64 grey values from 0 to 16, then the class, a line each. */
 export function parseDigits(csv: string): Labelled {
@@ -74,7 +68,7 @@ export function measureDigits(data: Labelled, size: DigitsSize, seed: bigint): D
   );
   const retrainings = { subsets, losses: subsets.map((subset) => refit(subset.map((i) => train[i]!))) };
   const leaveOneOut = exactAgainstTruth(exact, train, losses(data, queries, theta), refit, size);
-  return { leaveOneOut, ...compareMethods(block, v, exact, retrainings, next) };
+  return { leaveOneOut, ...compareMethods(block, v, exact, retrainings) };
 }
 
 function exactAgainstTruth(
@@ -99,9 +93,7 @@ function compareMethods(
   v: Matrix,
   exact: readonly Float64Array[],
   retrainings: Retrainings,
-  next: Generator,
 ): Pick<DigitsReport, "lds" | "efimRatio"> {
-  const draw = () => next() / 2 ** 32;
   const [choosing, judging] = [halfOf(retrainings, 0), halfOf(retrainings, 1)];
   const queries = rowsOf(v);
   const middle = queries.length / 2;
@@ -121,7 +113,7 @@ function compareMethods(
   const shape = { columns: 512, nonZeros: 4, seed: 1 };
   const small = dual([projectBlock(block, shape, 0)], best.ratio);
   const judge = (found: readonly Float64Array[]) =>
-    bootstrapLds(found.slice(middle), lastQueries(judging, middle), draw);
+    ldsInterval(found.slice(middle), lastQueries(judging, middle));
   return {
     efimRatio: best.ratio,
     lds: {

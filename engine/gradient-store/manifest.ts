@@ -1,0 +1,115 @@
+import { createHash } from "node:crypto";
+import { open, readFile, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { PipelineError } from "#schema/errors";
+import { type Layout, rowBytes, scaleCount } from "./layout.ts";
+
+/**
+ * What a store holds: gradients of an adapter's training records, or those solved by `dual` for one product per query.
+ * Beside it lie shards, each: scales (float32) ‖ rows ‖ record ids (UTF-8, a line each), little endian.
+ */
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** What must be the same for two builds to belong to one store. */
+export type Description = Omit<Manifest, "format" | "shards">;
+
+export type Shard = Manifest["shards"][number];
+
+const hash = z.string().regex(/^0x[0-9a-f]{64}$/);
+const manifestSchema = z.strictObject({
+  format: z.literal(1),
+  engineVersion: z.int().positive(),
+  adapterHash: hash,
+  content: z.enum(["gradients", "solved"]),
+  layout: z.strictObject({
+    encoding: z.enum(["int8", "float16", "float32"]),
+    blocks: z.array(z.strictObject({ name: z.string(), columns: z.int().positive() })).min(1),
+  }),
+  recordsPerShard: z.int().positive(),
+  shards: z.array(
+    z.strictObject({
+      file: z.string().regex(/^shard-\d{6}-\d+\.bin$/),
+      records: z.int().positive(),
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+    }),
+  ),
+});
+
+const manifestFile = "manifest.json";
+
+/** The manifest of a folder, null where it has none. @throws StoreDamagedError where it is not one. */
+export async function readManifest(folder: string): Promise<Manifest | null> {
+  const text = await readFile(join(folder, manifestFile), "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  if (text === null) return null;
+  const parsed = manifestSchema.safeParse(parseJson(text));
+  if (!parsed.success) throw new StoreDamagedError(manifestFile, z.prettifyError(parsed.error));
+  return parsed.data;
+}
+
+/** Put the manifest in place at once: a crash leaves the old one or the new one. */
+export async function writeManifest(folder: string, manifest: Manifest): Promise<void> {
+  // Parsed, so that its fields stand in the schema's order whoever wrote them.
+  const text = JSON.stringify(manifestSchema.parse(manifest), null, 2);
+  await writeDurably(folder, manifestFile, [Buffer.from(`${text}\n`)]);
+}
+
+/** Write, flush, rename, flush the folder. */
+export async function writeDurably(
+  folder: string,
+  file: string,
+  parts: readonly Uint8Array[],
+): Promise<void> {
+  const partial = join(folder, `${file}.partial`);
+  const handle = await open(partial, "w");
+  try {
+    for (const part of parts) await handle.write(part);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await rename(partial, join(folder, file));
+  const directory = await open(folder, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+/** A shard's parts, its checksum verified. @throws StoreDamagedError. */
+export async function readShard(folder: string, shard: Shard, layout: Layout) {
+  const bytes = await readFile(join(folder, shard.file));
+  const given = createHash("sha256").update(bytes).digest("hex");
+  if (given !== shard.sha256)
+    throw new StoreDamagedError(shard.file, `sha256 is ${given}, not ${shard.sha256}`);
+  const scalesEnd = shard.records * scaleCount(layout) * 4;
+  const rowsEnd = scalesEnd + shard.records * rowBytes(layout);
+  const scales = new Float32Array(shard.records * scaleCount(layout));
+  Buffer.from(scales.buffer).set(bytes.subarray(0, scalesEnd));
+  const recordIds = bytes.subarray(rowsEnd).toString("utf8").split("\n");
+  if (recordIds.length !== shard.records) throw new StoreDamagedError(shard.file, "record ids are missing");
+  return { scales, rows: bytes.subarray(scalesEnd, rowsEnd), recordIds };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new StoreDamagedError(manifestFile, "no JSON", cause);
+  }
+}
+
+export class StoreDamagedError extends PipelineError {
+  override readonly name = "StoreDamagedError";
+  constructor(file: string, reason: string, cause?: unknown) {
+    super(`${file} of the gradient store is damaged: ${reason}`, {
+      code: "store-damaged",
+      retryable: false,
+      cause,
+    });
+  }
+}

@@ -1,0 +1,142 @@
+import { invariant, PipelineError } from "#schema/errors";
+import type { Query } from "../influence/block.ts";
+import { dot } from "../influence/matrix.ts";
+import { kernelPagesMax, pageBytes, productsOver, queryEntryMax, sharedMemory } from "./kernel.ts";
+import { decodeBlock, type Layout, offsets, quantiseQuery, rowBytes, scaleCount } from "./layout.ts";
+import { type Manifest, readManifest, readShard, StoreDamagedError } from "./manifest.ts";
+
+/** A store that answers queries from memory. Thread-safe: no; a thread that wants its own makes one over `memory`. */
+export type Store = {
+  readonly manifest: Manifest;
+  readonly recordIds: readonly string[];
+  /** Σ over blocks of rowᵢ · query, of every record, in the order of `recordIds`. */
+  readonly scores: (query: Query) => Float64Array;
+};
+
+/** What the caller expects to find. A store of another adapter or engine is refused: its scores would be another's. */
+export type Expected = { readonly adapterHash: string; readonly engineVersion: number };
+
+/**
+ * Open a store and read it into memory, every checksum verified. int8 rows stay int8 (a scored query is exact over the
+ * quantised entries); others are held as float32.
+ * @throws StoreMissingError, StoreForeignError, StoreDamagedError, StoreTooLargeError.
+ */
+export async function openStore(folder: string, expected: Expected): Promise<Store> {
+  const manifest = await readManifest(folder);
+  if (manifest === null) throw new StoreMissingError(folder);
+  for (const key of ["adapterHash", "engineVersion"] as const) {
+    if (manifest[key] !== expected[key]) throw new StoreForeignError(key, manifest[key], expected[key]);
+  }
+  return manifest.layout.encoding === "int8" ? openBytes(folder, manifest) : openFloats(folder, manifest);
+}
+
+async function openFloats(folder: string, manifest: Manifest): Promise<Store> {
+  const { layout } = manifest;
+  const starts = offsets(layout);
+  const recordIds: string[] = [];
+  const records: Float32Array[][] = [];
+  for (const shard of manifest.shards) {
+    const { rows, recordIds: ids } = await readShard(folder, shard, layout);
+    const aligned = Uint8Array.from(rows);
+    for (let i = 0; i < shard.records; i++) {
+      const start = i * starts.at(-1)!;
+      records.push(
+        layout.blocks.map(({ columns }, block) =>
+          decodeBlock(layout.encoding, aligned.subarray(start + starts[block]!), columns, 1),
+        ),
+      );
+    }
+    recordIds.push(...ids);
+  }
+  const scores = (query: Query) =>
+    Float64Array.from(records, (blocks) =>
+      blocks.reduce((total, block, index) => total + dot(block, query[index]!), 0),
+    );
+  return { manifest, recordIds, scores };
+}
+
+/** Memory: rows, then the query as int16, then the products of a block as int32. */
+async function openBytes(folder: string, manifest: Manifest): Promise<Store> {
+  const { layout, shards } = manifest;
+  const count = shards.reduce((total, { records }) => total + records, 0);
+  const stride = rowBytes(layout);
+  const queryStart = count * stride;
+  const widest = Math.max(...layout.blocks.map((_, block) => widthOf(layout, block)));
+  const productsStart = queryStart + widest * 2;
+  const bytes = productsStart + count * 4;
+  if (bytes > kernelPagesMax * pageBytes) throw new StoreTooLargeError(folder, bytes);
+  const memory = sharedMemory(Math.max(bytes, 1));
+  const rows = new Uint8Array(memory.buffer);
+  const scales = new Float32Array(count * scaleCount(layout));
+  const recordIds: string[] = [];
+  for (const shard of shards) {
+    const part = await readShard(folder, shard, layout);
+    rows.set(part.rows, recordIds.length * stride);
+    scales.set(part.scales, recordIds.length * scaleCount(layout));
+    for (const id of part.recordIds) recordIds.push(id);
+  }
+  if (recordIds.length !== count) throw new StoreDamagedError("manifest.json", "records are missing");
+  return {
+    manifest,
+    recordIds,
+    scores: byteScores(layout, memory, { count, scales, queryStart, productsStart }),
+  };
+}
+
+type ByteLayout = { count: number; scales: Float32Array; queryStart: number; productsStart: number };
+
+function byteScores(layout: Layout, memory: WebAssembly.Memory, held: ByteLayout): Store["scores"] {
+  const { count, scales, queryStart, productsStart } = held;
+  const products = productsOver(memory);
+  const starts = offsets(layout);
+  const stride = rowBytes(layout);
+  const found = new Int32Array(memory.buffer, productsStart, count);
+  return (query) => {
+    invariant(query.length === layout.blocks.length, `${layout.blocks.length} blocks, got ${query.length}`);
+    const total = new Float64Array(count);
+    if (count === 0) return total;
+    layout.blocks.forEach(({ columns }, block) => {
+      invariant(query[block]!.length === columns, `block ${block} has ${columns} columns`);
+      const width = widthOf(layout, block);
+      const target = new Int16Array(memory.buffer, queryStart, width);
+      const step = quantiseQuery(query[block]!, queryEntryMax(width), target);
+      products(starts[block]!, width, stride, count, queryStart, productsStart);
+      for (let i = 0; i < count; i++)
+        total[i]! += found[i]! * (scales[i * layout.blocks.length + block]! * step);
+    });
+    return total;
+  };
+}
+
+/** Columns of a block with its padding. */
+function widthOf(layout: Layout, block: number): number {
+  const starts = offsets(layout);
+  return starts[block + 1]! - starts[block]!;
+}
+
+export class StoreMissingError extends PipelineError {
+  override readonly name = "StoreMissingError";
+  constructor(folder: string) {
+    super(`there is no gradient store in ${folder}`, { code: "store-missing", retryable: true });
+  }
+}
+
+export class StoreForeignError extends PipelineError {
+  override readonly name = "StoreForeignError";
+  constructor(key: string, given: string | number, wanted: string | number) {
+    super(`the gradient store is another's: ${key} is ${given}, not ${wanted}`, {
+      code: "store-foreign",
+      retryable: false,
+    });
+  }
+}
+
+export class StoreTooLargeError extends PipelineError {
+  override readonly name = "StoreTooLargeError";
+  constructor(folder: string, bytes: number) {
+    super(
+      `the gradient store ${folder} is too large. Max: ${kernelPagesMax * pageBytes} bytes. Given: ${bytes} bytes.`,
+      { code: "store-too-large", retryable: false },
+    );
+  }
+}
