@@ -1,6 +1,7 @@
 import type { Decoder } from "#runtime/decoder/description";
 import { buildGraphs } from "#runtime/decoder/inference-graphs";
 import { excerpt, ModelRuntimeError } from "#runtime/errors";
+import { rowsMaxDefault } from "#runtime/inference/batcher";
 import type { GeneratedToken, GenerateTask, Generation } from "#runtime/inference/generate";
 import { type LogProbRequest, planBatches } from "#runtime/inference/log-prob";
 import { createPool, type Pool, queueMaxDefault, threadsMax } from "#runtime/inference/pool";
@@ -12,12 +13,17 @@ import { locate, readModelFolder } from "#runtime/weights/model-folder";
 /** Most requests in one `logProb` call. */
 export const logProbRequestsMax = 4096;
 
+/** Largest `rowsMax`. */
+const rowsLimit = 256;
+
 /** Largest seed of the sampler. */
 const seedMax = 2n ** 64n - 1n;
 
 export interface OpenOptions {
   /** Worker threads, each with one core's work and, unless `mapped`, its own copy of the weights. Default 1. */
   readonly threads?: number;
+  /** Most answers a worker generates together; their steps share one reading of the weights. Default `rowsMaxDefault`. */
+  readonly rowsMax?: number;
   /** Tasks that may wait for a worker. Default `queueMaxDefault`. */
   readonly queueMax?: number;
   /** Where the weights are while the model is open. Default `packed`. Part of the execution profile. */
@@ -70,7 +76,12 @@ export interface Model extends AsyncDisposable {
  * InvalidRequestError for the options; codes `session-failed` and `worker-crashed` from the workers.
  */
 export async function openModel(folder: string, options: OpenOptions = {}): Promise<Model> {
-  const { threads = 1, queueMax = queueMaxDefault, weightMode = "packed" } = options;
+  const {
+    threads = 1,
+    queueMax = queueMaxDefault,
+    rowsMax = rowsMaxDefault,
+    weightMode = "packed",
+  } = options;
   check(
     Number.isInteger(threads) && threads >= 1 && threads <= threadsMax,
     "threads",
@@ -78,6 +89,12 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
     threads,
   );
   check(Number.isInteger(queueMax) && queueMax >= 1, "queueMax", "a whole number from 1", queueMax);
+  check(
+    Number.isInteger(rowsMax) && rowsMax >= 1 && rowsMax <= rowsLimit,
+    "rowsMax",
+    `1 to ${rowsLimit}`,
+    rowsMax,
+  );
   check(weightModes.includes(weightMode), "weightMode", weightModes.join(" or "), weightMode);
   const read = await readModelFolder(folder);
   const graphs = buildGraphs(read);
@@ -87,10 +104,11 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
     config: read.config,
     graphs: located === read ? graphs : buildGraphs(located),
     weightMode,
+    isQuantised: read.quantised.size > 0,
   };
   const { artifactHash, weightHashes } = await hashFiles(read.files);
   const cpuIsa = await detectCpuIsa();
-  const pool = await createPool(spec, { threads, queueMax });
+  const pool = await createPool(spec, { threads, queueMax, rowsMax });
   const { ortVersion } = pool;
   const { quantisation } = read;
   const profile = makeProfile({ ortVersion, cpuIsa, graphs, weightHashes, quantisation, weightMode });

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { buildGraphs } from "#runtime/decoder/inference-graphs";
 import { copyFixture, editConfig, encodeSafetensors, fixture, randomModel } from "#runtime/fixtures/folders";
-import { decode, generate, prefill } from "#runtime/inference/generate";
+import { createBatcher } from "#runtime/inference/batcher";
+import { decode, prefill } from "#runtime/inference/forward";
 import { logProbBatch, planBatches } from "#runtime/inference/log-prob";
 import { type LoadedModel, loadModel } from "#runtime/inference/session";
 import { readModelFolder } from "#runtime/weights/model-folder";
@@ -77,12 +78,8 @@ describe.each(titles)("against PyTorch, case $title", ({ golden }) => {
       seed: 0n,
       stopTokenIds: [],
     };
-    const { tokenIds } = await generate(
-      model,
-      task,
-      () => undefined,
-      () => false,
-    );
+    const listener = { emit: () => undefined, isAborted: () => false };
+    const { tokenIds } = await createBatcher(model, 1).generate(task, listener);
     expect(tokenIds).toEqual(golden.greedyTokenIds);
   });
 });
@@ -126,7 +123,7 @@ describe("the decode graph", () => {
     const tokenIds = Array.from({ length: 140 }, (_, index) => (index * 37) % 1031);
     const { cache } = await prefill(model, tokenIds.slice(0, 60));
     for (let length = 60; length < tokenIds.length; length++) {
-      const stepped = await decode(model, cache, tokenIds[length] ?? 0);
+      const [stepped = []] = await decode(model, cache, [tokenIds[length] ?? 0]);
       if (length % 16 > 0 && length !== 63 && length !== 127) continue;
       const { logits } = await prefill(model, tokenIds.slice(0, length + 1));
       expect(relativeError(stepped, logits), `after ${length + 1} tokens`).toBeLessThan(relativeErrorMax);
@@ -138,8 +135,9 @@ describe("the decode graph", () => {
     const model = await load(fixture("tied"));
     const { cache } = await prefill(model, [10, 20, 30]);
     const { logits } = await prefill(model, [10, 20, 30, 40]);
-    cache.length = 4;
+    cache.lengths[0] = 4;
     cache.bias[3] = 0;
-    expect(relativeError(await decode(model, cache, 40), logits)).toBeGreaterThan(1e-3);
+    const [stepped = []] = await decode(model, cache, [40]);
+    expect(relativeError(stepped, logits)).toBeGreaterThan(1e-3);
   });
 });

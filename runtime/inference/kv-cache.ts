@@ -1,75 +1,158 @@
 import { invariant } from "#runtime/errors";
-import { timeBlockTokens } from "#runtime/time-block";
+import { blockTokens, timeBlockTokens } from "#runtime/time-block";
 
-/** Keys or values of one layer for one sequence: [heads, capacity, headSize], row major. */
+/** Keys or values of one layer: [rows, heads, capacity, headSize], row major. */
 type Layer = Float32Array;
 
-/** Keys and values of the tokens seen so far, owned by the host. Slots from `length` on are unused. */
-export interface KvCache {
+/** Sizes that a model fixes. */
+export interface CacheShape {
+  readonly layerCount: number;
   readonly headCount: number;
   readonly headSize: number;
-  length: number;
+}
+
+/**
+ * Keys and values of sequences that decode together, owned by the host. Row r holds `lengths[r]` tokens in
+ * slots 0, 1, …; slot = position. Rows are dense: when one leaves, the last takes its place.
+ */
+export interface KvCache {
+  readonly shape: CacheShape;
+  /** Rows there is room for. */
+  readonly rowsMax: number;
+  /** Tokens of each row in use. */
+  readonly lengths: number[];
+  /** Slots of every row, whole blocks. */
   capacity: number;
   keys: Layer[];
   values: Layer[];
-  /** [capacity]: 0 for slots in use, −∞ for the rest. */
+  /** [rowsMax, capacity]: 0 for slots in use, −∞ for the rest. */
   bias: Float32Array;
 }
 
-/** A cache from a prefill's outputs: `capacity` slots per layer, of which the first `length` are real. */
-export function create(
-  shape: { headCount: number; headSize: number; length: number; capacity: number },
+/** An empty cache. */
+export function create(shape: CacheShape, rowsMax: number): KvCache {
+  invariant(rowsMax >= 1, "a cache has room for a row");
+  return { shape, rowsMax, lengths: [], capacity: 0, keys: [], values: [], bias: new Float32Array(0) };
+}
+
+/** A cache of one row from a prefill's outputs: `capacity` slots, of which the first `length` are real. */
+export function ofSequence(
+  shape: CacheShape,
+  length: number,
+  capacity: number,
   keys: Layer[],
   values: Layer[],
 ): KvCache {
-  for (const layer of [...keys, ...values]) {
-    invariant(
-      layer.length === shape.headCount * shape.capacity * shape.headSize,
-      "cache layers fill their capacity",
-    );
-  }
-  return { ...shape, keys, values, bias: biasOf(shape.length, shape.capacity) };
+  const elements = shape.headCount * capacity * shape.headSize;
+  for (const layer of [...keys, ...values])
+    invariant(layer.length === elements, "layers fill their capacity");
+  const cache = { shape, rowsMax: 1, lengths: [length], capacity, keys, values };
+  return { ...cache, bias: biasOf(cache) };
 }
 
-/** Write one token's keys and values, [heads, 1, headSize] per layer, into the next slot; grows when full. */
+/** Copy the only row of `sequence` into a new last row. */
+export function join(cache: KvCache, sequence: KvCache): void {
+  const [length] = sequence.lengths;
+  invariant(length !== undefined && cache.lengths.length < cache.rowsMax, "there is room for the row");
+  resize(cache, Math.max(cache.lengths.length === 0 ? 0 : cache.capacity, blockTokens(length)));
+  const row = cache.lengths.length;
+  cache.lengths.push(length);
+  const copy = (into: Layer[], from: Layer[]) => {
+    into.forEach((layer, index) => {
+      copyRow(cache.shape, from[index]!, [0, sequence.capacity], layer, [row, cache.capacity], length);
+    });
+  };
+  copy(cache.keys, sequence.keys);
+  copy(cache.values, sequence.values);
+  cache.bias = biasOf(cache);
+}
+
+/** Give up a row; the last row moves to its index. */
+export function leave(cache: KvCache, row: number): void {
+  const last = cache.lengths.length - 1;
+  invariant(row >= 0 && row <= last, "the row is in use");
+  const elements = cache.shape.headCount * cache.capacity * cache.shape.headSize;
+  for (const layer of [...cache.keys, ...cache.values]) {
+    layer.copyWithin(row * elements, last * elements, (last + 1) * elements);
+  }
+  cache.lengths[row] = cache.lengths[last] ?? 0;
+  cache.lengths.pop();
+  const needed = Math.max(0, ...cache.lengths.map(blockTokens));
+  if (needed <= cache.capacity / 2) resize(cache, needed);
+  cache.bias = biasOf(cache);
+}
+
+/** Write the next token of every row: keys and values [≥ rows, heads, 1, headSize] per layer. Grows when a row is full. */
 export function append(cache: KvCache, keys: readonly Layer[], values: readonly Layer[]): void {
-  if (cache.length === cache.capacity) grow(cache);
+  if (cache.lengths.includes(cache.capacity)) resize(cache, cache.capacity + timeBlockTokens);
   write(cache, cache.keys, keys);
   write(cache, cache.values, values);
-  cache.bias[cache.length] = 0;
-  cache.length += 1;
-}
-
-function write(cache: KvCache, layers: readonly Layer[], rows: readonly Layer[]): void {
-  layers.forEach((layer, index) => {
-    const row = rows[index];
-    invariant(row?.length === cache.headCount * cache.headSize, "a new row has every head");
-    for (let head = 0; head < cache.headCount; head++) {
-      const slot = (head * cache.capacity + cache.length) * cache.headSize;
-      layer.set(row.subarray(head * cache.headSize, (head + 1) * cache.headSize), slot);
-    }
+  cache.lengths.forEach((length, row) => {
+    cache.bias[row * cache.capacity + length] = 0;
+    cache.lengths[row] = length + 1;
   });
 }
 
-function grow(cache: KvCache): void {
-  const capacity = cache.capacity + timeBlockTokens;
-  const widen = (layer: Layer): Layer => {
-    const wider = new Float32Array(cache.headCount * capacity * cache.headSize);
-    const headElements = cache.capacity * cache.headSize;
-    for (let head = 0; head < cache.headCount; head++) {
-      wider.set(
-        layer.subarray(head * headElements, (head + 1) * headElements),
-        head * capacity * cache.headSize,
-      );
-    }
-    return wider;
-  };
-  cache.keys = cache.keys.map(widen);
-  cache.values = cache.values.map(widen);
-  cache.bias = biasOf(cache.length, capacity);
-  cache.capacity = capacity;
+function write(cache: KvCache, layers: readonly Layer[], fresh: readonly Layer[]): void {
+  const { headCount, headSize } = cache.shape;
+  layers.forEach((layer, index) => {
+    const source = fresh[index];
+    invariant(
+      source && source.length >= cache.lengths.length * headCount * headSize,
+      "a new slot has every head",
+    );
+    cache.lengths.forEach((length, row) => {
+      for (let head = 0; head < headCount; head++) {
+        const from = (row * headCount + head) * headSize;
+        const slot = ((row * headCount + head) * cache.capacity + length) * headSize;
+        layer.set(source.subarray(from, from + headSize), slot);
+      }
+    });
+  });
 }
 
-function biasOf(length: number, capacity: number): Float32Array {
-  return new Float32Array(capacity).fill(Number.NEGATIVE_INFINITY).fill(0, 0, length);
+/** Move the rows in use to arrays of another capacity. */
+function resize(cache: KvCache, capacity: number): void {
+  if (capacity === cache.capacity && cache.keys.length > 0) return;
+  const { layerCount, headCount, headSize } = cache.shape;
+  const move = (layers: Layer[]) =>
+    Array.from({ length: layerCount }, (_, index) => {
+      const moved = new Float32Array(cache.rowsMax * headCount * capacity * headSize);
+      cache.lengths.forEach((length, row) => {
+        copyRow(cache.shape, layers[index]!, [row, cache.capacity], moved, [row, capacity], length);
+      });
+      return moved;
+    });
+  cache.keys = move(cache.keys);
+  cache.values = move(cache.values);
+  cache.capacity = capacity;
+  cache.bias = biasOf(cache);
+}
+
+/** Copy the first `length` slots of every head from one row to another; places are [row, capacity]. */
+function copyRow(
+  { headCount, headSize }: CacheShape,
+  from: Layer,
+  [fromRow, fromCapacity]: readonly [number, number],
+  to: Layer,
+  [toRow, toCapacity]: readonly [number, number],
+  length: number,
+): void {
+  for (let head = 0; head < headCount; head++) {
+    const start = (fromRow * headCount + head) * fromCapacity * headSize;
+    const target = (toRow * headCount + head) * toCapacity * headSize;
+    to.set(from.subarray(start, start + length * headSize), target);
+  }
+}
+
+function biasOf({
+  rowsMax,
+  capacity,
+  lengths,
+}: Pick<KvCache, "rowsMax" | "capacity" | "lengths">): Float32Array {
+  const bias = new Float32Array(rowsMax * capacity).fill(Number.NEGATIVE_INFINITY);
+  lengths.forEach((length, row) => {
+    bias.fill(0, row * capacity, row * capacity + length);
+  });
+  return bias;
 }

@@ -16,6 +16,8 @@ export interface PoolOptions {
   readonly threads: number;
   /** Most tasks waiting; the next is refused with QueueFullError. */
   readonly queueMax: number;
+  /** Most tasks a worker has at once: answers that it generates together, and log-probabilities between their steps. Default 1. */
+  readonly rowsMax?: number;
   /** Module each worker runs; another one injects faults in tests. */
   readonly workerFile?: URL;
 }
@@ -39,9 +41,11 @@ export interface Pool {
  */
 export async function createPool(spec: ModelSpec, options: PoolOptions): Promise<Pool> {
   const closingFlag = new Int32Array(new SharedArrayBuffer(4));
+  const rowsMax = options.rowsMax ?? 1;
   const workers = new Piscina({
     filename: (options.workerFile ?? new URL("./worker.ts", import.meta.url)).href,
-    workerData: { spec, closingFlag } satisfies WorkerSetup,
+    workerData: { spec, rowsMax, closingFlag } satisfies WorkerSetup,
+    concurrentTasksPerWorker: rowsMax,
     minThreads: options.threads,
     maxThreads: options.threads,
   });

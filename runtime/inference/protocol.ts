@@ -6,6 +6,8 @@ import type { ModelSpec } from "./session.ts";
 /** What a worker gets when it starts. `closingFlag` holds one Int32: non-zero means the pool is closing. */
 export interface WorkerSetup {
   readonly spec: ModelSpec;
+  /** Most answers a worker generates together. */
+  readonly rowsMax: number;
   readonly closingFlag: Int32Array;
 }
 

@@ -12,6 +12,7 @@ export interface ModelSpec {
   readonly graphs: ModelGraphs;
   /** `packed` unless given. */
   readonly weightMode?: WeightMode;
+  readonly isQuantised?: boolean;
 }
 
 /** Runs named inputs through one graph and returns named outputs. Blocks the thread while it computes. */
@@ -21,6 +22,11 @@ export type Run = (inputs: Record<string, ort.Tensor>) => Promise<Record<string,
 export interface LoadedModel {
   readonly config: Decoder;
   readonly session: (graph: keyof ModelGraphs) => Promise<Run>;
+  /**
+   * Fewest rows of a decode step. One row alone would take a kernel with other bits where weights are mapped
+   * or in blocks of codes; padded to two it has the bits it has in company.
+   */
+  readonly rowsMin: 1 | 2;
 }
 
 /** Version of the ONNX Runtime binary in this thread. */
@@ -31,6 +37,7 @@ export function loadModel(spec: ModelSpec): LoadedModel {
   const sessions = new Map<keyof ModelGraphs, Promise<Run>>();
   return {
     config: spec.config,
+    rowsMin: spec.weightMode === "mapped" || spec.isQuantised ? 2 : 1,
     session: (graph) => {
       const known = sessions.get(graph) ?? createSession(spec, graph);
       sessions.set(graph, known);

@@ -1,14 +1,15 @@
 import { workerData } from "node:worker_threads";
 import { ModelRuntimeError } from "#runtime/errors";
-import { generate } from "./generate.ts";
+import { createBatcher } from "./batcher.ts";
 import { logProbBatch } from "./log-prob.ts";
 import type { WorkerReply, WorkerResults, WorkerSetup, WorkerTask } from "./protocol.ts";
 import { loadModel, ortVersion } from "./session.ts";
 
-const { spec, closingFlag } = workerData as WorkerSetup;
+const { spec, rowsMax, closingFlag } = workerData as WorkerSetup;
 
 /** This thread's sessions of the model. */
 const model = loadModel(spec);
+const batcher = createBatcher(model, rowsMax);
 
 /** Run one task. Never throws for the world's failures; a throw here is our bug, and the pool reports it as a crash. */
 export default async function runTask(
@@ -31,12 +32,10 @@ async function perform(task: WorkerTask): Promise<WorkerResults[WorkerTask["kind
       await model.session("decode");
       return { ortVersion };
     case "generate":
-      return generate(
-        model,
-        task.task,
-        (token) => task.port.postMessage(token),
-        () => isClosing() || Atomics.load(task.abortFlag, 0) !== 0,
-      );
+      return batcher.generate(task.task, {
+        emit: (token) => task.port.postMessage(token),
+        isAborted: () => isClosing() || Atomics.load(task.abortFlag, 0) !== 0,
+      });
     case "logProb":
       return logProbBatch(model, task.batch);
   }
