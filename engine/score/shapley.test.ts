@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { playersMax, shapley, shapleyNumerators, subsets } from "./shapley.ts";
+import { auditPlayersMax, shapley, shapleyNumerators, subsets } from "./shapley.ts";
 
 const value = fc.bigInt({ min: -50_000_000n, max: 0n });
 const games = fc
@@ -81,7 +81,7 @@ describe("shapley", () => {
   });
 
   it("refuses more players than it can score exactly, and a game with a value missing", () => {
-    expect(() => shapley(new Array(2 ** (playersMax + 1)).fill(0n))).toThrow(/2\^n/);
+    expect(() => shapley(new Array(2 ** (auditPlayersMax + 1)).fill(0n))).toThrow(/2\^n/);
     expect(() => shapley([0n, 1n, 2n])).toThrow(/2\^n/);
   });
 });

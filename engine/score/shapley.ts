@@ -1,11 +1,14 @@
 import { divideExactly } from "#schema/apportion";
 import { invariant } from "#schema/errors";
 
-/** Most players scored exactly: 2^6 = 64 values per answer. */
+/** Most players scored exactly for every answer: 2^6 = 64 values. */
 export const playersMax = 6;
 
+/** Most players scored exactly in an audit: 1,024 values. */
+export const auditPlayersMax = 10;
+
 /**
- * Exact Shapley values of a game with at most `playersMax` players.
+ * Exact Shapley values of a game with at most `auditPlayersMax` players.
  *
  *   φᵢ = Σ_{S ⊆ N∖{i}} |S|! (n − |S| − 1)! / n! · (v(S ∪ {i}) − v(S))        (Shapley 1953)
  *
@@ -21,7 +24,10 @@ export function shapley(valuesMicro: readonly bigint[]): bigint[] {
 /** The same values times n!: exactly linear, symmetric and zero for null players. */
 export function shapleyNumerators(valuesMicro: readonly bigint[]): bigint[] {
   const players = Math.log2(valuesMicro.length);
-  invariant(Number.isInteger(players) && players <= playersMax, `a game has 2^n values, n ≤ ${playersMax}`);
+  invariant(
+    Number.isInteger(players) && players <= auditPlayersMax,
+    `a game has 2^n values, n ≤ ${auditPlayersMax}`,
+  );
   const weights = Array.from(
     { length: players },
     (_, size) => factorial(size) * factorial(players - size - 1),
@@ -39,7 +45,7 @@ export function shapleyNumerators(valuesMicro: readonly bigint[]): bigint[] {
 
 /** Subsets of `items` in the order of their masks, each in the order of `items`; index = mask. */
 export function subsets<T>(items: readonly T[]): T[][] {
-  invariant(items.length <= playersMax, `at most ${playersMax} players`);
+  invariant(items.length <= auditPlayersMax, `at most ${auditPlayersMax} players`);
   return Array.from({ length: 2 ** items.length }, (_, mask) =>
     items.filter((_, index) => (mask >> index) & 1),
   );
