@@ -7,7 +7,9 @@ const contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
 const letters = "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+";
 const rest = " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-/** Published splitting rules, by the family whose tokenizer.json has them. */
+const punctuatedWord = "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+";
+
+/** Published splitting rules, by the family whose tokenizer.json has them. All run in time linear in the text. */
 export const knownPatterns: ReadonlySet<string> = new Set([
   // GPT-2.
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
@@ -15,19 +17,13 @@ export const knownPatterns: ReadonlySet<string> = new Set([
   `${contractions}|${letters}|\\p{N}{1,3}|${rest}`,
   // Qwen2 and Qwen3.
   `${contractions}|${letters}|\\p{N}|${rest}`,
+  // BLOOM.
+  " ?[^(\\s|[.,!?…。，、।۔،])]+",
+  // Falcon.
+  "[0-9][0-9][0-9]",
+  // DeepSeek Coder.
+  ...["[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[一-龥ࠀ-一가-퟿]+"],
+  // DeepSeek V3.
+  ...["\\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+"],
+  `${punctuatedWord}|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+`,
 ]);
-
-/** The first `{"Regex": …}` anywhere in a tokenizer.json's steps that is not known, or none. */
-export function findUnknownPattern(json: unknown, depth = 0): string | undefined {
-  if (typeof json !== "object" || json === null) return undefined;
-  if (depth > depthMax) return "(nested too deeply)";
-  for (const [key, value] of Object.entries(json)) {
-    const isUnknown = key === "Regex" && !(typeof value === "string" && knownPatterns.has(value));
-    const found = isUnknown ? String(value) : findUnknownPattern(value, depth + 1);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-/** Sequences of sequences: no real tokenizer goes near this. */
-const depthMax = 16;

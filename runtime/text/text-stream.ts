@@ -27,7 +27,13 @@ export const stopStringsMax = 16;
 export const stopStringLengthMax = 1024;
 
 /** A character has at most 4 bytes, so at most 3 can be there of one that is not whole. */
-const heldBytesMax = 3;
+const partBytesMax = 3;
+
+/**
+ * Broken characters at the end that are held back. A byte-fallback decoder breaks a whole run of byte tokens while
+ * its last character is not whole, and a run is at most as long as the window below; more are just broken.
+ */
+const heldCharactersMax = 64;
 
 /** Tokens decoded anew at each step, before older ones are left behind. */
 const windowTokens = 32;
@@ -72,7 +78,7 @@ function createDecoder(tokenizer: Tokenizer): { push: (tokenId: number) => strin
   let windowMax = windowTokens;
   const give = (text: string, end: number): string => {
     const piece = text.slice(sentLength, end);
-    sentLength = Math.max(sentLength, end);
+    sentLength = Math.max(sentLength, end); // A run that broke anew gives less than was sent already.
     return piece;
   };
   return {
@@ -110,8 +116,8 @@ function contextOf(tokenizer: Tokenizer, window: readonly number[], text: string
 /** Characters at the end that may be a whole character's first bytes. */
 function brokenLength(text: string): number {
   let length = 0;
-  while (length < heldBytesMax && text.at(-1 - length) === "\uFFFD") length++;
-  return length;
+  while (length <= heldCharactersMax && text.at(-1 - length) === "\uFFFD") length++;
+  return length > heldCharactersMax ? partBytesMax : length;
 }
 
 function findStop(text: string, stopStrings: readonly string[]) {

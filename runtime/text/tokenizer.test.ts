@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fixture } from "#runtime/fixtures/folders";
+import { copyFixture, fixture } from "#runtime/fixtures/folders";
 import { knownPatterns } from "./patterns.ts";
 import { promptTokens, renderAnswer, renderPrompt } from "./prompt.ts";
 import { createTokenizer, readTokenizer, textCharactersMax } from "./tokenizer.ts";
@@ -59,6 +59,25 @@ describe("the tokenizer", () => {
   it("knows its stop token, and says which special token it does not know", () => {
     expect(tokenizer.stopTokenIds).toEqual([tokenizer.specialTokenId("<|end|>")]);
     expect(() => tokenizer.encode([{ special: "<|nope|>" }])).toThrow(/unknown special token "<\|nope\|>"/);
+  });
+
+  it("knows the other stop tokens that generation_config.json names", async () => {
+    const folder = await copyFixture("tied");
+    const file = join(folder, "generation_config.json");
+    const [end = 0] = tokenizer.stopTokenIds;
+    for (const [eos_token_id, stops] of [
+      [7, [end, 7]],
+      [
+        [end, 8],
+        [end, 8],
+      ],
+      [null, [end]],
+    ]) {
+      await writeFile(file, JSON.stringify({ eos_token_id }));
+      expect((await readTokenizer(folder)).stopTokenIds).toEqual(stops);
+    }
+    await writeFile(file, JSON.stringify({ eos_token_id: "7" }));
+    await expect(readTokenizer(folder)).rejects.toMatchObject({ code: "tokenizer-failed" });
   });
 
   it("refuses files that make no tokenizer, and too much text", () => {

@@ -1,12 +1,19 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { ModelRuntimeError } from "#runtime/errors";
+import { configLimits, ModelFolderError, readJson } from "#runtime/weights/json-file";
+import { resolveFile, resolveFolder } from "#runtime/weights/model-files";
 import { readTokenizerFiles } from "#runtime/weights/model-folder";
-import { findUnknownPattern } from "./patterns.ts";
+import { createByteFallbackDecoder } from "./byte-fallback.ts";
 import type { TextPart } from "./prompt.ts";
+import { createSplitter } from "./special-splitter.ts";
+import { findUnsafeStep } from "./steps.ts";
 
 /** Most characters encoded in one call. */
 export const textCharactersMax = 4_000_000;
+
+/** Longest token, in characters: a sequence's text is at most so many times longer than it. */
+const tokenCharactersMax = 4096;
 
 /** Text to token ids and back, as the model's tokenizer.json defines. */
 export interface Tokenizer {
@@ -27,7 +34,7 @@ export interface Tokenizer {
   readonly specialSpellings: readonly string[];
   /** @throws TokenizerError if there is no such special token. */
   specialTokenId(spelling: string): number;
-  /** The end-of-sequence token named by tokenizer_config.json, or none. */
+  /** The end-of-sequence tokens named by tokenizer_config.json and generation_config.json, or none. */
   readonly stopTokenIds: readonly number[];
 }
 
@@ -42,6 +49,9 @@ const tokenizerFile = z.looseObject({
   added_tokens: z.array(addedToken).default([]),
   model: z.looseObject({ vocab: z.record(z.string(), z.int().min(0)) }),
 });
+const generationFile = z.looseObject({
+  eos_token_id: z.union([z.int().min(0), z.array(z.int().min(0)).max(64)]).nullish(),
+});
 const configFile = z.looseObject({
   eos_token: z.union([z.string(), z.looseObject({ content: z.string() })]).nullish(),
 });
@@ -52,19 +62,39 @@ const configFile = z.looseObject({
  */
 export async function readTokenizer(folder: string): Promise<Tokenizer> {
   const files = await readTokenizerFiles(folder);
-  return createTokenizer(files.tokenizerJson, files.tokenizerConfig);
+  const tokenizer = createTokenizer(files.tokenizerJson, files.tokenizerConfig);
+  const generation = parse(
+    generationFile,
+    "generation_config.json",
+    (await readGenerationConfig(folder)) ?? {},
+  );
+  const ends = [generation.eos_token_id ?? []].flat();
+  return { ...tokenizer, stopTokenIds: [...new Set([...tokenizer.stopTokenIds, ...ends])] };
+}
+
+/** The generation_config.json of a folder, which need not have one. */
+async function readGenerationConfig(folder: string): Promise<unknown> {
+  try {
+    const path = await resolveFile(await resolveFolder(folder), "generation_config.json");
+    return await readJson(path, configLimits);
+  } catch (error) {
+    if (error instanceof ModelFolderError && error.code === "model-file-missing") return undefined;
+    throw error;
+  }
 }
 
 /** A tokenizer from the parsed tokenizer.json and tokenizer_config.json. */
 export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown): Tokenizer {
   const file = parse(tokenizerFile, "tokenizer.json", tokenizerJson);
   const config = parse(configFile, "tokenizer_config.json", tokenizerConfig);
-  checkPatterns(file);
+  checkFile(file);
   const specials = file.added_tokens.filter(({ special }) => special);
   const specialIds = new Map(specials.map(({ content, id }) => [content, id]));
   const settings = { ...config, clean_up_tokenization_spaces: false };
-  const whole = construct(file, settings);
-  const plain = construct(withoutSpecials(file, specialIds), settings);
+  const bare = withoutSpecials(file, specialIds);
+  const opening = construct(bare, settings);
+  const inner = hasOpening(file) ? construct(withoutOpening(bare), settings) : opening;
+  const unknownId = specialIds.get(String(file.model.unk_token));
 
   const specialTokenId = (spelling: string): number => {
     const id = specialIds.get(spelling);
@@ -75,12 +105,13 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
   return {
     encode: (parts) => {
       const list = typeof parts === "string" ? [{ text: parts }] : parts;
-      return list.flatMap((part) =>
-        "special" in part ? specialTokenId(part.special) : encodePlain(plain, part.text),
+      return list.flatMap((part, index) =>
+        "special" in part
+          ? specialTokenId(part.special)
+          : encodePlain(index === 0 ? opening : inner, part.text, unknownId),
       );
     },
-    decode: (tokenIds) =>
-      tokenIds.length === 0 ? "" : whole.decode([...tokenIds], { skip_special_tokens: true }),
+    decode: createDecoder(file, settings, specialIds),
     split: createSplitter(specials),
     specialSpellings: [...specialIds.keys()],
     specialTokenId,
@@ -88,34 +119,43 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
   };
 }
 
-/** Text as a regular expression that matches it alone. */
-function escapeExpression(text: string): string {
-  return text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
-}
-
-function encodePlain(tokenizer: HuggingFaceTokenizer, text: string): number[] {
+function encodePlain(tokenizer: HuggingFaceTokenizer, text: string, unknownId: number | undefined): number[] {
   if (text.length > textCharactersMax) {
     throw new TokenizerError(
       `text is too long. Max: ${textCharactersMax} characters. Given: ${text.length} characters`,
     );
   }
-  const { ids } = tokenizer.encode(text, { add_special_tokens: false });
-  if (ids.length === 0 && text.length > 0) {
+  const { ids } = guarded("encode", () => tokenizer.encode(text, { add_special_tokens: false }));
+  // The plain tokenizer has no special tokens, so it has no id for what only "unknown" stands for.
+  const known = (ids as (number | undefined)[]).map((id) => id ?? unknownId);
+  if (known.includes(undefined) || (ids.length === 0 && text.length > 0)) {
     throw new TokenizerError(`no token spells any of the ${text.length} characters given`);
   }
-  return ids;
+  return known as number[];
 }
 
-/** @throws TokenizerError naming the first pattern of the file's steps that is not one we know. */
-function checkPatterns({
-  normalizer,
-  pre_tokenizer,
-  decoder,
-  post_processor,
-}: Record<string, unknown>): void {
-  const pattern = findUnknownPattern([normalizer, pre_tokenizer, decoder, post_processor]);
-  if (pattern === undefined) return;
-  throw new TokenizerError(`tokenizer.json: the pattern ${pattern} is not one of the known tokenizers'`);
+/** A file can be well formed and still break the library when it is used. */
+function guarded<Result>(what: string, work: () => Result): Result {
+  try {
+    return work();
+  } catch (cause) {
+    throw new TokenizerError(`cannot ${what}: ${cause instanceof Error ? cause.message : cause}`, cause);
+  }
+}
+
+/** @throws TokenizerError for steps that must not run, and tokens too long to be any. */
+function checkFile(file: z.infer<typeof tokenizerFile>): void {
+  const { normalizer, pre_tokenizer, decoder, post_processor } = file as Record<string, unknown>;
+  const reason = findUnsafeStep([normalizer, pre_tokenizer, decoder, post_processor]);
+  if (reason !== undefined) throw new TokenizerError(`tokenizer.json: ${reason}`);
+  const contents = file.added_tokens.map(({ content }) => content);
+  for (const token of [...Object.keys(file.model.vocab), ...contents]) {
+    if (token.length > tokenCharactersMax) {
+      throw new TokenizerError(
+        `tokenizer.json: the token ${JSON.stringify(token.slice(0, 20))}… is too long`,
+      );
+    }
+  }
 }
 
 /**
@@ -130,20 +170,36 @@ function withoutSpecials(file: z.infer<typeof tokenizerFile>, specialIds: Readon
   return { ...file, added_tokens, model: { ...file.model, vocab } };
 }
 
-/** A function that finds the spellings of special tokens, leftmost and longest first. */
-function createSplitter(specials: readonly z.infer<typeof addedToken>[]): (text: string) => TextPart[] {
-  const bySpelling = new Map(specials.map((entry) => [entry.content, entry]));
-  const alternatives = [...bySpelling.keys()].toSorted((a, b) => b.length - a.length).map(escapeExpression);
-  const expression = new RegExp(alternatives.length === 0 ? "(?!)" : `(${alternatives.join("|")})`, "u");
-  return (text) => {
-    const pieces = text.split(expression);
-    return pieces.flatMap((piece, index): TextPart[] => {
-      if (index % 2 === 1) return [{ special: piece }];
-      const from = bySpelling.get(pieces[index - 1] ?? "")?.rstrip ? piece.trimStart() : piece;
-      const trimmed = bySpelling.get(pieces[index + 1] ?? "")?.lstrip ? from.trimEnd() : from;
-      return trimmed === "" ? [] : [{ text: trimmed }];
-    });
+/** Text of token ids without special tokens. Ids that no token has give nothing. */
+function createDecoder(
+  file: z.infer<typeof tokenizerFile>,
+  settings: object,
+  specialIds: ReadonlyMap<string, number>,
+): (tokenIds: readonly number[]) => string {
+  const tokens = new Map(Object.entries(file.model.vocab).map(([token, id]) => [id, token]));
+  for (const { id, content } of file.added_tokens) tokens.set(id, content);
+  for (const id of specialIds.values()) tokens.delete(id);
+  const join = createByteFallbackDecoder(file.decoder);
+  if (join) return (tokenIds) => join(tokenIds.flatMap((id) => tokens.get(id) ?? []));
+  const library = construct(file, settings);
+  return (tokenIds) => {
+    const known = tokenIds.filter((id) => tokens.has(id));
+    return known.length === 0 ? "" : guarded("decode", () => library.decode(known));
   };
+}
+
+/** Whether the first text of a sequence is treated otherwise than those after a special token. */
+function hasOpening(file: object): boolean {
+  return JSON.stringify("pre_tokenizer" in file ? file.pre_tokenizer : null).includes(
+    '"prepend_scheme":"first"',
+  );
+}
+
+/** The same tokenizer for text after a special token: nothing is put before it. */
+function withoutOpening(file: object): object {
+  const steps = JSON.stringify("pre_tokenizer" in file ? file.pre_tokenizer : null);
+  const never = steps.replaceAll('"prepend_scheme":"first"', '"prepend_scheme":"never"');
+  return { ...file, pre_tokenizer: JSON.parse(never) };
 }
 
 function construct(json: object, config: object): HuggingFaceTokenizer {
