@@ -26,6 +26,7 @@ export {
   registryRelayUrl,
   withStakeIndices,
 } from "./certificate/contracts.ts";
+export { type Inspection, inspectCertificate, readAnyCertificate } from "./certificate/inspect.ts";
 export {
   type Verdict,
   type VerificationLevel,
@@ -34,6 +35,7 @@ export {
 } from "./certificate/verify.ts";
 export { type BlobSource, retrievePayload } from "./client/blob-source.ts";
 export {
+  type BlobReport,
   type BlobStatusName,
   type Dispersal,
   type DisperseOptions,

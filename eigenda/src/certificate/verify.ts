@@ -80,7 +80,7 @@ export async function verifyCertificate(bytes: Uint8Array, options: VerifyOption
   return { ok: true, level: options.level, blobKey: key, signer: signer.value, certificate };
 }
 
-function structureFault(backend: CurveBackend, certificate: Certificate): string | null {
+export function structureFault(backend: CurveBackend, certificate: Certificate): string | null {
   const { lengthCommitment, lengthProof, length } = certificate.header.commitment;
   const { quorumApks, signedQuorumNumbers, nonSignerPubkeys, header } = certificate;
   if (certificate.offchainDerivationVersion !== knownDerivationVersion)
@@ -105,13 +105,13 @@ function quorumFault(certificate: Certificate, required: readonly number[]): str
   return unsigned === undefined ? null : `Quorum ${unsigned} did not sign.`;
 }
 
-function inclusionFault(certificate: Certificate, key: Hex): string | null {
+export function inclusionFault(certificate: Certificate, key: Hex): string | null {
   const hash = blobCertificateHash(key, certificate.signature, certificate.relayKeys);
   const root = rootFromProof(hash, certificate.blobIndex, certificate.inclusionProof);
   return root === certificate.batchRoot ? null : "The inclusion proof does not lead to the batch root.";
 }
 
-function attestationFault(backend: CurveBackend, certificate: Certificate): string | null {
+export function attestationFault(backend: CurveBackend, certificate: Certificate): string | null {
   const message = hexToBytes(batchHeaderHash(certificate.batchRoot, certificate.referenceBlockNumber));
   if (!isSignatureValid(backend, message, certificate.sigma, certificate.apkG2)) {
     return "The aggregate signature does not sign the batch.";
@@ -148,7 +148,11 @@ function sumOfAbsent(backend: CurveBackend, keys: readonly G1[], quorums: number
   return sum;
 }
 
-function commitmentFault(backend: CurveBackend, certificate: Certificate, srs: SrsAnchor): string | null {
+export function commitmentFault(
+  backend: CurveBackend,
+  certificate: Certificate,
+  srs: SrsAnchor,
+): string | null {
   return isCommitmentConsistent(backend, srs, certificate.header.commitment)
     ? null
     : `The commitment's length is not proven under the ${srs.name}.`;

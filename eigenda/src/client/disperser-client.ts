@@ -74,6 +74,14 @@ export type Dispersal = {
   length: number;
 };
 
+/** A blob's status; the rest is there once validators are signing. */
+export type BlobReport = {
+  status: BlobStatusName;
+  /** Share of stake that signed, 0 to 100, by quorum. */
+  signedPercent: Record<number, number>;
+  referenceBlockNumber: number | null;
+};
+
 /** The only disperser there is today. */
 const disperserId = 0;
 const blobVersion = 0;
@@ -179,6 +187,22 @@ export class DisperserClient implements AsyncDisposable {
         : null,
       cumulativePaymentWei: bigintFromBytes(reply.cumulativePayment),
       onchainCumulativePaymentWei: bigintFromBytes(reply.onchainCumulativePayment),
+    };
+  }
+
+  /**
+   * What the disperser says now of a blob, unverified.
+   * @throws EigenDaError; failover for a blob it does not know.
+   */
+  async blobStatus(blobKey: Hex, options: { signal?: AbortSignal } = {}): Promise<BlobReport> {
+    const { status, signedBatch } = await this.#status(blobKey, options.signal);
+    const { quorumNumbers = [], quorumSignedPercentages = new Uint8Array() } = signedBatch?.attestation ?? {};
+    return {
+      status: statusName(status),
+      signedPercent: Object.fromEntries(
+        quorumNumbers.map((quorum, index) => [quorum, quorumSignedPercentages[index] ?? 0]),
+      ),
+      referenceBlockNumber: signedBatch?.header ? Number(signedBatch.header.referenceBlockNumber) : null,
     };
   }
 

@@ -3,6 +3,9 @@ import { EigenDaError, invariant } from "../errors.ts";
 import type { KzgJob, KzgReply, KzgRequest } from "./kzg-worker.ts";
 import type { SrsPoints } from "./srs.ts";
 
+/** Compiled packages have it as JavaScript. */
+const workerFile = import.meta.url.endsWith(".ts") ? "./kzg-worker.ts" : "./kzg-worker.js";
+
 type Pending = { resolve: (bytes: Uint8Array) => void; reject: (error: unknown) => void };
 
 /**
@@ -42,7 +45,7 @@ export class KzgThread implements AsyncDisposable {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL("./kzg-worker.ts", import.meta.url), { workerData: this.#points });
+    const worker = new Worker(new URL(workerFile, import.meta.url), { workerData: this.#points });
     worker.on("message", (reply: KzgReply) => this.#settle(worker, reply));
     worker.on("error", (cause) => this.#drop(worker, cause.message, cause));
     worker.on("exit", (code) => this.#drop(worker, `exit code ${code}`));
