@@ -30,6 +30,8 @@ export const finalBlockMsMax = 250;
 /** Pause between two looks of the settler, and after a failure. */
 export const settlerPollMs = 500;
 export const settlerRetryMs = 2_000;
+/** How long a batch waits for a payer who left to come back, before the other payers' answers are settled without his. */
+export const emptiedMsMax = 600_000;
 /** How long one submission may wait to be mined before the settler looks at the chain again. */
 export const submissionMsMax = 60_000;
 /** How long requests under way may take to end when the node stops. */

@@ -66,6 +66,11 @@ export function createMetrics() {
       labelNames: ["state"],
       registers,
     }),
+    answersUnpaid: new Counter({
+      name: "openlora_answers_unpaid_total",
+      help: "Answers nobody pays: their channels were emptied before they were settled.",
+      registers,
+    }),
     settlerFailures: new Counter({
       name: "openlora_settler_failures_total",
       help: "Settler steps that failed and are tried again, by error code.",

@@ -9,6 +9,7 @@ import { until } from "#schema/testing/stack";
 import * as disclosures from "#settlement/blob/disclosure";
 import {
   ask,
+  contribute,
   eigendaKey,
   feeWei,
   finalise,
@@ -21,13 +22,14 @@ import {
   startNode,
   texts,
 } from "../engine/testing/pipeline.ts";
-import { contributor, payer } from "../indexer/test/life.ts";
+import { contributor, payer, token } from "../indexer/test/life.ts";
 import type { Completion } from "./answer/answer.ts";
 import { createFinalBlockReader } from "./final-block.ts";
 import { openLiveIndex } from "./live-index.ts";
 import { createMetrics } from "./metrics.ts";
 import { readConfig } from "./payment/channel.ts";
 import * as voucher from "./payment/voucher.ts";
+import { unpaidKey } from "./settler/batch-run.ts";
 import { createHubClient, type HubClient } from "./settler/hub-client.ts";
 import { createStep, type SettlerParts } from "./settler/settler.ts";
 
@@ -245,6 +247,47 @@ describe("the settler", () => {
       runs.flatMap(({ receiptsRoot }) => [receiptsRoot, receiptsRoot]),
     );
   });
+
+  it("settles the other payers' answers where one has left with his money", async () => {
+    const { world, sender } = pipeline;
+    const [leaver, stayer] = [await openChannel(pipeline, 7), await openChannel(pipeline, 8)];
+    await using _engine = await startEngine(pipeline);
+    await contribute(pipeline, contributor, ["The toll of the canal is due at noon."]);
+    await finalise(world);
+    node = await startNode(pipeline, unsettled);
+    await until("the node retrieves", async () => (await healthOf(node)).chunks === 1);
+    for (const [channelId, calls] of [
+      [leaver, 1n],
+      [stayer, 1n],
+      [stayer, 2n],
+    ] as const) {
+      const question = `What is due at ${channelId} ${calls}?`;
+      expect((await ask(pipeline, node.url, { channelId, maxWei: calls * feeWei, question })).status).toBe(
+        200,
+      );
+    }
+    await node[Symbol.asyncDispose]();
+    const config = await readConfig(database(), leaver);
+    await sender.send(payer, "channelEscrow", "initiateWithdraw", [config, 100n * token]);
+    await sender.warp(config.withdrawDelay + 1);
+    await sender.send(payer, "channelEscrow", "finalizeWithdraw", [config]);
+    await using settling = await openSettling();
+    const step = (emptiedMsMax: number) => createStep({ ...settling.parts, emptiedMsMax })(settling.signal);
+    const settledBefore = await batchCount();
+    await expect(step(60_000)).rejects.toThrow(/hub refused batch .*: ClaimAboveBalance/);
+    await step(0);
+    expect(await batchCount()).toBe(settledBefore);
+    const keysOf = async (channelId: Hex) => {
+      const rows = await database().select().from(answer).where(eq(answer.channelId, channelId));
+      return rows.map(({ batchKey }) => batchKey);
+    };
+    expect([await keysOf(leaver), await keysOf(stayer)]).toEqual([[unpaidKey], [null, null]]);
+    await step(0);
+    expect(await batchCount()).toBe(settledBefore + 1n);
+    const [root] = await keysOf(stayer);
+    expect(await keysOf(stayer)).toEqual([root, root]);
+    expect(await settling.hub.batchIdOf(root!)).toBe(settledBefore + 1n);
+  });
 });
 
 function database() {
@@ -315,6 +358,7 @@ async function openSettling() {
     finalBlock,
     receiptsMax: 2,
     ageMsMax: 0,
+    emptiedMsMax: 60_000,
     metrics: createMetrics(),
     log,
   };

@@ -9,7 +9,7 @@ import type { Log } from "#schema/log";
 import { createAnswerer } from "./answer/answerer.ts";
 import { createClock } from "./clock.ts";
 import type { Config } from "./config.ts";
-import { indexPollMs, stopMsMax } from "./constants.ts";
+import { emptiedMsMax, indexPollMs, stopMsMax } from "./constants.ts";
 import { createFinalBlockReader, type FinalBlockReader } from "./final-block.ts";
 import { createApp, type Service } from "./http/app.ts";
 import { type LiveIndex, openLiveIndex } from "./live-index.ts";
@@ -142,6 +142,7 @@ async function settle(parts: Parts, signal: AbortSignal): Promise<void> {
       finalBlock,
       receiptsMax: config.batchReceipts,
       ageMsMax: config.batchAgeMsMax,
+      emptiedMsMax,
       metrics,
       log,
     },

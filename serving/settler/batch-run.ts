@@ -1,5 +1,5 @@
-import { and, asc, count, eq, inArray, isNull, max, ne, sql } from "drizzle-orm";
-import { bytesToHex, type Hex, hexToBytes } from "viem";
+import { and, asc, count, eq, gte, inArray, isNull, max, ne, sql } from "drizzle-orm";
+import { bytesToHex, type Hex, hexToBytes, zeroHash } from "viem";
 import type { Drizzle } from "#schema/database";
 import { answer, batchRun, channelState } from "#schema/offchain/index";
 import type { ReceiptScope } from "#settlement/blob/receipt";
@@ -17,6 +17,7 @@ import {
  *     built ──disperse──▶ dispersed ──submitBatch mined──▶ submitted ──BatchSettled final──▶ settled
  *                             ▲                                │
  *                             └────── reorganised away ────────┘
+ *     dispersed ──not covered by a channel's balance for too long──▶ (none): answers pending again, but that channel's
  *
  * `built`: the answers carry its root; a crash before this leaves them pending and builds the same batch again.
  * `dispersed`: the certificate is kept; a crash between dispersal and this row disperses once more, which only costs.
@@ -32,7 +33,12 @@ export type BatchRun = {
   contentHash: Hex;
   submission: Submission;
   daCommitment: Hex | null;
+  /** Since when it is in its state. */
+  updatedAt: Date;
 };
+
+/** `batchKey` of an answer that no batch will hold: its channel was emptied before it was settled, so nobody pays. */
+export const unpaidKey: Hex = zeroHash;
 
 /** Answers that are in no batch yet. */
 export async function countPending(db: Drizzle): Promise<number> {
@@ -102,4 +108,29 @@ export async function advance(
     .update(batchRun)
     .set({ state: to, ...fields, updatedAt: sql`now()` })
     .where(and(eq(batchRun.receiptsRoot, run.receiptsRoot), eq(batchRun.state, from)));
+}
+
+/**
+ * Take a batch apart that can never be mined, and those built after it, whose claims build on its own. Answers of
+ * `emptiedChannels` stay out of every batch; the others wait for the next, in the order served. Returns how many are lost.
+ */
+export async function dissolve(
+  db: Drizzle,
+  { sequence }: Pick<BatchRun, "sequence">,
+  emptiedChannels: readonly Hex[],
+): Promise<number> {
+  return db.transaction(async (tx) => {
+    const removed = await tx
+      .delete(batchRun)
+      .where(and(gte(batchRun.sequence, sequence), inArray(batchRun.state, ["built", "dispersed"])))
+      .returning({ receiptsRoot: batchRun.receiptsRoot });
+    const roots = removed.map(({ receiptsRoot }) => receiptsRoot);
+    const lost = await tx
+      .update(answer)
+      .set({ batchKey: unpaidKey })
+      .where(and(inArray(answer.batchKey, roots), inArray(answer.channelId, [...emptiedChannels])))
+      .returning({ digest: answer.receiptDigest });
+    await tx.update(answer).set({ batchKey: null }).where(inArray(answer.batchKey, roots));
+    return lost.length;
+  });
 }

@@ -9,6 +9,7 @@ import {
   type Hex,
   http,
 } from "viem";
+import { channelEscrowAbi } from "#schema/abi/channel-escrow";
 import { settlementHubAbi } from "#schema/abi/settlement-hub";
 import { invariant, PipelineError } from "#schema/errors";
 import { submissionMsMax } from "../constants.ts";
@@ -22,7 +23,9 @@ export type HubClient = {
   /** Id of this node's batch at the latest block, 0 where the hub does not have it. */
   batchIdOf: (receiptsRoot: Hex) => Promise<bigint>;
   /** Submit and wait until mined. @throws SubmissionRefusedError with the contract's error, and viem's own where the node is away or nothing is mined in time: all are tried again. */
-  submit: (run: BatchRun) => Promise<Hex>;
+  submit: (run: Omit<BatchRun, "updatedAt">) => Promise<Hex>;
+  /** Channels whose balance does not cover what the batch claims of them: their payers have left. */
+  emptied: (run: Pick<BatchRun, "submission">) => Promise<Hex[]>;
 };
 
 type Options = {
@@ -34,12 +37,33 @@ type Options = {
   configOf: (channelId: Hex) => Promise<ChannelConfig>;
 };
 
+/** The escrow refuses through the hub. */
+const escrowErrors = channelEscrowAbi.filter((item) => item.type === "error");
+const abi = [...settlementHubAbi, ...escrowErrors] as const;
+
 export function createHubClient({ rpcUrl, chainId, hub, account, configOf }: Options): HubClient {
   const chain = developmentNamed(chainId, rpcUrl);
   const reader = createPublicClient({ chain, transport: http(rpcUrl), pollingInterval: 100 });
   const wallet = createWalletClient({ chain, account, transport: http(rpcUrl) });
-  const contract = { address: hub, abi: settlementHubAbi } as const;
+  const contract = { address: hub, abi } as const;
+  const emptied: HubClient["emptied"] = async ({ submission: { claims } }) => {
+    const escrow = await reader.readContract({ ...contract, functionName: "escrow" });
+    const balances = await Promise.all(
+      claims.map(({ channelId }) =>
+        reader.readContract({
+          address: escrow,
+          abi: channelEscrowAbi,
+          functionName: "channels",
+          args: [channelId],
+        }),
+      ),
+    );
+    return claims
+      .filter(({ totalClaimed }, index) => totalClaimed > balances[index]![0])
+      .map(({ channelId }) => channelId);
+  };
   return {
+    emptied,
     node: account.address.toLowerCase() as Hex,
     batchIdOf: (receiptsRoot) =>
       reader.readContract({ ...contract, functionName: "batchIdOf", args: [account.address, receiptsRoot] }),

@@ -10,8 +10,16 @@ import { settlerPollMs, settlerRetryMs } from "../constants.ts";
 import type { FinalBlockReader } from "../final-block.ts";
 import type { Metrics } from "../metrics.ts";
 import { nextBatchSize } from "./batch.ts";
-import { advance, type BatchRun, type BatchState, countPending, insertBatch, listOpen } from "./batch-run.ts";
-import type { HubClient } from "./hub-client.ts";
+import {
+  advance,
+  type BatchRun,
+  type BatchState,
+  countPending,
+  dissolve,
+  insertBatch,
+  listOpen,
+} from "./batch-run.ts";
+import { type HubClient, SubmissionRefusedError } from "./hub-client.ts";
 
 export type SettlerParts = {
   db: Drizzle;
@@ -22,6 +30,8 @@ export type SettlerParts = {
   receiptsMax: number;
   /** 0: a batch waits until it is full. */
   ageMsMax: number;
+  /** How long a batch may wait for a channel to be filled up again that was emptied before it was settled. */
+  emptiedMsMax: number;
   metrics: Metrics;
   log: Log;
 };
@@ -84,9 +94,30 @@ async function disperse(parts: SettlerParts, run: BatchRun, signal: AbortSignal)
 /** Submit unless the chain has the root already, from before a crash. */
 async function submit(parts: SettlerParts, run: BatchRun): Promise<boolean> {
   const batchId = await parts.hub.batchIdOf(run.receiptsRoot);
-  const txHash = batchId === 0n ? await parts.hub.submit(run) : undefined;
+  let txHash: Hex | undefined;
+  try {
+    txHash = batchId === 0n ? await parts.hub.submit(run) : undefined;
+  } catch (error) {
+    if (error instanceof SubmissionRefusedError && (await giveUp(parts, run))) return false;
+    throw error;
+  }
   await advance(parts.db, run, "dispersed", "submitted", txHash === undefined ? {} : { txHash });
   note(parts, run.receiptsRoot, "submitted", { txHash });
+  return true;
+}
+
+/** Take the batch apart where a payer has left with what it claims, for good; true if so. */
+async function giveUp(parts: SettlerParts, run: BatchRun): Promise<boolean> {
+  if (Date.now() - run.updatedAt.getTime() < parts.emptiedMsMax) return false;
+  const channels = await parts.hub.emptied(run);
+  if (channels.length === 0) return false;
+  const answersLost = await dissolve(parts.db, run, channels);
+  parts.metrics.answersUnpaid.inc(answersLost);
+  parts.log.info("batch taken apart: payers left before it was settled", {
+    receiptsRoot: run.receiptsRoot,
+    channels,
+    answersLost,
+  });
   return true;
 }
 
