@@ -23,7 +23,27 @@ export const knownPatterns: ReadonlySet<string> = new Set([
   "[0-9][0-9][0-9]",
   // DeepSeek Coder.
   ...["[\r\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", "[一-龥ࠀ-一가-퟿]+"],
+  // DeepSeek LLM, with the kind of expressions below.
+  "\\s+$",
   // DeepSeek V3.
   ...["\\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+"],
   `${punctuatedWord}|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+`,
 ]);
+
+/** One class of characters, written out, repeated, perhaps after one space: linear whatever the characters are. */
+const characterRun = /^(\\s\?)?\[[^[\]\\^]+\]\+$/u;
+
+/** Whether an expression of a tokenizer.json may run. */
+export function isKnownPattern(expression: string): boolean {
+  return knownPatterns.has(expression) || (expression.length <= 1000 && characterRun.test(expression));
+}
+
+/**
+ * The same steps, with an expression replaced that takes time quadratic in a run of spaces by one that matches the
+ * same: where the run is at the end, it starts after what is no space.
+ */
+export function withoutSlowPatterns(steps: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(steps ?? null).replaceAll('{"Regex":"\\\\s+$"}', '{"Regex":"(?<!\\\\s)\\\\s+$"}'),
+  );
+}

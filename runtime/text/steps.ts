@@ -1,4 +1,4 @@
-import { knownPatterns } from "./patterns.ts";
+import { isKnownPattern } from "./patterns.ts";
 
 /** Sequences of sequences, and steps in all: no real tokenizer goes near these. */
 const depthMax = 16;
@@ -63,7 +63,7 @@ function growthOf(content: unknown, replaced: string): number {
 
 function refuseEntry(key: string, value: unknown): string | undefined {
   if (key === "pattern" && !isPattern(value)) return "a step's pattern is neither text nor expression";
-  if (key === "Regex" && !(typeof value === "string" && knownPatterns.has(value))) {
+  if (key === "Regex" && !(typeof value === "string" && isKnownPattern(value))) {
     return `the pattern ${String(value)} is not one of the known tokenizers'`;
   }
   const isLiteral = key === "String" || key === "content" || key === "prepend";

@@ -5,6 +5,7 @@ import { configLimits, ModelFolderError, readJson } from "#runtime/weights/json-
 import { resolveFile, resolveFolder } from "#runtime/weights/model-files";
 import { readTokenizerFiles } from "#runtime/weights/model-folder";
 import { createByteFallbackDecoder } from "./byte-fallback.ts";
+import { withoutSlowPatterns } from "./patterns.ts";
 import type { TextPart } from "./prompt.ts";
 import { createSplitter } from "./special-splitter.ts";
 import { findUnsafeStep } from "./steps.ts";
@@ -167,7 +168,8 @@ function withoutSpecials(file: z.infer<typeof tokenizerFile>, specialIds: Readon
     Object.entries(file.model.vocab).filter(([token]) => !specialIds.has(token)),
   );
   const added_tokens = file.added_tokens.filter(({ content }) => !specialIds.has(content));
-  return { ...file, added_tokens, model: { ...file.model, vocab } };
+  const pre_tokenizer = withoutSlowPatterns(file.pre_tokenizer);
+  return { ...file, pre_tokenizer, added_tokens, model: { ...file.model, vocab } };
 }
 
 /** Text of token ids without special tokens. Ids that no token has give nothing. */
