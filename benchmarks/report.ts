@@ -81,6 +81,14 @@ export async function clockMs(work: () => unknown): Promise<number> {
   return performance.now() - start;
 }
 
+/** CPU time of the whole process during `work`, in ms: what waiting for a busy machine does not lengthen. */
+export async function cpuMs(work: () => unknown): Promise<number> {
+  const start = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1_000;
+}
+
 export function print(benchmark: Benchmark, rows: Row[]): void {
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim();
   const machine = `${cpus().length} × ${cpus()[0]?.model ?? "unknown"}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
