@@ -92,7 +92,7 @@ function checkModule(name: string, { rank, alpha, inSize, outSize, a, b }: LoraM
 
 /**
  * An adapter that must not be used. `key` is the configuration key, tensor or module at fault.
- * Codes: `adapter-config-unsupported`, `adapter-config-invalid`, `adapter-tensor-invalid`, `adapter-invalid`,
+ * Codes: `adapter-config-unsupported`, `adapter-tensor-invalid`, `adapter-invalid`,
  * `adapter-too-large`, `adapter-mismatch`, `adapter-merge-invalid`, `adapter-exists`.
  */
 export class AdapterError extends ModelRuntimeError {

@@ -154,6 +154,9 @@ describe("combining adapters", () => {
     expect(refused([], { type: "cat" })).toBe("adapter-merge-invalid");
     expect(refused([{ adapter: plain!, weight: Number.NaN }], { type: "cat" })).toBe("adapter-merge-invalid");
     expect(refused(both, { type: "linear" })).toBe("adapter-merge-invalid");
+    for (const rank of [0, -1, 1.5, Number.NaN]) {
+      expect(refused(both, { type: "svd", rank })).toBe("adapter-merge-invalid");
+    }
     for (const density of [0, -1, 2, Number.NaN]) {
       expect(refused(both, { type: "ties", density })).toBe("adapter-merge-invalid");
     }

@@ -35,14 +35,8 @@ export const svdRankSumMax = 1024;
  */
 export function combine(parts: readonly WeightedAdapter[], method: CombineMethod): Adapter {
   checkParts(parts);
-  const modules = new Map<string, LoraModule>();
-  const mix = method.type === "cat" || method.type === "svd" ? undefined : mixFactors(method);
-  for (const name of moduleNames(parts)) {
-    const terms = termsOf(parts, name);
-    if (method.type === "cat") modules.set(name, concatenate(terms));
-    else if (method.type === "svd") modules.set(name, truncate(name, terms, method.rank));
-    else modules.set(name, mix!(name, terms));
-  }
+  const join = joinerOf(method);
+  const modules = new Map(moduleNames(parts).map((name) => [name, join(name, termsOf(parts, name))]));
   const [first] = parts as [WeightedAdapter];
   const rank = Math.max(...[...modules.values()].map((module) => module.rank));
   const adapter: Adapter = {
@@ -68,6 +62,22 @@ export function combinationError(parts: readonly WeightedAdapter[], result: Adap
     size += squaredNorm(wanted);
   }
   return Math.sqrt(difference / size);
+}
+
+function joinerOf(method: CombineMethod): (name: string, terms: readonly Term[]) => LoraModule {
+  switch (method.type) {
+    case "cat":
+      return (_, terms) => concatenate(terms);
+    case "svd": {
+      const { rank } = method;
+      if (rank !== undefined && !(Number.isInteger(rank) && rank >= 1)) {
+        throw invalid("rank", `a whole number from 1. Given: ${rank}`);
+      }
+      return (name, terms) => truncate(name, terms, rank);
+    }
+    default:
+      return mixFactors(method);
+  }
 }
 
 function termsOf(parts: readonly WeightedAdapter[], name: string): Term[] {
