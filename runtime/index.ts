@@ -4,6 +4,12 @@ export { WeightMismatchError } from "./families/weight-claims.ts";
 export type { Reduction } from "./gradients/gradient-graph.ts";
 export { type ExampleGradient, type Gradients, openGradients, type Queries } from "./gradients/gradients.ts";
 export { projection } from "./gradients/projection.ts";
+export {
+  type Device,
+  DeviceBusyError,
+  DeviceInexactError,
+  DeviceUnavailableError,
+} from "./inference/device.ts";
 export type { GeneratedToken, Generation } from "./inference/generate.ts";
 export type { LogProbRequest } from "./inference/log-prob.ts";
 export { ModelClosedError, QueueFullError, WorkerCrashedError } from "./inference/pool.ts";

@@ -1,14 +1,15 @@
 import type { Decoder } from "#runtime/decoder/description";
-import { buildGraphs } from "#runtime/decoder/inference-graphs";
+import { buildGraphs, type ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { excerpt, ModelRuntimeError } from "#runtime/errors";
 import { rowsMaxDefault } from "#runtime/inference/batcher";
+import { type Device, DeviceInexactError, devices, takeDevice } from "#runtime/inference/device";
 import type { GeneratedToken, GenerateTask, Generation } from "#runtime/inference/generate";
 import { type LogProbRequest, planBatches } from "#runtime/inference/log-prob";
 import { createPool, type Pool, queueMaxDefault, threadsMax } from "#runtime/inference/pool";
 import { detectCpuIsa, type ExecutionProfile, makeProfile } from "#runtime/inference/profile";
 import { type WeightMode, weightModes } from "#runtime/inference/session-options";
 import { hashFiles } from "#runtime/weights/model-files";
-import { locate, readModelFolder } from "#runtime/weights/model-folder";
+import { locate, type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
 
 /** Most requests in one `logProb` call. */
 export const logProbRequestsMax = 4096;
@@ -28,6 +29,8 @@ export interface OpenOptions {
   readonly queueMax?: number;
   /** Where the weights are while the model is open. Default `packed`. Part of the execution profile. */
   readonly weightMode?: WeightMode;
+  /** What computes. Default `cpu`. A GPU takes one thread, generates only, and is one model's at a time. */
+  readonly device?: Device;
 }
 
 /** What to generate. Ids must be in the vocabulary; the prompt must fit the context. */
@@ -63,7 +66,7 @@ export interface Model extends AsyncDisposable {
   /**
    * log p(answer | prompt) of each request in nats, summed over the answer's tokens, in request order.
    * Bit-identical whatever else is in the call, however many threads, for one profile and artifact.
-   * @throws with code `not-finite` if the weights give no number.
+   * @throws with code `not-finite` if the weights give no number; DeviceInexactError on a GPU.
    */
   logProb(requests: readonly LogProbRequest[]): Promise<number[]>;
   profile(): ExecutionProfile;
@@ -71,60 +74,83 @@ export interface Model extends AsyncDisposable {
 }
 
 /**
- * Load a Hugging Face folder of a Llama-family model.
+ * Load a Hugging Face folder; `families/config.ts` lists the model types.
  * @throws ModelFolderError, ModelConfigError, WeightFileError or WeightMismatchError for the folder;
- * InvalidRequestError for the options; codes `session-failed` and `worker-crashed` from the workers.
+ * InvalidRequestError for the options; DeviceBusyError; codes `session-failed`, `device-unavailable` and
+ * `worker-crashed` from the workers.
  */
 export async function openModel(folder: string, options: OpenOptions = {}): Promise<Model> {
-  const {
-    threads = 1,
-    queueMax = queueMaxDefault,
-    rowsMax = rowsMaxDefault,
-    weightMode = "packed",
-  } = options;
-  check(
-    Number.isInteger(threads) && threads >= 1 && threads <= threadsMax,
-    "threads",
-    `1 to ${threadsMax}`,
-    threads,
-  );
-  check(Number.isInteger(queueMax) && queueMax >= 1, "queueMax", "a whole number from 1", queueMax);
-  check(
-    Number.isInteger(rowsMax) && rowsMax >= 1 && rowsMax <= rowsLimit,
-    "rowsMax",
-    `1 to ${rowsLimit}`,
-    rowsMax,
-  );
-  check(weightModes.includes(weightMode), "weightMode", weightModes.join(" or "), weightMode);
+  const checked = checkOptions(options);
+  const { weightMode, device } = checked;
   const read = await readModelFolder(folder);
+  const { config, quantisation } = read;
   const graphs = buildGraphs(read);
+  const { pool, hashes, close } = await start(read, graphs, checked);
+  const { artifactHash, weightHashes } = hashes;
+  const { ortVersion } = pool;
+  const cpuIsa = await detectCpuIsa();
+  const parts = { ortVersion, cpuIsa, graphs, weightHashes, quantisation, weightMode, device };
+  const profile = makeProfile(parts);
+  return {
+    artifactHash,
+    vocabularySize: config.vocabularySize,
+    contextTokensMax: config.contextTokensMax,
+    generate: async (request) => {
+      const task = checkGenerate(config, request);
+      return pool.generate(task, request.signal, request.onToken ?? ignoreToken);
+    },
+    logProb: async (requests) => {
+      if (device !== "cpu") throw new DeviceInexactError(device);
+      return logProb(pool, config, requests);
+    },
+    profile: () => profile,
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Start the workers while the files are hashed. What was started is closed if either fails. */
+async function start(read: ModelFolder, graphs: ModelGraphs, options: Required<OpenOptions>) {
   const located = locate(read);
   const spec = {
     folder: read.path,
     config: read.config,
     graphs: located === read ? graphs : buildGraphs(located),
-    weightMode,
+    weightMode: options.weightMode,
+    device: options.device,
     isQuantised: read.quantised.size > 0,
   };
-  const { artifactHash, weightHashes } = await hashFiles(read.files);
-  const cpuIsa = await detectCpuIsa();
-  const pool = await createPool(spec, { threads, queueMax, rowsMax });
-  const { ortVersion } = pool;
-  const { quantisation } = read;
-  const profile = makeProfile({ ortVersion, cpuIsa, graphs, weightHashes, quantisation, weightMode });
-  return {
-    artifactHash,
-    vocabularySize: read.config.vocabularySize,
-    contextTokensMax: read.config.contextTokensMax,
-    generate: async (request) => {
-      const task = checkGenerate(read.config, request);
-      return pool.generate(task, request.signal, request.onToken ?? ignoreToken);
-    },
-    logProb: async (requests) => logProb(pool, read.config, requests),
-    profile: () => profile,
-    close: () => pool.close(),
-    [Symbol.asyncDispose]: () => pool.close(),
+  const giveBack = takeDevice(options.device);
+  const [starting, hashing] = await Promise.allSettled([createPool(spec, options), hashFiles(read.files)]);
+  const close = async () => {
+    if (starting.status === "fulfilled") await starting.value.close();
+    giveBack();
   };
+  if (starting.status === "fulfilled" && hashing.status === "fulfilled") {
+    return { pool: starting.value, hashes: hashing.value, close };
+  }
+  await close();
+  throw starting.status === "rejected" ? starting.reason : (hashing as PromiseRejectedResult).reason;
+}
+
+function checkOptions(options: OpenOptions): Required<OpenOptions> {
+  const checked = {
+    threads: 1,
+    queueMax: queueMaxDefault,
+    rowsMax: rowsMaxDefault,
+    weightMode: "packed",
+    device: "cpu",
+    ...options,
+  } as const;
+  const { threads, queueMax, rowsMax, weightMode, device } = checked;
+  const isCount = (given: number, max: number) => Number.isSafeInteger(given) && given >= 1 && given <= max;
+  check(devices.includes(device), "device", devices.join(" or "), device);
+  const threadsAllowed = device === "cpu" ? threadsMax : 1;
+  check(isCount(threads, threadsAllowed), "threads", `1 to ${threadsAllowed} on ${device}`, threads);
+  check(isCount(queueMax, Number.MAX_SAFE_INTEGER), "queueMax", "a whole number from 1", queueMax);
+  check(isCount(rowsMax, rowsLimit), "rowsMax", `1 to ${rowsLimit}`, rowsMax);
+  check(weightModes.includes(weightMode), "weightMode", weightModes.join(" or "), weightMode);
+  return checked;
 }
 
 async function logProb(pool: Pool, config: Decoder, requests: readonly LogProbRequest[]): Promise<number[]> {

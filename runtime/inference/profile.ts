@@ -4,7 +4,8 @@ import { keccak256, stringToBytes } from "viem/utils";
 import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { timeBlockTokens } from "#runtime/time-block";
 import type { Quantisation } from "#runtime/weights/quantisation";
-import { type Provider, type SessionOptions, sessionOptions, type WeightMode } from "./session-options.ts";
+import type { Device } from "./device.ts";
+import { type SessionChoice, type SessionOptions, sessionOptions } from "./session-options.ts";
 
 /**
  * Everything besides the request that decides the bits of a result. Two machines with the same profile give
@@ -18,7 +19,7 @@ export interface ExecutionProfile {
   readonly canonicalJson: string;
   readonly ortVersion: string;
   /** What computes: ONNX Runtime's execution provider. */
-  readonly provider: Provider;
+  readonly provider: Device;
   /** Architecture and the widest vector extension ONNX Runtime picks its CPU kernels by, e.g. `x64+avx2`. */
   readonly cpuIsa: string;
   /** SHA-256 over the lines "<sha256 hex>  <purpose>.onnx\n" of the graphs, in name order. */
@@ -37,16 +38,17 @@ export interface ExecutionProfile {
 type Hex = `0x${string}`;
 
 /** Put a profile together. Pure but for its arguments. */
-export function makeProfile(parts: {
-  ortVersion: string;
-  cpuIsa: string;
-  graphs: ModelGraphs;
-  weightHashes: Readonly<Record<string, Hex>>;
-  quantisation?: Quantisation | null;
-  adapterHashes?: readonly Hex[];
-  weightMode?: WeightMode;
-}): ExecutionProfile {
-  const options = sessionOptions(parts.weightMode ?? "packed");
+export function makeProfile(
+  parts: SessionChoice & {
+    ortVersion: string;
+    cpuIsa: string;
+    graphs: ModelGraphs;
+    weightHashes: Readonly<Record<string, Hex>>;
+    quantisation?: Quantisation | null;
+    adapterHashes?: readonly Hex[];
+  },
+): ExecutionProfile {
+  const options = sessionOptions(parts);
   const fields = {
     ortVersion: parts.ortVersion,
     provider: options.executionProviders[0],

@@ -1,3 +1,5 @@
+import type { Device } from "./device.ts";
+
 /**
  * Where weights are while a model is open.
  * `packed`: each session rearranges them for its kernels into memory of its own: fastest for many rows.
@@ -6,14 +8,10 @@
  */
 export type WeightMode = (typeof weightModes)[number];
 
-/** Execution providers a session may run on. */
-export type Provider = SessionOptions["executionProviders"][0];
-
 export const weightModes = ["packed", "mapped"] as const;
 
 /** What is the same in both modes. Each session has one thread; parallelism comes from running several workers. */
 const always = {
-  executionProviders: ["cpu"],
   executionMode: "sequential",
   graphOptimizationLevel: "all",
   intraOpNumThreads: 1,
@@ -22,11 +20,25 @@ const always = {
   enableMemPattern: true,
 } as const;
 
+/** What is chosen when a model is opened. */
+export interface SessionChoice {
+  /** `packed` unless given. */
+  readonly weightMode?: WeightMode | undefined;
+  /** `cpu` unless given. */
+  readonly device?: Device | undefined;
+}
+
 export type SessionOptions = typeof always & {
+  readonly executionProviders: readonly [Device];
   readonly extra?: { readonly session: { readonly disable_prepacking: "1" } };
 };
 
 /** Options of every ONNX Runtime session, part of the execution profile: change one and bits may change. */
-export function sessionOptions(mode: WeightMode): SessionOptions {
-  return mode === "packed" ? always : { ...always, extra: { session: { disable_prepacking: "1" } } };
+export function sessionOptions({
+  weightMode = "packed",
+  device = "cpu",
+}: SessionChoice = {}): SessionOptions {
+  const options = { executionProviders: [device], ...always } as const;
+  if (weightMode === "packed") return options;
+  return { ...options, extra: { session: { disable_prepacking: "1" } } };
 }

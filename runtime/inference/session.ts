@@ -2,16 +2,15 @@ import * as ort from "onnxruntime-node";
 import type { Decoder } from "#runtime/decoder/description";
 import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { invariant, ModelRuntimeError } from "#runtime/errors";
-import { sessionOptions, type WeightMode } from "./session-options.ts";
+import { DeviceUnavailableError } from "./device.ts";
+import { type SessionChoice, sessionOptions } from "./session-options.ts";
 
 /** What a worker needs to run a model: sent once, when the worker starts. */
-export interface ModelSpec {
+export interface ModelSpec extends SessionChoice {
   /** Absolute folder the graphs' external weights are read from. */
   readonly folder: string;
   readonly config: Decoder;
   readonly graphs: ModelGraphs;
-  /** `packed` unless given. */
-  readonly weightMode?: WeightMode;
   readonly isQuantised?: boolean;
 }
 
@@ -57,24 +56,26 @@ export function floats(values: Float32Array, shape: readonly number[]): ort.Tens
 }
 
 function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
-  return openGraph(graph, spec.graphs[graph], spec.folder, spec.weightMode);
+  return openGraph(graph, spec.graphs[graph], spec.folder, spec);
 }
 
 /**
  * A session of one encoded graph whose weights are read from `folder`; `name` stands in errors.
- * @throws SessionError if ONNX Runtime refuses the graph; the returned function, if it refuses a run.
+ * @throws DeviceUnavailableError if another device than the CPU does not take it, else SessionError; the returned function, if it refuses a run.
  */
 export async function openGraph(
   name: string,
   graph: Uint8Array,
   folder: string,
-  mode: WeightMode = "packed",
+  choice: SessionChoice = {},
 ): Promise<Run> {
-  const { extra, ...options } = sessionOptions(mode);
+  const { extra, executionProviders, ...options } = sessionOptions(choice);
   const session = await ort.InferenceSession.create(graph, {
     ...options,
+    executionProviders,
     extra: { session: { ...extra?.session, model_external_initializers_file_folder_path: folder } },
   }).catch((cause: unknown) => {
+    if (choice.device && choice.device !== "cpu") throw new DeviceUnavailableError(choice.device, cause);
     throw new SessionError(`cannot load the ${name} graph`, cause);
   });
   return async (inputs) => {
