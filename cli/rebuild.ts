@@ -10,10 +10,9 @@ import { finalBlock } from "#schema/finality";
 import { migrate } from "#schema/migrate";
 import { compareStates, stateHash } from "#schema/state-hash";
 import { type Chain, openChain } from "./chain/transactions.ts";
-import type { Ports } from "./config.ts";
 import { readRunningConfig } from "./running.ts";
 import { type Log, terminalLog } from "./up/log.ts";
-import { freePort } from "./up/ports.ts";
+import { freePortsFor } from "./up/ports.ts";
 import { answers, createDatabase } from "./up/postgres.ts";
 import { endLeftovers } from "./up/processes.ts";
 import { stageServices } from "./up/services.ts";
@@ -72,7 +71,7 @@ async function rebuild({ into, keep, json, log }: Options): Promise<number> {
   });
   if (!(await answers(live.databaseUrl))) throw new NotRunningError();
   await using target = into === null ? await emptyDatabase(live.databaseUrl, keep) : given(into);
-  const stack: Stack = { ...live, databaseUrl: target.url, ports: await freePorts(config.ports) };
+  const stack: Stack = { ...live, databaseUrl: target.url, ports: await freePortsFor(config.ports) };
   const processesPath = join(config.folder, "rebuild-processes.json");
   await endLeftovers(processesPath);
   const stopping = stopOnSignal();
@@ -168,12 +167,6 @@ async function readRoots(sql: Sql): Promise<{ epoch: string; rewardRoot: Hex; at
     rewardRoot: row.reward_root as Hex,
     attributionRoot: row.attribution_root as Hex,
   }));
-}
-
-async function freePorts(ports: Ports): Promise<Ports> {
-  const entries: [string, number][] = [];
-  for (const name of Object.keys(ports)) entries.push([name, await freePort()]);
-  return Object.fromEntries(entries) as Ports;
 }
 
 type Target = { url: string; [Symbol.asyncDispose](): Promise<void> };

@@ -7,10 +7,10 @@ import { stateHash } from "#schema/state-hash";
 import { claimAll } from "../bot.ts";
 import { Sent } from "../chain/sent.ts";
 import { type Chain, openChain } from "../chain/transactions.ts";
-import type { Config, Ports } from "../config.ts";
+import type { Config } from "../config.ts";
 import { bringUp, type Running } from "../up/bring-up.ts";
 import type { Log } from "../up/log.ts";
-import { freePort } from "../up/ports.ts";
+import { freePortsFor } from "../up/ports.ts";
 import { accountOf, type Pace, type Stack } from "../up/stack.ts";
 import type { Supervisor } from "../up/supervisor.ts";
 import { ask, countAnswers, openPayerChannels } from "./ask.ts";
@@ -137,10 +137,7 @@ async function start(
 ): Promise<Running> {
   const { config, folder, log, onSupervisor, plan } = options;
   const { batchReceipts, epochBatches } = plan;
-  const names = Object.keys(config.ports) as (keyof Ports)[];
-  const entries: [keyof Ports, number][] = [];
-  for (const name of names) entries.push([name, await freePort()]);
-  const ports = Object.fromEntries(entries) as Ports;
+  const ports = await freePortsFor(config.ports);
   const running = await bringUp({
     config,
     folder,

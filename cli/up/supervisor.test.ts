@@ -4,7 +4,7 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { expectFreePort, freePort, PortInUseError } from "./ports.ts";
+import { expectFreePort, freePort, freePorts, PortInUseError } from "./ports.ts";
 import {
   AlreadyRunningError,
   endLeftovers,
@@ -132,6 +132,10 @@ it("refuses a second supervisor on the same folder while the first lives", async
 it("treats a torn record as empty", () => {
   writeFileSync(path, '[{"name": "al');
   expect(readProcesses(path)).toEqual([]);
+});
+
+it("finds so many free ports that are all different", async () => {
+  expect(new Set(await freePorts(64)).size).toBe(64);
 });
 
 it("names the setting that moves a port in use", async () => {

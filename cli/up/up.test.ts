@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { root } from "../config.ts";
 import { request } from "./chain.ts";
-import { freePort } from "./ports.ts";
+import { freePorts } from "./ports.ts";
 import { removePostgres } from "./postgres.ts";
 import { endLeftovers, isAlive, readProcesses } from "./processes.ts";
 
@@ -23,7 +23,8 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "tributary-up-"));
   chmodSync(folder, 0o755); // The database's user must be able to pass.
   env = { PATH: process.env.PATH ?? "", TRIBUTARY_FOLDER: folder, BLOCK_SECONDS: "0.5" };
-  for (const setting of settings) env[setting] = String(await freePort());
+  const ports = await freePorts(settings.length);
+  for (const [index, setting] of settings.entries()) env[setting] = String(ports[index]);
 });
 
 afterEach(async () => {
