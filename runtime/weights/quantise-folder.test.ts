@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { findTargets } from "#runtime/decoder/adapted";
 import {
   editConfig,
   encodeSafetensors,
@@ -8,7 +9,11 @@ import {
   randomModel,
   temporaryFolder,
 } from "#runtime/fixtures/folders";
+import { relativeError } from "#runtime/fixtures/golden-family";
+import { gradientGraph } from "#runtime/gradients/gradient-graph";
 import { openModel } from "#runtime/index";
+import { floats, integers, openGraph } from "#runtime/inference/session";
+import { encode } from "#runtime/onnx/model";
 import { decodeFloats } from "./float-bytes.ts";
 import { readModelFolder } from "./model-folder.ts";
 import { dequantise, errorMax } from "./quantisation.ts";
@@ -53,6 +58,35 @@ async function logProbs(folder: string) {
   return { values: await model.logProb(asked), profile: model.profile(), artifactHash: model.artifactHash };
 }
 
+/** Losses of one sequence and its gradients for adapters of a layer's query and down matrices. */
+async function adapterGradients(path: string): Promise<Map<string, Float32Array>> {
+  const folder = await readModelFolder(path);
+  const modules = ["self_attn.q_proj", "mlp.down_proj"].map((part) => `model.layers.0.${part}`);
+  const rank = 4;
+  const targets = findTargets(
+    folder.config,
+    modules.map((name) => ({ name, rank, scale: 2 })),
+  );
+  const graph = gradientGraph(folder, targets, { kind: "full" });
+  const run = await openGraph(graph.name, encode(graph), folder.path);
+  const wave = (count: number) => Float32Array.from({ length: count }, (_, index) => Math.sin(index) / 10);
+  const factors = [...targets].flatMap(([name, { linear }]) => [
+    [`${name}.a`, floats(wave(rank * linear.inSize), [rank, linear.inSize])] as const,
+    [`${name}.b`, floats(wave(linear.outSize * rank), [linear.outSize, rank])] as const,
+  ]);
+  const outputs = await run({
+    ...Object.fromEntries(factors),
+    tokenIds: integers(
+      Array.from({ length: 64 }, (_, at) => (at * 13) % 1000),
+      [1, 64],
+    ),
+    targetRows: integers([20, 40, 62], [3]),
+    targetIds: integers([5, 6, 7], [3]),
+    targetWeights: floats(Float32Array.of(1, 1, 0.5), [3]),
+  });
+  return new Map(Object.entries(outputs));
+}
+
 describe.each([4, 8] as const)("a folder quantised to %i bits", (bits) => {
   it("gives what its numbers written out in float32 give, to 1e-5", async () => {
     const source = await randomModel(whole);
@@ -69,6 +103,15 @@ describe.each([4, 8] as const)("a folder quantised to %i bits", (bits) => {
     expect(own.values).not.toEqual(original.values);
     expect(own.profile.graphHash).not.toBe(original.profile.graphHash);
     expect((await logProbs(await hubCacheOf(folder))).values).toEqual(own.values);
+  });
+
+  it("lets the gradients of an adapter through, as its numbers written out do, to 1e-5", async () => {
+    const { folder } = await quantised(await randomModel(whole), bits);
+    const [own, out] = [await adapterGradients(folder), await adapterGradients(await writtenOut(folder))];
+    expect(own.size).toBe(5);
+    for (const [name, values] of out) {
+      expect(relativeError(own.get(name) ?? [], values), name).toBeLessThan(1e-5);
+    }
   });
 
   it("keeps every weight within the documented error, in as few bytes as it says", async () => {
