@@ -28,6 +28,15 @@ export {
   type OpenOptions,
   openModel,
 } from "./model.ts";
+export { AdapterKnownError, AdapterUnknownError } from "./multi-lora/adapter-bank.ts";
+export {
+  type Batch,
+  BatchContextError,
+  BatchFullError,
+  type BatchOptions,
+  type BatchSequence,
+  openBatch,
+} from "./multi-lora/batch.ts";
 export {
   foldSpaces,
   type Prompt,

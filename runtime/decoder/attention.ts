@@ -1,7 +1,7 @@
 import type { Graph, Tensor } from "#runtime/onnx/graph";
 import * as op from "#runtime/onnx/ops";
 import type { Attention, Decoder, Rope } from "./description.ts";
-import { type Places, rotationOf, sequenceBias, stepBias } from "./positions.ts";
+import { extendBias, type Places, rotationOf, sequenceBias, stepBias } from "./positions.ts";
 
 /**
  * Grouped-query attention. Sizes in docblocks: B sequences, T tokens, N = B·T rows, P cache slots, H heads,
@@ -26,7 +26,10 @@ export interface Attended {
 /** Normalise the last axis as the layer says; what a decoder's `norm` does. */
 export type Normalize = (x: Tensor, norm: NonNullable<Attention["queryNorm"]>) => Tensor;
 
-/** Whole sequences, each token seeing what its place allows. Keys and values are [B, K, T, D]. */
+/**
+ * Whole sequences, each token seeing what its place allows; after a past, past.key and past.value
+ * [B, K, P, D], all of what is in use there too. Keys and values are [B, K, T, D].
+ */
 export function attendSequences(
   graph: Graph,
   decoder: Decoder,
@@ -34,6 +37,7 @@ export function attendSequences(
   x: Projections,
   places: Places,
   normalize: Normalize,
+  past?: { key: Tensor; value: Tensor },
 ): Attended {
   const { headSize, keyValueHeadCount: heads } = decoder;
   const group = decoder.headCount / heads;
@@ -46,18 +50,30 @@ export function attendSequences(
   const key = op.reshape(graph, ready(x.key, 1, attention.keyNorm), ["B", heads, "T", headSize]);
   const value = op.transpose(graph, op.reshape(graph, x.value, ["B", "T", heads, headSize]), [0, 2, 1, 3]);
   const rows = op.reshape(graph, query, ["B", heads, "T*G", headSize]);
-  const scores = op.reshape(graph, capped(graph, attention, op.matmul(graph, rows, op.flip(graph, key))), [
-    "B",
-    heads,
-    "T",
-    group,
-    "T",
-  ]);
-  const biased = op.add(graph, scores, sequenceBias(graph, decoder, places, attention));
-  const weights = op.reshape(graph, op.softmax(graph, biased), ["B", heads, "T*G", "T"]);
-  const mixed = op.reshape(graph, op.matmul(graph, weights, value), ["B", heads, "T", group, headSize]);
-  const context = op.transpose(graph, mixed, [0, 2, 1, 3, 4]);
+  const scored = (keys: Tensor, bias: Tensor) => {
+    const scores = capped(graph, attention, op.matmul(graph, rows, op.flip(graph, keys)));
+    return op.add(graph, op.reshape(graph, scores, ["B", heads, "T", group, keys.shape[2]!]), bias);
+  };
+  const folded = (weights: Tensor) => op.reshape(graph, weights, ["B", heads, "T*G", weights.shape.at(-1)!]);
+  const own = scored(key, sequenceBias(graph, decoder, places, attention));
+  const weighed = past
+    ? weighBoth(graph, scored(past.key, extendBias(graph, decoder, places, attention)), own)
+    : { own: op.softmax(graph, own), past: null };
+  let mixed = op.matmul(graph, folded(weighed.own), value);
+  if (past && weighed.past) mixed = op.add(graph, op.matmul(graph, folded(weighed.past), past.value), mixed);
+  const spread = op.reshape(graph, mixed, ["B", heads, "T", group, headSize]);
+  const context = op.transpose(graph, spread, [0, 2, 1, 3, 4]);
   return { context: op.reshape(graph, context, ["N", decoder.headCount * headSize]), key, value };
+}
+
+/** One softmax over past[…, P] and own[…, T] scores, given back in two. */
+function weighBoth(graph: Graph, past: Tensor, own: Tensor): { past: Tensor; own: Tensor } {
+  const weights = op.softmax(graph, op.concat(graph, [past, own], -1));
+  const edge = op.size(graph, "P");
+  return {
+    past: op.slice(graph, weights, { axis: -1, from: 0, to: edge, dim: "P" }),
+    own: op.slice(graph, weights, { axis: -1, from: edge, to: Number.MAX_SAFE_INTEGER, dim: "T" }),
+  };
 }
 
 /**

@@ -4,7 +4,7 @@ import { encode } from "#runtime/onnx/model";
 import * as op from "#runtime/onnx/ops";
 import type { ModelFolder } from "#runtime/weights/model-folder";
 import { expectedTensors } from "./description.ts";
-import { frozenBuild, project, runSequences, runStep } from "./skeleton.ts";
+import { type Build, frozenBuild, project, runSequences, runStep } from "./skeleton.ts";
 
 /** Encoded ONNX models of a folder, one per purpose, whose weights point into its safetensors files. */
 export interface ModelGraphs {
@@ -12,6 +12,9 @@ export interface ModelGraphs {
   readonly decode: Uint8Array;
   readonly logProb: Uint8Array;
 }
+
+/** How matrices are applied; may declare inputs of its own. */
+export type MakeBuild = (graph: Graph, folder: ModelFolder) => Build;
 
 /**
  * The graphs that answers need.
@@ -30,11 +33,11 @@ export function buildGraphs(folder: ModelFolder): ModelGraphs {
  * tokenIds int64[B, T], lastRows int64[R] (indices into B·T) → logits[R, V], key.i and value.i [B, K, T, D].
  * Sequences are padded on the right: under the causal mask no token sees what follows it.
  */
-function prefillGraph(folder: ModelFolder): Graph {
+export function prefillGraph(folder: ModelFolder, makeBuild: MakeBuild = frozenBuild): Graph {
   const graph = create("prefill");
-  const build = frozenBuild(graph, folder);
   const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
   const lastRows = input(graph, "lastRows", "int64", ["R"]);
+  const build = makeBuild(graph, folder);
   const { hidden, cache } = runSequences(build, tokenIds, { kind: "prefix" });
   output(graph, "logits", project(build, op.rows(graph, hidden, lastRows)));
   outputCache(graph, cache, "key", "value");
@@ -59,25 +62,47 @@ function logProbGraph(folder: ModelFolder): Graph {
 }
 
 /**
+ * T more tokens for B sequences: as `prefillGraph` with positions int64[B, T], and a past as `decodeGraph` has.
+ * → logits[R, V], and key.i and value.i [B, K, T, D] of the new tokens.
+ */
+export function extendGraph(folder: ModelFolder, makeBuild: MakeBuild = frozenBuild): Graph {
+  const graph = create("extend");
+  const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
+  const positions = input(graph, "positions", "int64", ["B", "T"]);
+  const lastRows = input(graph, "lastRows", "int64", ["R"]);
+  const { pastBias, past } = pastInputs(graph, folder);
+  const build = makeBuild(graph, folder);
+  const { hidden, cache } = runSequences(build, tokenIds, { kind: "extend", positions, pastBias }, past);
+  output(graph, "logits", project(build, op.rows(graph, hidden, lastRows)));
+  outputCache(graph, cache, "key", "value");
+  return graph;
+}
+
+/**
  * One step for B sequences against a cache the host owns: tokenIds int64[B], positions int64[B],
  * pastBias[B, P] (0 for slots in use, −∞ for the rest), pastKey.i and pastValue.i [B, K, P, D]
  * → logits[B, V], newKey.i and newValue.i [B, K, 1, D], which the host writes into the next slot.
  */
-function decodeGraph(folder: ModelFolder): Graph {
+export function decodeGraph(folder: ModelFolder, makeBuild: MakeBuild = frozenBuild): Graph {
   const graph = create("decode");
-  const build = frozenBuild(graph, folder);
-  const { keyValueHeadCount, headSize, layers } = folder.config;
   const tokenIds = input(graph, "tokenIds", "int64", ["B"]);
   const positions = input(graph, "positions", "int64", ["B"]);
+  const { pastBias, past } = pastInputs(graph, folder);
+  const build = makeBuild(graph, folder);
+  const { hidden, cache } = runStep(build, tokenIds, { kind: "step", positions, pastBias }, past);
+  output(graph, "logits", project(build, hidden));
+  outputCache(graph, cache, "newKey", "newValue");
+  return graph;
+}
+
+function pastInputs(graph: Graph, folder: ModelFolder) {
+  const { keyValueHeadCount, headSize, layers } = folder.config;
   const pastBias = input(graph, "pastBias", "float32", ["B", "P"]);
   const past = layers.map((_, layer) => ({
     key: input(graph, `pastKey.${layer}`, "float32", ["B", keyValueHeadCount, "P", headSize]),
     value: input(graph, `pastValue.${layer}`, "float32", ["B", keyValueHeadCount, "P", headSize]),
   }));
-  const { hidden, cache } = runStep(build, tokenIds, { kind: "step", positions, pastBias }, past);
-  output(graph, "logits", project(build, hidden));
-  outputCache(graph, cache, "newKey", "newValue");
-  return graph;
+  return { pastBias, past };
 }
 
 function outputCache(

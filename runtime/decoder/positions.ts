@@ -18,11 +18,13 @@ import { ropeTables } from "./rope.ts";
  * [T] for all. `packed`: several documents may share a row; positions int64[B, T] start again in each, and
  * segments int64[B, T] tell which tokens belong together. `step`: one new token per sequence at
  * positions int64[B], before which `pastBias` [B, P] tells the slots in use (0, −∞ for the rest).
+ * `extend`: T new tokens per sequence at positions int64[B, T] after such a past.
  */
 export type Places =
   | { readonly kind: "prefix" }
   | { readonly kind: "packed"; readonly positions: Tensor; readonly segments: Tensor }
-  | { readonly kind: "step"; readonly positions: Tensor; readonly pastBias: Tensor };
+  | { readonly kind: "step"; readonly positions: Tensor; readonly pastBias: Tensor }
+  | { readonly kind: "extend"; readonly positions: Tensor; readonly pastBias: Tensor };
 
 /** Cosines and sines for queries or keys: [T, 1, 1, W], [B, T, 1, 1, W] or, for a step, [B, 1, 1, W]. */
 export function rotationOf(graph: Graph, decoder: Decoder, places: Places, rope: Rope): op.Rotation {
@@ -36,7 +38,7 @@ export function rotationOf(graph: Graph, decoder: Decoder, places: Places, rope:
   const placed = (part: "cos" | "sin") =>
     share(graph, `placed ${key} ${part}`, () => {
       const rows = rowsAt(graph, table(part), places);
-      return op.unsqueeze(graph, rows, places.kind === "packed" ? [2, 3] : [1, 2]);
+      return op.unsqueeze(graph, rows, isPerRow(places) ? [2, 3] : [1, 2]);
     });
   return { cos: placed("cos"), sin: placed("sin") };
 }
@@ -52,6 +54,27 @@ export function sequenceBias(graph: Graph, decoder: Decoder, places: Places, att
     const slope = alibi ? keyBias(graph, decoder, places, alibi) : constantFloat(graph, 0);
     const hidden = constantFloat(graph, Number.NEGATIVE_INFINITY);
     return op.where(graph, seen(graph, places, windowTokens), slope, hidden);
+  });
+}
+
+/** What is added to the scores of T new tokens over the past; broadcasts to [B, K, T, G, P]. */
+export function extendBias(
+  graph: Graph,
+  decoder: Decoder,
+  places: Places,
+  { windowTokens, position }: Attention,
+): Tensor {
+  invariant(places.kind === "extend", "new tokens after a past");
+  const alibi = position?.kind === "alibi" ? position : null;
+  return share(graph, `extend bias ${windowTokens} ${JSON.stringify(alibi)}`, () => {
+    let bias = op.unsqueeze(graph, places.pastBias, [1, 2, 3]);
+    if (windowTokens !== null) {
+      const slots = op.add(graph, op.range(graph, "P"), constantIntegers(graph, windowTokens - 1));
+      const near = op.greaterOrEqual(graph, slots, op.unsqueeze(graph, places.positions, [1, 3, 4]));
+      bias = op.where(graph, near, bias, constantFloat(graph, Number.NEGATIVE_INFINITY));
+    }
+    if (!alibi) return bias;
+    return op.add(graph, bias, op.unsqueeze(graph, slotSlopes(graph, decoder, alibi), [1]));
   });
 }
 
@@ -83,11 +106,16 @@ export function rowsAt(graph: Graph, table: Tensor, places: Places): Tensor {
   return op.slice(graph, table, { axis: 0, from: 0, to: op.size(graph, "T"), dim: "T" });
 }
 
+/** Whether every sequence has positions of its own, [B, T]. */
+function isPerRow({ kind }: Places): boolean {
+  return kind === "packed" || kind === "extend";
+}
+
 /** bool[T, 1, T], or [B, 1, T, 1, T] for packed documents: a key is not later, not beyond the window, of the same document. */
 function seen(graph: Graph, places: Places, windowTokens: number | null): Tensor {
   invariant(places.kind !== "step", "whole sequences");
-  const steps = places.kind === "prefix" ? op.range(graph, "T") : places.positions;
   const isPacked = places.kind === "packed";
+  const steps = isPacked ? places.positions : op.range(graph, "T");
   const query = (x: Tensor) => op.unsqueeze(graph, x, isPacked ? [1, 3, 4] : [1, 2]);
   const key = (x: Tensor) => op.unsqueeze(graph, x, isPacked ? [1, 2, 3] : [0, 1]);
   let sees = op.greaterOrEqual(graph, query(steps), key(steps));

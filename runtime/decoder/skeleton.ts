@@ -38,22 +38,27 @@ export function frozenOf(graph: Graph, folder: ModelFolder, linear: Linear): op.
   return { weight: weight(graph, folder, `${name}.weight`), lies, ...bias };
 }
 
-/** tokenIds int64[B, T] → hidden[N, C] before the final norm, and keys and values [B, K, T, D] per layer. */
+/**
+ * tokenIds int64[B, T] → hidden[N, C] before the final norm, and keys and values [B, K, T, D] per layer;
+ * for places after a past, its keys and values [B, K, P, D] per layer are given.
+ */
 export function runSequences(
   build: Build,
   tokenIds: Tensor,
   places: Places,
+  past: readonly { key: Tensor; value: Tensor }[] = [],
 ): { hidden: Tensor; cache: { key: Tensor; value: Tensor }[] } {
   const { graph, decoder } = build;
   const cache: { key: Tensor; value: Tensor }[] = [];
   let hidden = op.reshape(graph, embed(build, tokenIds, places), ["N", decoder.hiddenSize]);
-  for (const layer of decoder.layers) {
+  decoder.layers.forEach((layer, index) => {
     hidden = runLayer(build, layer, hidden, (attention, x) => {
-      const attended = attendSequences(graph, decoder, attention, x, places, normalizer(build));
+      const before = past[index];
+      const attended = attendSequences(graph, decoder, attention, x, places, normalizer(build), before);
       cache.push({ key: attended.key, value: attended.value });
       return attended;
     });
-  }
+  });
   return { hidden, cache };
 }
 

@@ -1,5 +1,7 @@
 import { z } from "zod";
 import type { Decoder, Layer, Linear, Norm } from "#runtime/decoder/description";
+import { timeBlockTokens } from "#runtime/time-block";
+import { ModelConfigError } from "#runtime/weights/model-config";
 import { contextOf, epsilon, parseKeys, positions, sizes, width } from "./config-keys.ts";
 
 const schema = z.looseObject({
@@ -21,7 +23,7 @@ type Keys = z.infer<typeof schema>;
 /** GPT-2 (Radford et al. 2019): learned positions, LayerNorm, biases everywhere, matrices stored [in, out]. */
 export function decodeGpt2(json: unknown): Decoder {
   const raw = parseKeys(schema, json);
-  const contextTokensMax = contextOf(raw.n_positions);
+  const contextTokensMax = contextOf(wholeBlocks(raw.n_positions));
   return {
     vocabularySize: raw.vocab_size,
     hiddenSize: raw.n_embd,
@@ -41,6 +43,13 @@ export function decodeGpt2(json: unknown): Decoder {
     omittedPrefix: "transformer.",
     unusedTensors: ["attn\\.(masked_)?bias$", "^lm_head\\.weight$"],
   };
+}
+
+/** Sequences are padded to whole blocks, and padding needs positions too. */
+function wholeBlocks(rows: number): number {
+  const tokens = Math.floor(rows / timeBlockTokens) * timeBlockTokens;
+  if (tokens === 0) throw new ModelConfigError("n_positions", `at least ${timeBlockTokens}. Given: ${rows}`);
+  return tokens;
 }
 
 function layerOf(raw: Keys, layer: number): Layer {

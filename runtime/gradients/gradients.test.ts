@@ -1,11 +1,18 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import * as ort from "onnxruntime-node";
 import { expect, it } from "vitest";
 import { fixture } from "#runtime/fixtures/folders";
 import { relativeError } from "#runtime/fixtures/golden-family";
+import { floats, integers } from "#runtime/inference/session";
+import { encode } from "#runtime/onnx/model";
 import { adamWDefaults } from "#runtime/training/adamw";
 import { initialAdapter } from "#runtime/training/initial-adapter";
 import { packInOrder } from "#runtime/training/packing";
-import { openTrainer } from "#runtime/training/trainer";
+import { trainGraph } from "#runtime/training/train-graph";
+import { adapterTargets, openTrainer } from "#runtime/training/trainer";
 import { readModelFolder } from "#runtime/weights/model-folder";
+import { gradientGraph } from "./gradient-graph.ts";
 import { openGradients } from "./gradients.ts";
 
 const folder = fixture("tied");
@@ -70,4 +77,48 @@ it("refuses an example that does not fit the model", async () => {
   await expect(gradients.of([{ tokenIds: [300, 1], answerFrom: 1 }])).rejects.toMatchObject({
     code: "example-invalid",
   });
+});
+
+it("computes the same bits with 1 to 4 threads in a session, losses and gradients alike", async () => {
+  const quote = join(import.meta.dirname, "../models/quote");
+  const read = await readModelFolder(quote);
+  const adapter = initialAdapter(read.config, { ...start, targetModules: ["q_proj", "down_proj"], seed: 4n });
+  const targets = adapterTargets(read, adapter);
+  const shape = [3, 64];
+  const tokenIds = Array.from({ length: 192 }, (_, index) => (index * 37) % 4096);
+  const places = tokenIds.map((_, index) => index % 64);
+  const feeds: Record<string, ort.Tensor> = {
+    tokenIds: integers(tokenIds, shape),
+    targetRows: integers([5, 70, 150], [3]),
+    targetIds: integers([9, 8, 7], [3]),
+    targetWeights: floats(Float32Array.of(1, 1, 0.5), [3]),
+  };
+  for (const [name, { a, rank, inSize, outSize }] of adapter.modules) {
+    feeds[`${name}.a`] = floats(a, [rank, inSize]);
+    feeds[`${name}.b`] = floats(new Float32Array(outSize * rank).fill(0.01), [outSize, rank]);
+  }
+  const packed = {
+    positions: integers(places, shape),
+    segments: integers(
+      places.map(() => 1),
+      shape,
+    ),
+  };
+  for (const [graph, more] of [
+    [gradientGraph(read, targets, { kind: "full" }), {}],
+    [trainGraph(read, targets), packed],
+  ] as const) {
+    const bits: string[] = [];
+    for (const intraOpNumThreads of [1, 2, 3, 4]) {
+      const session = await ort.InferenceSession.create(encode(graph), {
+        intraOpNumThreads,
+        extra: { session: { model_external_initializers_file_folder_path: read.path } },
+      });
+      const outputs = await session.run({ ...feeds, ...more });
+      const hash = createHash("sha256");
+      for (const { data } of Object.values(outputs)) hash.update(data as Float32Array);
+      bits.push(hash.digest("hex"));
+    }
+    expect(new Set(bits).size, graph.name).toBe(1);
+  }
 });

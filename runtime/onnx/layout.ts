@@ -140,16 +140,20 @@ export function halves(graph: Graph, x: Tensor): [Tensor, Tensor] {
 export function slice(
   graph: Graph,
   x: Tensor,
-  range: { axis: number; from: number; to: number | Tensor; dim: Dim },
+  range: { axis: number; from: number | Tensor; to: number | Tensor; dim: Dim },
 ): Tensor {
   const at = axisOf(x, range.axis);
   const to = typeof range.to === "number" ? constantIntegers(graph, [range.to]) : range.to;
-  const inputs = [x, constantIntegers(graph, [range.from]), to, constantIntegers(graph, [at])];
+  const from = typeof range.from === "number" ? constantIntegers(graph, [range.from]) : range.from;
+  const inputs = [x, from, to, constantIntegers(graph, [at])];
   const shape = x.shape.map((dim, index) => (index === at ? range.dim : dim));
   return record(graph, [x], node(graph, "Slice", inputs, shape), [
     (g) => {
       const whole = x.shape[at];
-      invariant(typeof whole === "number" && typeof range.dim === "number", "slice of a symbolic axis");
+      invariant(
+        typeof whole === "number" && typeof range.dim === "number" && typeof range.from === "number",
+        "a slice of a symbolic axis has no derivative",
+      );
       const before = range.from < 0 ? whole + range.from : range.from;
       const pads = x.shape.map((_, axis) => (axis === at ? before : 0));
       const ends = x.shape.map((_, axis) => (axis === at ? whole - before - Number(range.dim) : 0));

@@ -1,0 +1,115 @@
+import { type KvCache, ofSequence } from "#runtime/inference/kv-cache";
+import { blockTokens } from "#runtime/time-block";
+
+/** Fewest tokens worth reusing: below it, a prefill costs no more. */
+const sharedTokensMin = 16;
+
+interface Entry {
+  readonly adapter: string | null;
+  readonly tokenIds: readonly number[];
+  readonly cache: KvCache;
+}
+
+/**
+ * Keys and values of prompts, kept so that the next prompt that begins alike starts where they part. They
+ * depend on the adapter that made them, so they are found under its key only. Oldest used go first.
+ */
+export interface PrefixCache {
+  /** A copy of the longest beginning of `tokenIds` that is known under this adapter, its last token excluded; or null. */
+  find(adapter: string | null, tokenIds: readonly number[]): KvCache | null;
+  /** Keep a prompt's cache as it is now; it is copied. */
+  keep(adapter: string | null, tokenIds: readonly number[], cache: KvCache): void;
+  /** Forget what an adapter made. */
+  forget(adapter: string | null): void;
+}
+
+/** A cache of at most `bytesMax` bytes of keys and values. */
+export function createPrefixCache(bytesMax: number): PrefixCache {
+  let entries: Entry[] = [];
+  return {
+    find: (adapter, tokenIds) => {
+      let best: { entry: Entry; shared: number } | null = null;
+      for (const entry of entries) {
+        if (entry.adapter !== adapter) continue;
+        const shared = Math.min(sharedTokens(entry.tokenIds, tokenIds), tokenIds.length - 1);
+        if (shared >= sharedTokensMin && shared > (best?.shared ?? 0)) best = { entry, shared };
+      }
+      if (!best) return null;
+      const { entry, shared } = best;
+      entries = [...entries.filter((other) => other !== entry), entry];
+      return copyOf(entry.cache, shared);
+    },
+    keep: (adapter, tokenIds, cache) => {
+      const known = entries.some(
+        (entry) => entry.adapter === adapter && sharedTokens(entry.tokenIds, tokenIds) === tokenIds.length,
+      );
+      if (known || bytesOf(cache) > bytesMax) return;
+      entries.push({ adapter, tokenIds: [...tokenIds], cache: copyOf(cache, tokenIds.length) });
+      while (entries.reduce((sum, entry) => sum + bytesOf(entry.cache), 0) > bytesMax) entries.shift();
+    },
+    forget: (adapter) => {
+      entries = entries.filter((entry) => entry.adapter !== adapter);
+    },
+  };
+}
+
+function sharedTokens(x: readonly number[], y: readonly number[]): number {
+  const end = Math.min(x.length, y.length);
+  for (let index = 0; index < end; index++) if (x[index] !== y[index]) return index;
+  return end;
+}
+
+/** The first `length` tokens of a cache of one row, in whole blocks. */
+function copyOf(cache: KvCache, length: number): KvCache {
+  const capacity = blockTokens(length);
+  const take = (layer: Float32Array) =>
+    pasted(cache, capacity, [{ layer, capacity: cache.capacity, length }]);
+  return ofSequence(cache.shape, length, capacity, cache.keys.map(take), cache.values.map(take));
+}
+
+/** A cache of one row with `length` more tokens: keys and values [1, heads, ≥ length, headSize] per layer. */
+export function extended(
+  cache: KvCache,
+  added: { readonly keys: Float32Array[]; readonly values: Float32Array[]; readonly length: number },
+): KvCache {
+  const before = cache.lengths[0]!;
+  const total = before + added.length;
+  const capacity = blockTokens(total);
+  const join = (layer: Float32Array, fresh: Float32Array) =>
+    pasted(cache, capacity, [
+      { layer, capacity: cache.capacity, length: before },
+      { layer: fresh, capacity: blockTokens(added.length), length: added.length },
+    ]);
+  return ofSequence(
+    cache.shape,
+    total,
+    capacity,
+    cache.keys.map((layer, index) => join(layer, added.keys[index]!)),
+    cache.values.map((layer, index) => join(layer, added.values[index]!)),
+  );
+}
+
+/** The first `length` slots of each part, one after the other: [heads, capacity, headSize]. */
+function pasted(
+  { shape: { headCount, headSize } }: KvCache,
+  capacity: number,
+  parts: readonly { readonly layer: Float32Array; readonly capacity: number; readonly length: number }[],
+): Float32Array {
+  const whole = new Float32Array(headCount * capacity * headSize);
+  let slot = 0;
+  for (const part of parts) {
+    for (let head = 0; head < headCount; head++) {
+      const from = head * part.capacity * headSize;
+      whole.set(
+        part.layer.subarray(from, from + part.length * headSize),
+        (head * capacity + slot) * headSize,
+      );
+    }
+    slot += part.length;
+  }
+  return whole;
+}
+
+function bytesOf({ keys, values }: KvCache): number {
+  return [...keys, ...values].reduce((sum, { byteLength }) => sum + byteLength, 0);
+}
