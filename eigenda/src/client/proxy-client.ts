@@ -5,7 +5,7 @@ import { blobOfEncoded, encodeBlob, type PolynomialForm } from "../codec/blob.ts
 import { symbolBytes } from "../curve/field.ts";
 import { isEqualG1 } from "../curve/points.ts";
 import { EigenDaError, type EigenDaErrorKind } from "../errors.ts";
-import { checkedBlob } from "../kzg/blob-check.ts";
+import { checkedBlob, checkSize } from "../kzg/blob-check.ts";
 import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
 import { type BlobSource, retrievePayload } from "./blob-source.ts";
@@ -83,6 +83,7 @@ export class ProxyClient implements AsyncDisposable, BlobSource {
   async retrieveBlob(certificate: Certificate, options: { signal?: AbortSignal | undefined }) {
     const { form = "eval" } = this.#options;
     const { commitment } = certificate.header;
+    checkSize(this.#committer, commitment);
     const path = `/get/${bytesToHex(encodeCertificate(certificate))}?commitment_mode=standard&return_encoded_payload=true`;
     const encoded = await this.#call(path, commitment.length * symbolBytes, options.signal);
     const whole = new Uint8Array(commitment.length * symbolBytes);

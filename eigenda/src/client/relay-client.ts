@@ -4,7 +4,7 @@ import type { PolynomialForm } from "../codec/blob.ts";
 import { EigenDaError } from "../errors.ts";
 import { Relay } from "../gen/relay_pb.ts";
 import { blobKey } from "../header/header.ts";
-import { checkedBlob } from "../kzg/blob-check.ts";
+import { checkedBlob, checkSize } from "../kzg/blob-check.ts";
 import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
 import { type BlobSource, firstAnswer, retrievePayload } from "./blob-source.ts";
@@ -46,14 +46,15 @@ export class RelayClient implements AsyncDisposable, BlobSource {
   }
 
   /** The verified blob, and `relay <key>` of the relay that served it. */
-  retrieveBlob(certificate: Certificate, options: { signal?: AbortSignal | undefined }) {
+  async retrieveBlob(certificate: Certificate, options: { signal?: AbortSignal | undefined }) {
     const key = blobKey(certificate.header);
+    checkSize(this.#committer, certificate.header.commitment);
     const asks = certificate.relayKeys.slice(0, relaysMax).map((relayKey) => async () => {
       const bytes = await this.#fetch(relayKey, key, options.signal);
       const blob = await checkedBlob(this.#committer, certificate.header.commitment, bytes);
       return { blob, servedBy: `relay ${relayKey}` };
     });
-    return firstAnswer(key, asks);
+    return await firstAnswer(key, asks);
   }
 
   async close(): Promise<void> {

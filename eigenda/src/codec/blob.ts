@@ -1,6 +1,6 @@
-import { fft, ifft, isPowerOfTwo, readSymbols, symbolBytes, writeSymbols } from "../curve/field.ts";
+import { isPowerOfTwo, nonCanonicalSymbol, symbolBytes } from "../curve/field.ts";
 import type { Decoded } from "../errors.ts";
-import { invariant } from "../errors.ts";
+import { fft, ifft } from "../kernel/fft.ts";
 import { decodePayload, encodePayload } from "./payload.ts";
 
 /**
@@ -10,6 +10,9 @@ import { decodePayload, encodePayload } from "./payload.ts";
  */
 export type PolynomialForm = "eval" | "coeff";
 
+/** Largest blob there is: 16 MiB. */
+export const blobSymbolsMax = 524_288;
+
 /**
  * Payload to blob: the polynomial's coefficients, 32 big-endian bytes each, as sent and committed to.
  * @throws EigenDaError invalid if the payload needs more than `symbolsMax` symbols.
@@ -18,19 +21,17 @@ export function encodeBlob(
   payload: Uint8Array,
   options: { form: PolynomialForm; symbolsMax: number },
 ): Uint8Array {
-  const encoded = encodePayload(payload, options.symbolsMax);
+  const encoded = encodePayload(payload, Math.min(options.symbolsMax, blobSymbolsMax));
   if (options.form === "coeff") return encoded;
-  const symbols = readSymbols(encoded);
-  invariant(symbols.ok, "an encoded payload has canonical symbols only");
-  return writeSymbols(ifft(symbols.value));
+  return ifft(encoded);
 }
 
-/** The blob of an encoded payload that came from outside. */
+/** The blob of an encoded payload that came from outside; a power of two of symbols. */
 export function blobOfEncoded(encoded: Uint8Array, form: PolynomialForm): Decoded<Uint8Array> {
   if (form === "coeff") return { ok: true, value: encoded };
-  const symbols = readSymbols(encoded);
-  if (!symbols.ok) return { ok: false, reason: `Symbol ${symbols.index} of the payload is not canonical.` };
-  return { ok: true, value: writeSymbols(ifft(symbols.value)) };
+  const wrong = nonCanonicalSymbol(encoded);
+  if (wrong !== null) return { ok: false, reason: `Symbol ${wrong} of the payload is not canonical.` };
+  return { ok: true, value: ifft(encoded) };
 }
 
 /** Strict inverse of `encodeBlob`. The blob must have its full length, trailing zeros included. */
@@ -39,7 +40,9 @@ export function decodeBlob(blob: Uint8Array, form: PolynomialForm): Decoded<Uint
   if (blob.length % symbolBytes !== 0 || !isPowerOfTwo(blob.length / symbolBytes)) {
     return { ok: false, reason: `The blob's size is not a power of two of symbols: ${blob.length} bytes.` };
   }
-  const symbols = readSymbols(blob);
-  if (!symbols.ok) return { ok: false, reason: `Symbol ${symbols.index} of the blob is not canonical.` };
-  return decodePayload(writeSymbols(fft(symbols.value)));
+  if (blob.length > blobSymbolsMax * symbolBytes)
+    return { ok: false, reason: `The blob is too large: ${blob.length} bytes.` };
+  const wrong = nonCanonicalSymbol(blob);
+  if (wrong !== null) return { ok: false, reason: `Symbol ${wrong} of the blob is not canonical.` };
+  return decodePayload(fft(blob));
 }

@@ -1,12 +1,16 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { fft, frModulus, ifft, writeSymbols } from "../curve/field.ts";
+import { evaluatePolynomial, frModulus, nonCanonicalSymbol, powFr, writeSymbols } from "../curve/field.ts";
+import { fft, ifft } from "../kernel/fft.ts";
 import { fromHex, hasVectors, readVectors, toHex } from "../testing/vectors.ts";
 import { decodeBlob, encodeBlob, type PolynomialForm } from "./blob.ts";
 import { decodePayload, encodePayload, payloadBytesMax } from "./payload.ts";
 
 const header = (length: string, rest = "00".repeat(26)) => `0000${length}${rest}`;
 const forms: readonly PolynomialForm[] = ["eval", "coeff"];
+
+/** As in Layr-Labs/eigenda encoding/constants.go. */
+const rootOfUnity = 19103219067921713944291392827692070036145651957329286315305642004821462161904n;
 
 it("fills a blob to its last byte and refuses one byte more", () => {
   const max = payloadBytesMax(64);
@@ -69,17 +73,33 @@ it("accepts one encoding a payload: any changed byte gives another payload or no
 });
 
 it("transforms there and back, and as the definition says", () => {
+  const symbol = fc.oneof(fc.bigInt({ min: 0n, max: frModulus - 1n }), fc.constantFrom(0n, frModulus - 1n));
+  const values = fc
+    .integer({ min: 0, max: 6 })
+    .chain((log) => fc.array(symbol, { minLength: 2 ** log, maxLength: 2 ** log }));
   fc.assert(
-    fc.property(
-      fc.array(fc.bigInt({ min: 0n, max: frModulus - 1n }), { minLength: 8, maxLength: 8 }),
-      (values) => {
-        expect(ifft(fft(values))).toEqual(values);
-        const sum = values.reduce((total, value) => (total + value) % frModulus, 0n);
-        expect(fft(values)[0]).toBe(sum);
-      },
-    ),
-    { numRuns: 20 },
+    fc.property(values, (list) => {
+      const symbols = writeSymbols(list);
+      expect(ifft(fft(symbols))).toEqual(symbols);
+      const root = powFr(rootOfUnity, 2n ** 28n / BigInt(list.length));
+      const wanted = list.map((_, index) => evaluatePolynomial(list, powFr(root, BigInt(index))));
+      expect(fft(symbols)).toEqual(writeSymbols(wanted));
+    }),
+    { numRuns: 40 },
   );
+});
+
+it("transforms 65,536 symbols of the largest value there and back", () => {
+  const symbols = writeSymbols(
+    Array.from({ length: 65_536 }, (_, index) => frModulus - 1n - BigInt(index % 3)),
+  );
+  expect(Buffer.compare(ifft(fft(symbols)), symbols)).toBe(0);
+});
+
+it("finds the first symbol that is not canonical", () => {
+  const symbols = writeSymbols([frModulus - 1n, 0n, frModulus, 1n << 255n]);
+  expect(nonCanonicalSymbol(symbols)).toBe(2);
+  expect(nonCanonicalSymbol(symbols.subarray(0, 64))).toBeNull();
 });
 
 it.skipIf(!hasVectors)("encodes payloads and evaluation-form blobs as the Go client does", () => {

@@ -6,11 +6,7 @@ export const fpModulus = 2188824287183927522224640574525727508869631115729782366
 
 export const symbolBytes = 32;
 
-/** Largest k with a 2^k-th root of unity in the scalar field. */
-const twoAdicity = 28;
-
-/** Generator of the subgroup of order 2^28. Source: Layr-Labs/eigenda encoding/constants.go. */
-const rootOfUnity = 19103219067921713944291392827692070036145651957329286315305642004821462161904n;
+const frModulusBytes = Buffer.from(frModulus.toString(16), "hex");
 
 /** Big-endian bytes as an unsigned integer. Not reduced. */
 export function bigintFromBytes(bytes: Uint8Array): bigint {
@@ -39,6 +35,16 @@ export function readSymbols(bytes: Uint8Array): { ok: true; value: bigint[] } | 
   return { ok: true, value: symbols };
 }
 
+/** The index of the first symbol that is not below the group order; null if all are canonical. */
+export function nonCanonicalSymbol(bytes: Uint8Array): number | null {
+  for (let offset = 0; offset < bytes.length; offset += symbolBytes) {
+    if (bytes[offset]! < frModulusBytes[0]!) continue;
+    const symbol = bytes.subarray(offset, offset + symbolBytes);
+    if (Buffer.compare(symbol, frModulusBytes) >= 0) return offset / symbolBytes;
+  }
+  return null;
+}
+
 /** Symbols as 32 big-endian bytes each. */
 export function writeSymbols(symbols: readonly bigint[]): Uint8Array {
   const bytes = new Uint8Array(symbols.length * symbolBytes);
@@ -58,24 +64,9 @@ export function powFr(base: bigint, exponent: bigint): bigint {
   return result;
 }
 
-function inverseFr(value: bigint): bigint {
-  return powFr(value, frModulus - 2n);
-}
-
 /** p(x) for coefficients in ascending order, by Horner's rule. */
 export function evaluatePolynomial(coefficients: readonly bigint[], x: bigint): bigint {
   return coefficients.reduceRight((sum, coefficient) => (sum * x + coefficient) % frModulus, 0n);
-}
-
-/** out_j = Σ_k values_k · ω^(jk), in natural order. The length must be a power of two. */
-export function fft(values: readonly bigint[]): bigint[] {
-  return transform(values, rootOfOrder(values.length));
-}
-
-/** Inverse of `fft`: out_k = n⁻¹ · Σ_j values_j · ω^(−jk). */
-export function ifft(values: readonly bigint[]): bigint[] {
-  const scale = inverseFr(BigInt(values.length));
-  return transform(values, inverseFr(rootOfOrder(values.length))).map((value) => (value * scale) % frModulus);
 }
 
 export function isPowerOfTwo(count: number): boolean {
@@ -84,39 +75,4 @@ export function isPowerOfTwo(count: number): boolean {
 
 export function nextPowerOfTwo(count: number): number {
   return 2 ** Math.ceil(Math.log2(Math.max(count, 1)));
-}
-
-function rootOfOrder(order: number): bigint {
-  return powFr(rootOfUnity, 1n << BigInt(twoAdicity - Math.log2(order)));
-}
-
-/** Iterative radix-2 transform: bit-reversed order in, then log2(n) passes of butterflies. */
-function transform(values: readonly bigint[], root: bigint): bigint[] {
-  const count = values.length;
-  const bits = Math.log2(count);
-  const out = values.map((_, index) => values[reverseBits(index, bits)]!);
-  for (let half = 1; half < count; half *= 2) {
-    const twiddles = powers(powFr(root, BigInt(count / (2 * half))), half);
-    for (let start = 0; start < count; start += 2 * half) {
-      for (let index = 0; index < half; index++) {
-        const even = out[start + index]!;
-        const odd = (out[start + index + half]! * twiddles[index]!) % frModulus;
-        out[start + index] = (even + odd) % frModulus;
-        out[start + index + half] = (even - odd + frModulus) % frModulus;
-      }
-    }
-  }
-  return out;
-}
-
-function powers(base: bigint, count: number): bigint[] {
-  const out = [1n];
-  while (out.length < count) out.push((out.at(-1)! * base) % frModulus);
-  return out;
-}
-
-function reverseBits(index: number, bits: number): number {
-  let reversed = 0;
-  for (let bit = 0; bit < bits; bit++) reversed = reversed * 2 + ((index >> bit) & 1);
-  return reversed;
 }

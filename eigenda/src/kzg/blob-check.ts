@@ -1,5 +1,5 @@
 import { bytesToHex } from "viem";
-import { readSymbols, symbolBytes } from "../curve/field.ts";
+import { nonCanonicalSymbol, symbolBytes } from "../curve/field.ts";
 import { compressG1, isEqualG1 } from "../curve/points.ts";
 import { EigenDaError } from "../errors.ts";
 import type { BlobCommitment } from "./commitment.ts";
@@ -14,12 +14,7 @@ export async function checkedBlob(
   { commitment, length }: BlobCommitment,
   bytes: Uint8Array,
 ): Promise<Uint8Array> {
-  if (length > committer.symbolsMax) {
-    throw new EigenDaError(
-      "invalid",
-      `The blob is longer than the SRS. Max: ${committer.symbolsMax} symbols. Given: ${length} symbols.`,
-    );
-  }
+  checkSize(committer, { length });
   if (bytes.length > length * symbolBytes) {
     throw new EigenDaError(
       "mismatch",
@@ -28,9 +23,8 @@ export async function checkedBlob(
   }
   const blob = new Uint8Array(length * symbolBytes);
   blob.set(bytes);
-  const symbols = readSymbols(blob);
-  if (!symbols.ok)
-    throw new EigenDaError("mismatch", `Symbol ${symbols.index} of the blob is not canonical.`);
+  const wrong = nonCanonicalSymbol(blob);
+  if (wrong !== null) throw new EigenDaError("mismatch", `Symbol ${wrong} of the blob is not canonical.`);
   const recomputed = await committer.commitG1(blob);
   if (!isEqualG1(recomputed, commitment)) {
     const [wanted, given] = [commitment, recomputed].map((point) => bytesToHex(compressG1(point)));
@@ -40,4 +34,16 @@ export async function checkedBlob(
     );
   }
   return blob;
+}
+
+/**
+ * Before a blob is asked for: a certificate can claim any length.
+ * @throws EigenDaError invalid if the SRS is too short to check it.
+ */
+export function checkSize(committer: Committer, { length }: Pick<BlobCommitment, "length">): void {
+  if (length <= committer.symbolsMax) return;
+  throw new EigenDaError(
+    "invalid",
+    `The blob is longer than the SRS. Max: ${committer.symbolsMax} symbols. Given: ${length} symbols.`,
+  );
 }
