@@ -32,7 +32,7 @@ const mayImport: Record<string, RegExp[]> = {
 };
 const independent = ["eigenda", "runtime"];
 const pure =
-  /^(engine\/(score|influence|faithfulness|spans|duplicates)|settlement\/(tree|blob|allocation)|serving\/(retrieval|payment)|runtime\/onnx)\//;
+  /^(engine\/(score|influence|faithfulness|spans|duplicates|composite|reputation)|settlement\/(tree|blob|allocation)|serving\/(retrieval|payment)|runtime\/onnx)\//;
 const impure =
   /\bprocess\.|\bDate\b|\bMath\.random\b|\bfetch\(|"node:(fs|net|http|https|child_process|worker_threads)/;
 const attic = /^(utils?|helpers?|common|lib|misc|singleton)(\.|$)/;
