@@ -202,6 +202,49 @@ describe("an adapter folder is refused", () => {
 });
 
 describe("writing an adapter", () => {
+  it("gives the same adapter back, whatever its ranks and alphas, also where names end alike", async () => {
+    const parent = await temporaryFolder();
+    const part = fc.constantFrom("q_proj", "x", "layers", "0", "1");
+    const names = fc.array(part, { maxLength: 3 }).map((parts) => [...parts, "q_proj"].join("."));
+    const module = fc.record({
+      rank: fc.integer({ min: 1, max: 3 }),
+      alpha: fc.integer({ min: 1, max: 9 }),
+      size: fc.integer({ min: 1, max: 4 }),
+    });
+    let count = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.dictionary(names, module, { minKeys: 1, maxKeys: 6 }),
+        module,
+        fc.boolean(),
+        async (made, { rank, alpha }, isRankStabilized) => {
+          const modules = new Map(
+            Object.entries(made).map(([key, { size, ...rest }]) => {
+              const [a, b] = [
+                new Float32Array(rest.rank * size).fill(rest.alpha),
+                new Float32Array(2 * rest.rank).fill(0.5),
+              ];
+              return [key, { ...rest, inSize: size, outSize: 2, a, b }] as const;
+            }),
+          );
+          const adapter = {
+            baseModel: "base",
+            rank,
+            alpha,
+            isRankStabilized,
+            isTransposed: false,
+            targetModules: ["q_proj"],
+            modules,
+          };
+          const folder = join(parent, String(count++));
+          await writeAdapter(folder, adapter);
+          expect(await readAdapter(folder)).toEqual(adapter);
+        },
+      ),
+      { seed: 17, numRuns: 60 },
+    );
+  });
+
   it("leaves a folder alone that holds something, and no other trace", async () => {
     const adapter = await readAdapter(join(fixtures, "plain"));
     const parent = await temporaryFolder();

@@ -1,8 +1,9 @@
+import { createHash } from "node:crypto";
 import { readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { copyFixture, fixture } from "#runtime/fixtures/folders";
+import { copyFixture, fixture, temporaryFolder } from "#runtime/fixtures/folders";
 import { readTokenizer } from "#runtime/text/tokenizer";
 import { type Chat, chatCharactersMax, createChatTemplate, openChatTemplate } from "./chat-template.ts";
 import { createTemplateRenderer, renderQueueMax } from "./renderer.ts";
@@ -68,6 +69,25 @@ describe("a chat template", () => {
     await writeFile(join(folder, "chat_template.jinja"), "own");
     await using own = await openChatTemplate(folder);
     expect(await own.render(user)).toBe("own");
+  });
+
+  it("is an adapter's own before its base's, with the base's special tokens if the adapter names none", async () => {
+    const [base, adapter] = [await copyFixture("tied"), await temporaryFolder()];
+    const config = {
+      bos_token: "<s>",
+      eos_token: { content: "</s>" },
+      chat_template: "base {{ bos_token }}",
+    };
+    await writeFile(join(base, "tokenizer_config.json"), JSON.stringify(config));
+    await using ofBase = await openChatTemplate(adapter, base);
+    expect(await ofBase.render(user)).toBe("base <s>");
+    await writeFile(join(adapter, "chat_template.jinja"), "own {{ eos_token }}{{ pad_token }}");
+    await using own = await openChatTemplate(adapter, base);
+    expect(await own.render(user)).toBe("own </s>");
+    expect(own.hash).toBe(
+      `0x${createHash("sha256").update("own {{ eos_token }}{{ pad_token }}").digest("hex")}`,
+    );
+    expect(own.hash).not.toBe(ofBase.hash);
   });
 
   it("is refused when its file leads out of the folder or its entry is no template", async () => {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { z } from "zod";
 import type { Tokenizer } from "#runtime/text/tokenizer";
@@ -28,6 +29,8 @@ export interface Chat {
 
 /** The chat template of a model, run in a worker thread of its own from its first use on. Close it when done. */
 export interface ChatTemplate extends AsyncDisposable {
+  /** SHA-256 of the template's text, all of them where there are several: what a model was trained with. */
+  readonly hash: `0x${string}`;
   /** Text as `apply_chat_template(tokenize=False)` of transformers gives it. @throws ChatTemplateError. */
   render(chat: Chat): Promise<string>;
   /**
@@ -60,28 +63,39 @@ const configFile = z.looseObject({
 });
 
 /**
- * Open the chat template of a model or adapter folder: chat_template.jinja, or else `chat_template` of
- * tokenizer_config.json; of several named ones `tool_use` where tools are given, `default` otherwise.
- * @throws ChatTemplateError `template-missing` if there is none; ModelFolderError for its files.
+ * Open the chat template of the first of these folders that has one, an adapter's own before its base's:
+ * chat_template.jinja, or else `chat_template` of tokenizer_config.json; of several named ones `tool_use` where
+ * tools are given, `default` otherwise. Special tokens are those of the first tokenizer_config.json.
+ * @throws ChatTemplateError `template-missing` if no folder has one; ModelFolderError for the files.
  */
-export async function openChatTemplate(folder: string): Promise<ChatTemplate> {
-  const path = await resolveFolder(folder);
-  const config = await readJson(await resolveFile(path, "tokenizer_config.json"), configLimits);
-  return createChatTemplate(config, await readOwnFile(path));
+export async function openChatTemplate(...folders: readonly [string, ...string[]]): Promise<ChatTemplate> {
+  const found = await Promise.all(folders.map(readTemplateFiles));
+  const own = found.find(({ config, ownFile }) => ownFile !== undefined || hasTemplate(config));
+  if (own === undefined) throw new ChatTemplateError("template-missing", "the model has none");
+  const tokens = found.find(({ config }) => config !== undefined);
+  return createChatTemplate(own.config ?? {}, own.ownFile, tokens?.config ?? {});
 }
 
-/** A chat template from the parsed tokenizer_config.json, and the text of chat_template.jinja if there is one. */
-export function createChatTemplate(tokenizerConfig: unknown, ownFile?: string): ChatTemplate {
-  const parsed = configFile.safeParse(tokenizerConfig);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new ChatTemplateError(
-      "template-invalid",
-      `tokenizer_config.json: ${issue?.path.join(".")}: ${issue?.message}`,
-    );
-  }
-  const choose = chooseTemplate(ownFile ?? parsed.data.chat_template ?? undefined);
-  const specialTokens = specialTokensOf(parsed.data);
+async function readTemplateFiles(folder: string): Promise<{ config: unknown; ownFile: string | undefined }> {
+  const path = await resolveFolder(folder);
+  const config = await ifPresent(async () =>
+    readJson(await resolveFile(path, "tokenizer_config.json"), configLimits),
+  );
+  return { config, ownFile: await ifPresent(() => readOwnFile(path)) };
+}
+
+/**
+ * A chat template from the parsed tokenizer_config.json, and the text of chat_template.jinja if there is one;
+ * special tokens from another tokenizer_config.json if one is given.
+ */
+export function createChatTemplate(
+  tokenizerConfig: unknown,
+  ownFile?: string,
+  tokensConfig: unknown = tokenizerConfig,
+): ChatTemplate {
+  const templates = namedTemplates(ownFile ?? parseConfig(tokenizerConfig).chat_template ?? []);
+  const choose = chooserOf(templates);
+  const specialTokens = specialTokensOf(parseConfig(tokensConfig));
   const renderer = createTemplateRenderer();
   const render = (chat: Chat): Promise<string> => {
     const { tools, documents, addGenerationPrompt = false, variables, now = new Date() } = chat;
@@ -97,6 +111,7 @@ export function createChatTemplate(tokenizerConfig: unknown, ownFile?: string): 
     });
   };
   return {
+    hash: hashTemplates(templates),
     render: async (chat) => render(chat),
     encode: async (chat, tokenizer) => {
       checkChat({ messages: chat.messages, tools: chat.tools, documents: chat.documents });
@@ -111,20 +126,36 @@ export function createChatTemplate(tokenizerConfig: unknown, ownFile?: string): 
   };
 }
 
-function chooseTemplate(
-  templates: string | { name: string; template: string }[] | undefined,
-): (chat: Chat) => string {
-  const named =
-    typeof templates === "string" ? [{ name: "default", template: templates }] : (templates ?? []);
-  const byName = new Map(named.map(({ name, template }) => [name, template]));
-  const usual = byName.get("default");
-  if (usual === undefined) throw new ChatTemplateError("template-missing", "the model has none");
-  const longest = Math.max(...named.map(({ template }) => template.length));
+function parseConfig(json: unknown): z.infer<typeof configFile> {
+  const parsed = configFile.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const reason = `tokenizer_config.json: ${issue?.path.join(".")}: ${issue?.message}`;
+  throw new ChatTemplateError("template-invalid", reason);
+}
+
+/** @throws ChatTemplateError if there is no default one, or one is too long. */
+function namedTemplates(given: string | { name: string; template: string }[]): ReadonlyMap<string, string> {
+  const named = typeof given === "string" ? [{ name: "default", template: given }] : given;
+  const longest = Math.max(0, ...named.map(({ template }) => template.length));
   if (longest > templateCharactersMax) {
     const limits = `Max: ${templateCharactersMax} characters. Given: ${longest} characters`;
     throw new ChatTemplateError("template-invalid", `the template is too long. ${limits}`);
   }
-  return ({ tools }) => (tools?.length ? (byName.get("tool_use") ?? usual) : usual);
+  const byName = new Map(named.map(({ name, template }) => [name, template]));
+  if (!byName.has("default")) throw new ChatTemplateError("template-missing", "the model has none");
+  return byName;
+}
+
+function chooserOf(templates: ReadonlyMap<string, string>): (chat: Chat) => string {
+  const usual = templates.get("default") ?? "";
+  return ({ tools }) => (tools?.length ? (templates.get("tool_use") ?? usual) : usual);
+}
+
+function hashTemplates(templates: ReadonlyMap<string, string>): `0x${string}` {
+  const [first] = templates.values();
+  const text = templates.size === 1 ? (first ?? "") : JSON.stringify([...templates].toSorted());
+  return `0x${createHash("sha256").update(text).digest("hex")}`;
 }
 
 /** Names that templates know the special tokens by, as transformers passes them: those that the file sets. */
@@ -155,14 +186,28 @@ function checkChat(variables: Record<string, unknown>): Record<string, unknown> 
   return JSON.parse(json);
 }
 
-async function readOwnFile(folder: string): Promise<string | undefined> {
+function hasTemplate(config: unknown): boolean {
+  return (
+    typeof config === "object" &&
+    config !== null &&
+    "chat_template" in config &&
+    config.chat_template !== null
+  );
+}
+
+async function readOwnFile(folder: string): Promise<string> {
+  const path = await resolveFile(folder, "chat_template.jinja");
+  const { size } = await stat(path);
+  if (size > 4 * templateCharactersMax) {
+    throw new ChatTemplateError("template-invalid", `chat_template.jinja has ${size} bytes`);
+  }
+  return readFile(path, "utf8");
+}
+
+/** What a file holds, or undefined if there is no such file. */
+async function ifPresent<Content>(read: () => Promise<Content>): Promise<Content | undefined> {
   try {
-    const path = await resolveFile(folder, "chat_template.jinja");
-    const { size } = await stat(path);
-    if (size > 4 * templateCharactersMax) {
-      throw new ChatTemplateError("template-invalid", `chat_template.jinja has ${size} bytes`);
-    }
-    return await readFile(path, "utf8");
+    return await read();
   } catch (error) {
     if (error instanceof ModelFolderError && error.code === "model-file-missing") return undefined;
     throw error;
