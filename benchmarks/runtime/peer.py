@@ -1,0 +1,89 @@
+"""The PyTorch side of benchmarks/runtime: reads one JSON request per line, answers with CPU ms and a check.
+
+Needs torch 2.13, transformers 5.18, peft 0.21. Requests: {"work": "train" | "gradients" | "decode", ...}.
+"""
+
+import json
+import sys
+import time
+
+import torch
+import transformers
+from peft import PeftModel
+
+torch.set_num_threads(1)
+models: dict = {}
+
+
+def model_of(request: dict):
+    key = (request["model"], request["adapters"], request["adapterCount"])
+    if key not in models:
+        models.clear()
+        base = transformers.AutoModelForCausalLM.from_pretrained(request["model"], dtype=torch.float32, attn_implementation="sdpa")
+        peft = PeftModel.from_pretrained(base, f"{request['adapters']}/0", adapter_name="0", is_trainable=True)
+        for index in range(1, request["adapterCount"]):
+            peft.load_adapter(f"{request['adapters']}/{index}", adapter_name=str(index))
+        models[key] = peft
+    return models[key]
+
+
+def loss_of(model, token_ids):
+    logits = model(input_ids=token_ids, use_cache=False).logits
+    losses = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), token_ids[:, 1:].flatten(), reduction="sum")
+    return losses
+
+
+def train(request):
+    model = model_of(request).train()
+    token_ids = torch.tensor(request["tokenIds"])
+    start = time.process_time()
+    model.zero_grad()
+    loss = loss_of(model, token_ids)
+    loss.backward()
+    return time.process_time() - start, loss.item()
+
+
+def gradients(request):
+    """Captured activations and batched products: no gradient of a weight is formed by autograd."""
+    model = model_of(request).train()
+    token_ids = torch.tensor(request["tokenIds"])
+    layers = {name: module for name, module in model.named_modules() if ".lora_A.0" in name or ".lora_B.0" in name}
+    inputs, results, handles = {}, {}, []
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    embedding = model.get_input_embeddings()
+    handles.append(embedding.register_forward_hook(lambda m, i, out: out.requires_grad_(True)))
+    for name, module in layers.items():
+        def forward(m, i, out, name=name):
+            inputs[name] = i[0].detach()
+            out.register_hook(lambda g, name=name: results.__setitem__(name, torch.bmm(g.transpose(1, 2), inputs[name])))
+        handles.append(module.register_forward_hook(forward))
+    start = time.process_time()
+    loss_of(model, token_ids).backward()
+    elapsed = time.process_time() - start
+    for handle in handles:
+        handle.remove()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+    return elapsed, sum(result[0].double().pow(2).sum().item() for result in results.values()) ** 0.5
+
+
+@torch.no_grad()
+def decode(request):
+    model = model_of(request).eval()
+    prompts = torch.tensor(request["tokenIds"])
+    names = [str(index % request["adapterCount"]) for index in range(len(prompts))]
+    cache = model(input_ids=prompts, adapter_names=names, use_cache=True).past_key_values
+    times = []
+    for _ in range(request["steps"]):
+        start = time.process_time()
+        out = model(input_ids=prompts[:, :1], adapter_names=names, past_key_values=cache, use_cache=True)
+        times.append(time.process_time() - start)
+        cache.crop(prompts.shape[1])
+    return sorted(times)[len(times) // 2], out.logits[0, -1].double().pow(2).sum().item() ** 0.5
+
+
+for line in sys.stdin:
+    request = json.loads(line)
+    seconds, check = {"train": train, "gradients": gradients, "decode": decode}[request["work"]](request)
+    print(json.dumps({"cpuMs": seconds * 1000, "check": check}), flush=True)

@@ -1,0 +1,48 @@
+/** The PyTorch side: a process that does the same work when asked, and says how much CPU time it took. */
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+/** What one piece of work took, and a number that ours must agree with. */
+export interface PeerAnswer {
+  readonly cpuMs: number;
+  readonly check: number;
+}
+export interface Peer extends AsyncDisposable {
+  ask(request: Record<string, unknown>): Promise<PeerAnswer>;
+}
+
+/** The environment variable that names a Python with torch, transformers and peft. */
+export const pythonVariable = "PYTHON";
+
+/** Start the peer on one thread; null without a Python. */
+export function startPeer(): Peer | null {
+  const python = process.env[pythonVariable];
+  if (!python) return null;
+  const env = { ...process.env, OMP_NUM_THREADS: "1", MKL_NUM_THREADS: "1", HF_HUB_OFFLINE: "1" };
+  const child = spawn(python, [join(import.meta.dirname, "peer.py")], {
+    env,
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    ask: async (request) => {
+      child.stdin.write(`${JSON.stringify(request)}\n`);
+      const { value, done } = await lines.next();
+      if (done) throw new RangeError("the peer stopped: run benchmarks/runtime/peer.py by hand to see why");
+      return JSON.parse(value);
+    },
+    [Symbol.asyncDispose]: async () => {
+      child.stdin.end();
+      child.kill();
+    },
+  };
+}
+
+/** CPU time of this process for `work`, user and system, in ms. */
+export async function cpuMs(work: () => Promise<unknown>): Promise<number> {
+  const start = process.cpuUsage();
+  await work();
+  const { user, system } = process.cpuUsage(start);
+  return (user + system) / 1000;
+}

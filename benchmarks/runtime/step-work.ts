@@ -1,0 +1,122 @@
+/** Train and per-example gradient runs of ours and PyTorch's, by turns, on the same model, adapter and tokens. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gradientGraph } from "#runtime/gradients/gradient-graph";
+import type { Adapter } from "#runtime/index";
+import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
+import { encode } from "#runtime/onnx/model";
+import { trainGraph } from "#runtime/training/train-graph";
+import { adapterTargets } from "#runtime/training/trainer";
+import { readModelFolder } from "#runtime/weights/model-folder";
+import { median } from "../report.ts";
+import { cpuMs, type Peer, startPeer } from "./peer.ts";
+import { randomTokens, seven, type sizes, writeAdapters, writeModel } from "./random-model.ts";
+
+export interface StepTimes {
+  readonly oursMs: number;
+  readonly peerMs: number | null;
+}
+
+/** Rows and tokens of one run. */
+export const shapes = { tiny: { rows: 8, tokens: 128 }, mid: { rows: 4, tokens: 128 } } as const;
+
+/** Median CPU time of one run of each side over `rounds` alternating rounds, the first not counted. */
+export async function measureStep(
+  work: "train" | "gradients",
+  size: keyof typeof sizes,
+  rounds: number,
+): Promise<StepTimes> {
+  const folder = await mkdtemp(join(tmpdir(), "bench-runtime-"));
+  const peer = startPeer();
+  try {
+    const model = join(folder, "model");
+    await writeModel(model, size);
+    const [adapter] = await writeAdapters(join(folder, "adapters"), model, 1, seven);
+    return await alternateSteps(work, model, join(folder, "adapters"), adapter!, shapes[size], rounds, peer);
+  } finally {
+    await peer?.[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function alternateSteps(
+  work: "train" | "gradients",
+  model: string,
+  adapters: string,
+  adapter: Adapter,
+  { rows, tokens }: { rows: number; tokens: number },
+  rounds: number,
+  peer: Peer | null,
+): Promise<StepTimes> {
+  const tokenIds = randomTokens(rows * tokens);
+  const matrix = Array.from({ length: rows }, (_, row) => tokenIds.slice(row * tokens, (row + 1) * tokens));
+  const { run, feeds } = await openStep(work, model, adapter, tokenIds, tokens);
+  const times = { ours: [] as number[], peer: [] as number[] };
+  for (let round = 0; round <= rounds; round++) {
+    let outputs: Record<string, Float32Array> = {};
+    times.ours.push(
+      await cpuMs(async () => {
+        outputs = await run(feeds);
+      }),
+    );
+    if (!peer) continue;
+    const answer = await peer.ask({ work, model, adapters, adapterCount: 1, tokenIds: matrix });
+    times.peer.push(answer.cpuMs);
+    const check = work === "train" ? outputs.loss![0]! : normOfFirst(outputs, rows);
+    if (Math.abs(check / answer.check - 1) > 1e-4) {
+      throw new RangeError(`unlike work: ours gives ${check}, PyTorch ${answer.check}`);
+    }
+  }
+  return { oursMs: median(times.ours.slice(1)), peerMs: peer ? median(times.peer.slice(1)) : null };
+}
+
+async function openStep(
+  work: "train" | "gradients",
+  folder: string,
+  adapter: Adapter,
+  tokenIds: number[],
+  tokens: number,
+): Promise<{ run: Run; feeds: Parameters<Run>[0] }> {
+  const model = await readModelFolder(folder);
+  const targets = adapterTargets(model, adapter);
+  const graph =
+    work === "train" ? trainGraph(model, targets) : gradientGraph(model, targets, { kind: "full" });
+  const shape = [tokenIds.length / tokens, tokens];
+  const at = tokenIds.flatMap((_, index) => (index % tokens > 0 ? [index] : []));
+  const places = tokenIds.map((_, index) => index % tokens);
+  const feeds: Parameters<Run>[0] = {
+    tokenIds: integers(tokenIds, shape),
+    targetRows: integers(
+      at.map((index) => index - 1),
+      [at.length],
+    ),
+    targetIds: integers(
+      at.map((index) => tokenIds[index]!),
+      [at.length],
+    ),
+    targetWeights: floats(new Float32Array(at.length).fill(1), [at.length]),
+  };
+  if (work === "train") {
+    feeds.positions = integers(places, shape);
+    feeds.segments = integers(
+      places.map(() => 1),
+      shape,
+    );
+  }
+  for (const [name, { a, b, rank, inSize, outSize }] of adapter.modules) {
+    feeds[`${name}.a`] = floats(a, [rank, inSize]);
+    feeds[`${name}.b`] = floats(b, [outSize, rank]);
+  }
+  return { run: await openGraph(graph.name, encode(graph), model.path), feeds };
+}
+
+/** L2 norm of the first sequence's gradient over all factors. */
+function normOfFirst(outputs: Record<string, Float32Array>, rows: number): number {
+  let sum = 0;
+  for (const [name, values] of Object.entries(outputs)) {
+    if (!name.startsWith("gradient.")) continue;
+    for (let index = 0; index < values.length / rows; index++) sum += values[index]! ** 2;
+  }
+  return Math.sqrt(sum);
+}
