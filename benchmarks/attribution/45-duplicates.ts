@@ -12,7 +12,7 @@ export const benchmark: Benchmark = {
   title: "Near-duplicates found by classes of MinHash bands",
   conditions: `${originalCount} made-up records of ${words} words and a copy of each with 0 to 7 words replaced, seeds ${seeds.join(", ")}; the truth is the Jaccard similarity of all shingles, at least ${jaccardMin}; the worst seed, CPU time`,
   run: async () => {
-    const found = [];
+    const found: Awaited<ReturnType<typeof measure>>[] = [];
     for (const seed of seeds) found.push(await measure(seed));
     const worst = (key: "recall" | "precision" | "perSecond") => Math.min(...found.map((one) => one[key]));
     return [

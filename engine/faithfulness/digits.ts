@@ -35,7 +35,7 @@ export type DigitsReport = {
 const dampingRatios = [0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4];
 
 /** Digits as in scikit-learn's `digits.csv`: 64 grey values from 0 to 16, then the class, a line each. */
-export function parseDigits(csv: string): Labelled {
+export function parseDigits(csv: string, classCount = 10): Labelled {
   const lines = csv.trim().split("\n");
   const features = matrix(lines.length, 65);
   const labels = new Uint8Array(lines.length);
@@ -44,7 +44,7 @@ export function parseDigits(csv: string): Labelled {
     row(features, index).set([...cells.slice(0, 64).map((grey) => grey / 16), 1]);
     labels[index] = cells[64]!;
   });
-  return { features, labels, classCount: 10 };
+  return { features, labels, classCount };
 }
 
 /**
@@ -144,7 +144,7 @@ function rowsOf(m: Matrix): Float64Array[] {
 }
 
 /** 0 … count − 1 in an order drawn by Fisher and Yates. */
-function shuffled(count: number, next: Generator): number[] {
+export function shuffled(count: number, next: Generator): number[] {
   const order = Array.from({ length: count }, (_, i) => i);
   for (let i = count - 1; i > 0; i--) {
     const j = Math.floor((next() / 2 ** 32) * (i + 1));

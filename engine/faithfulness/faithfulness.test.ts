@@ -4,6 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { pcg32 } from "#runtime/inference/sampler";
 import { dot, matrix, row } from "../influence/matrix.ts";
+import { measureAttack } from "./attacks.ts";
 import { ldsInterval, linearDatamodelling, pearson, spearman } from "./correlation.ts";
 import { measureDigits, parseDigits } from "./digits.ts";
 import { gradients, hessian, losses, optimum } from "./logistic.ts";
@@ -12,6 +13,14 @@ const csv = gunzipSync(
   readFileSync(join(import.meta.dirname, "../../benchmarks/attribution/digits.csv.gz")),
 ).toString("utf8");
 const digits = parseDigits(csv);
+/** The digits 0 to 3 alone: fewer classes, so that the many fits of a test are quick. */
+const fourDigits = parseDigits(
+  csv
+    .split("\n")
+    .filter((line) => /,[0-3]$/.test(line))
+    .join("\n"),
+  4,
+);
 const some = Array.from({ length: 60 }, (_, i) => i);
 
 describe("correlation", () => {
@@ -85,11 +94,26 @@ describe("digits", () => {
 
   it("predicts leaving out and halves by exact influence, by eFIM almost, by DataInf hardly better than by a dot product", () => {
     const size = { trainCount: 120, queryCount: 12, leaveOneOutCount: 10, subsetCount: 24, ridge: 0.01 };
-    const { leaveOneOut, lds } = measureDigits(digits, size, 1n);
+    const { leaveOneOut, lds } = measureDigits(fourDigits, size, 1n);
     expect(leaveOneOut.mean).toBeGreaterThan(0.99);
     expect(lds.exact.mean).toBeGreaterThan(0.9);
     expect(lds.efim.mean).toBeGreaterThan(lds.dataInf.mean);
     expect(lds.exact.mean).toBeGreaterThan(lds.efim.mean);
     expect(Math.abs(lds.dataInf.mean - lds.gradientDot.mean)).toBeLessThan(0.1);
+  });
+});
+
+describe("attacks on payments", () => {
+  const size = { ownerCount: 6, recordsPerOwner: 20, junkCount: 24, gateCount: 60, windowCount: 40 };
+
+  it("earn copies exactly nothing, and flipped labels less than they would undefended", () => {
+    const copied = measureAttack(digits, "copied", 1n, size);
+    expect([copied.oneIdentity, copied.identityEach, copied.isolated, copied.undefended]).toEqual([
+      0, 0, 0, 0,
+    ]);
+    const flipped = measureAttack(digits, "flipped", 1n, size);
+    expect(flipped.undefended).toBeGreaterThan(0.05);
+    expect(flipped.identityEach).toBeLessThan(flipped.undefended / 2);
+    expect(flipped.oneIdentity).toBeLessThanOrEqual(flipped.identityEach);
   });
 });

@@ -1,0 +1,45 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { type AttackReport, type Junk, measureAttack } from "#engine/faithfulness/attacks";
+import { parseDigits } from "#engine/faithfulness/digits";
+import { alone, type Benchmark, type Row } from "../report.ts";
+
+const seeds = [1n, 2n, 3n];
+/** The attacker's share that is allowed; null where it is only reported. */
+const junks: readonly [Junk, number | null][] = [
+  ["flipped", 0.005],
+  ["noise", 0.04],
+  ["copied", 0],
+  ["paraphrased", null],
+];
+
+export const benchmark: Benchmark = {
+  name: "attacks",
+  title: "What an attacker's 200 records of 1,200 are paid",
+  conditions: `digits, logistic regression, 20 honest owners of 50 records, a gate of 397 questions, a window of 400, eFIM-dual, seeds ${seeds.join(", ")}, the worst of them; 16.7 % of the records are the attacker's`,
+  run: async () => {
+    const csv = gunzipSync(readFileSync(join(import.meta.dirname, "digits.csv.gz"))).toString("utf8");
+    const digits = parseDigits(csv);
+    return junks.flatMap(([junk, goal]) => {
+      const reports = seeds.map((seed) => measureAttack(digits, junk, seed));
+      return rowsOf(junk, goal, reports);
+    });
+  },
+};
+
+function rowsOf(junk: Junk, goal: number | null, reports: readonly AttackReport[]): Row[] {
+  const worst = (key: keyof AttackReport) => Math.max(...reports.map((report) => report[key]));
+  const honest = Math.min(...reports.map(({ honestThroughGate }) => honestThroughGate));
+  const share = (work: string, key: keyof AttackReport, max: number) =>
+    alone(`${junk}: ${work}`, "of the pay", worst(key), { max });
+  return [
+    share("undefended", "undefended", 1),
+    share("1 identity", "oneIdentity", goal ?? 1),
+    share("200 identities", "identityEach", goal ?? 1),
+    share("losses isolated", "isolated", goal ?? 1),
+    alone(`${junk}: honest records through the gate`, "of them", honest, {
+      min: junk === "paraphrased" ? 0 : 0.95,
+    }),
+  ];
+}
