@@ -49,7 +49,7 @@ export { payloadBytesMax } from "./codec/payload.ts";
 export { type Decoded, EigenDaError, type EigenDaErrorKind } from "./errors.ts";
 export { blobKey } from "./header/header.ts";
 export { developmentSrs, developmentSrsAnchor } from "./kzg/development-srs.ts";
-export { filePrefixSrs } from "./kzg/file-srs.ts";
+export { filePrefixSrs, fileSrs, type SrsFile, type SrsFiles } from "./kzg/file-srs.ts";
 export { mainnetSrsAnchor } from "./kzg/mainnet-srs.ts";
 export type { Srs, SrsAnchor } from "./kzg/srs.ts";
 export type { PaymentMode, PaymentState } from "./payment/payer.ts";

@@ -11,9 +11,20 @@ export type G2 = { x: Fp2; y: Fp2 };
 export const g1AffineBytes = 64;
 export const g2AffineBytes = 128;
 export const g1CompressedBytes = 32;
-const g2CompressedBytes = 64;
+export const g2CompressedBytes = 64;
 
 const { Fp, Fp2: Fp2Field } = bn254.fields;
+
+/** The slow part of decompression, replaceable by a faster one. */
+export type Roots = {
+  /** In the coordinate field, or null. */
+  squareRoot(value: bigint): bigint | null;
+  /** Of a value that is not zero. */
+  inverse(value: bigint): bigint;
+};
+
+const bigintRoots: Roots = { squareRoot, inverse: (value) => Fp.inv(value) };
+const half = Fp.inv(2n);
 
 export const g1Infinity: G1 = { x: 0n, y: 0n };
 export const g2Infinity: G2 = { x: { c0: 0n, c1: 0n }, y: { c0: 0n, c1: 0n } };
@@ -78,19 +89,19 @@ export function compressG2(point: G2): Uint8Array {
 }
 
 /** Inverse of `compressG1`. A value is on the curve. */
-export function decompressG1(bytes: Uint8Array): Decoded<G1> {
+export function decompressG1(bytes: Uint8Array, roots = bigintRoots): Decoded<G1> {
   const head = readFlag(bytes, g1CompressedBytes);
   if (!head.ok) return head;
   if (head.value.flag === flags.infinity) return infinityOr(head.value.rest, g1Infinity);
   const x = bigintFromBytes(head.value.rest);
   if (x >= fpModulus) return refuse("its x is not canonical");
-  const y = squareRoot(rightSideG1(x));
+  const y = roots.squareRoot(rightSideG1(x));
   if (y === null) return refuse("it is not on the curve");
   return { ok: true, value: { x, y: isLarger(y) === (head.value.flag === flags.larger) ? y : Fp.neg(y) } };
 }
 
 /** Inverse of `compressG2`. A value is on the twist; the subgroup is checked by the curve backend. */
-export function decompressG2(bytes: Uint8Array): Decoded<G2> {
+export function decompressG2(bytes: Uint8Array, roots = bigintRoots): Decoded<G2> {
   const head = readFlag(bytes, g2CompressedBytes);
   if (!head.ok) return head;
   if (head.value.flag === flags.infinity) return infinityOr(head.value.rest, g2Infinity);
@@ -99,7 +110,7 @@ export function decompressG2(bytes: Uint8Array): Decoded<G2> {
     c0: bigintFromBytes(head.value.rest.subarray(32)),
   };
   if (x.c0 >= fpModulus || x.c1 >= fpModulus) return refuse("its x is not canonical");
-  const y = squareRootFp2(rightSideG2(x));
+  const y = squareRootFp2(rightSideG2(x), roots);
   if (y === null) return refuse("it is not on the curve");
   return {
     ok: true,
@@ -154,17 +165,16 @@ function rightSideG2(x: Fp2): Fp2 {
  * Square root in Fp[u]/(u² + 1) by the complex method: with n = √(c0² + c1²), the real part is √((c0 ± n) / 2).
  * Returns null if there is none.
  */
-function squareRootFp2(value: Fp2): Fp2 | null {
-  const half = Fp.inv(2n);
-  const norm = squareRoot(Fp.add(Fp.sqr(value.c0), Fp.sqr(value.c1)));
+function squareRootFp2(value: Fp2, { squareRoot: rootOf, inverse }: Roots): Fp2 | null {
+  const norm = rootOf(Fp.add(Fp.sqr(value.c0), Fp.sqr(value.c1)));
   if (norm === null) return null;
   for (const signed of [norm, Fp.neg(norm)]) {
-    const real = squareRoot(Fp.mul(Fp.add(value.c0, signed), half));
+    const real = rootOf(Fp.mul(Fp.add(value.c0, signed), half));
     if (real === null) continue;
     const root =
       real === 0n
-        ? { c0: 0n, c1: squareRoot(Fp.neg(value.c0)) ?? 0n }
-        : { c0: real, c1: Fp.div(Fp.mul(value.c1, half), real) };
+        ? { c0: 0n, c1: rootOf(Fp.neg(value.c0)) ?? 0n }
+        : { c0: real, c1: Fp.mul(Fp.mul(value.c1, half), inverse(real)) };
     if (Fp2Field.eql(Fp2Field.sqr(root), value)) return root;
   }
   return null;

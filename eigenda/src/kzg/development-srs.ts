@@ -41,6 +41,7 @@ export const developmentSrsAnchor: SrsAnchor = {
     reversePoints.set(length, point);
     return point;
   },
+  g2Power: (k) => nobleBackend.mulG2(g2Generator, powFr(developmentTau, 1n << BigInt(k))),
 };
 
 /**

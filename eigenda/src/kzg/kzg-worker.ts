@@ -12,6 +12,8 @@ export type ListName = keyof SrsPoints;
 /** What the thread can be asked to do; it answers with bytes. */
 export type KzgJob =
   | { kind: "derive"; source: PowerSource; symbolsMax: number }
+  /** Compressed points to affine ones. */
+  | { kind: "decompress"; group: "g1" | "g2"; bytes: Uint8Array }
   /** Σ scalars_i · points_(offset+i), affine. */
   | { kind: "msm"; list: ListName; scalars: Uint8Array; offset: number };
 
@@ -22,13 +24,18 @@ const port = parentPort;
 if (port !== null) {
   const kernel = new Kernel();
   const lists = pointLists(kernel, workerData as Partial<SrsPoints>);
-  const run = (job: KzgJob): Uint8Array => {
+  const run = async (job: KzgJob): Promise<Uint8Array> => {
+    if (job.kind === "decompress") {
+      // Loaded when it is needed: most threads never do this, and would start slower.
+      const { decompressList } = await import("./decompress-list.ts");
+      return decompressList(kernel, job.group, job.bytes);
+    }
     if (job.kind === "derive") return derivePowerLists(kernel, job.source, job.symbolsMax);
     const list = lists[job.list];
     invariant(list !== undefined, "the thread has the list");
     return list.msm(job.scalars, job.offset);
   };
-  port.on("message", ({ id, job }: KzgRequest) => port.postMessage(reply(id, () => run(job))));
+  port.on("message", async ({ id, job }: KzgRequest) => port.postMessage(await reply(id, () => run(job))));
 }
 
 function pointLists(kernel: Kernel, points: Partial<SrsPoints>): { [Name in ListName]?: PointList } {
@@ -40,9 +47,9 @@ function pointLists(kernel: Kernel, points: Partial<SrsPoints>): { [Name in List
   };
 }
 
-function reply(id: number, run: () => Uint8Array): KzgReply {
+async function reply(id: number, run: () => Promise<Uint8Array>): Promise<KzgReply> {
   try {
-    return { id, ok: true, bytes: run() };
+    return { id, ok: true, bytes: await run() };
   } catch (error) {
     return {
       id,

@@ -1,4 +1,4 @@
-import type { G1 } from "../curve/points.ts";
+import type { G1, G2 } from "../curve/points.ts";
 
 /** Powers of τ in the ceremony: proofs of length are made against the last of them, whatever part a client holds. */
 export const srsOrder = 2 ** 28;
@@ -23,6 +23,8 @@ export type SrsAnchor = {
   isForgeable: boolean;
   /** [τ^(2^28 − length)]_1 for a length that is a power of two up to `provableSymbolsMax`. */
   g1Reverse(length: number): G1;
+  /** [τ^(2^k)]_2 for k = 0..27: what lists of points are checked against. */
+  g2Power(k: number): G2;
 };
 
 /** A structured reference string large enough for blobs of `symbolsMax` symbols. */
