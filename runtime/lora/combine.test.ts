@@ -122,6 +122,13 @@ describe("combining adapters", () => {
     }
   });
 
+  it("has no error where the parts cancel out and nothing is left, an infinite one where something is", async () => {
+    const [{ adapter }] = (await partsOf("cat")) as [WeightedAdapter];
+    const nothing = [{ adapter, weight: 0 }];
+    expect(combinationError(nothing, combine(nothing, { type: "cat" }))).toBe(0);
+    expect(combinationError(nothing, adapter)).toBe(Infinity);
+  });
+
   it("draws otherwise with another seed", async () => {
     const parts = await partsOf("dare-linear");
     const other = combine(parts, { type: "dare-linear", density: 0.6, seed: seed + 1n });

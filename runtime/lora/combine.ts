@@ -23,11 +23,12 @@ export type CombineMethod =
 /** Most adapters in one combination. */
 export const partsMax = 256;
 
-/** Largest sum of ranks for `svd`, whose time grows with its cube. */
-export const svdRankSumMax = 1024;
+/** Largest sum of ranks for `svd`, whose time grows with its cube: at this one, seconds for each module. */
+export const svdRankSumMax = 256;
 
 /**
  * Combine adapters for one base model into one. A module that only some of them adapt is combined from those.
+ * Runs on the caller's thread, `svd` of large models for minutes: give it a worker.
  * The result has alpha = rank, so its scale is 1, and takes the base model's name from the first. Pure; the same
  * input gives the same bits on every machine.
  * Source of the formulas: PEFT 0.21, `LoraModel.add_weighted_adapter`; differences are in the README.
@@ -61,6 +62,8 @@ export function combinationError(parts: readonly WeightedAdapter[], result: Adap
     difference += squaredNorm([...wanted, ...made]);
     size += squaredNorm(wanted);
   }
+  // Parts that cancel out leave nothing to compare with: then any difference is infinitely large.
+  if (size === 0) return difference === 0 ? 0 : Infinity;
   return Math.sqrt(difference / size);
 }
 
