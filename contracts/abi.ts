@@ -12,18 +12,27 @@ import { forge, rootDir } from "./forge.ts";
 
 const contractsDir = join(rootDir, "contracts");
 
-/** Every deployed contract, in order of deployment. */
-const contractNames = [
-  "OpenToken",
-  "StakeVault",
-  "DatanetRegistry",
-  "ModelRegistry",
-  "ChannelEscrow",
-  "RewardDistributor",
-  "SettlementHub",
-  "AttributionLedger",
-  "Erc3009DepositCollector",
-] as const;
+/** Every deployed contract, in order of deployment, with the source it is in where that has another name. */
+const sources = {
+  OpenToken: "OpenToken",
+  Timelock: "Governance",
+  Permissions: "Governance",
+  StakeVault: "StakeVault",
+  RegistryProxy: "Governance",
+  DatanetRegistry: "DatanetRegistry",
+  ModelRegistry: "ModelRegistry",
+  ChannelEscrow: "ChannelEscrow",
+  RewardDistributor: "RewardDistributor",
+  SettlementHub: "SettlementHub",
+  AttributionLedger: "AttributionLedger",
+  Erc3009DepositCollector: "Erc3009DepositCollector",
+  ModelCurve: "ModelCurve",
+  CurveFactory: "CurveFactory",
+  ModelProposals: "ModelProposals",
+  TributaryGovernor: "Governance",
+} as const;
+
+type ContractName = keyof typeof sources;
 
 type Artifact = { abi: object[]; bytecode: { object: string } };
 
@@ -35,8 +44,8 @@ async function build(): Promise<void> {
   invariant(status === 0, "the contracts compile");
 }
 
-function readArtifact(contractName: string): Artifact {
-  const path = join(contractsDir, "out", `${contractName}.sol`, `${contractName}.json`);
+function readArtifact(contractName: ContractName): Artifact {
+  const path = join(contractsDir, "out", `${sources[contractName]}.sol`, `${contractName}.json`);
   return JSON.parse(readFileSync(path, "utf8")) as Artifact;
 }
 
@@ -44,7 +53,7 @@ function readArtifact(contractName: string): Artifact {
 function generate(): Map<string, string> {
   const files = new Map<string, string>();
   const bytecodes: string[] = [];
-  for (const contractName of contractNames) {
+  for (const contractName of Object.keys(sources) as ContractName[]) {
     const { abi, bytecode } = readArtifact(contractName);
     invariant(bytecode.object.length > 2, `${contractName} has bytecode`);
     const camelName = contractName[0]!.toLowerCase() + contractName.slice(1);

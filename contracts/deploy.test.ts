@@ -3,12 +3,12 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseEther } from "viem";
+import { type Address, keccak256, parseEther, toHex, zeroHash } from "viem";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { readDeployment } from "#schema/deployment";
 import { invariant } from "#schema/errors";
 import { chainClient, devAccount, startAnvil, type TestChain, walletClient } from "#schema/testing/stack";
-import { contractAddresses, type DeployConfig, DeploymentMismatchError, deploy } from "./deploy.ts";
+import { abis, contractAddresses, type DeployConfig, DeploymentMismatchError, deploy } from "./deploy.ts";
 
 const account = devAccount(9);
 const config: DeployConfig = {
@@ -17,6 +17,7 @@ const config: DeployConfig = {
   treasury: devAccount(7).address,
   poster: devAccount(8).address,
   arbiter: devAccount(6).address,
+  guardian: devAccount(5).address,
   challengeWindowSeconds: 60,
   arbitrationTimeoutSeconds: 120,
   bondAmountWei: parseEther("1"),
@@ -24,6 +25,9 @@ const config: DeployConfig = {
   nodeStakeMinWei: 0n,
   faultBondWei: parseEther("1"),
   answerWindowSeconds: 60,
+  votingDelaySeconds: 1,
+  votingPeriodSeconds: 60,
+  timelockDelaySeconds: 1,
 };
 
 let folder: string;
@@ -49,6 +53,25 @@ it("deploys to the addresses known beforehand and writes them where the other pr
   expect(await readdir(join(folder, "nested"))).toEqual(["addresses.json"]);
 });
 
+it("leaves the deployer no role, and each role to whom the configuration names", async () => {
+  const { contracts } = await deploy({ rpcUrl: anvil.rpcUrl, account, config, addressesFile });
+  const holders = [contracts.timelock, config.poster, config.arbiter, config.guardian];
+  const client = chainClient(anvil.rpcUrl);
+  const hasRole = async (role: number, holder: Address) => {
+    const call = { address: contracts.permissions, abi: abis.permissions, functionName: "hasRole" } as const;
+    return (await client.readContract({ ...call, args: [BigInt(role), holder] }))[0];
+  };
+  for (const [role, holder] of holders.entries()) {
+    expect(await hasRole(role, holder), `role ${role}`).toBe(true);
+    expect(await hasRole(role, account.address), `deployer, role ${role}`).toBe(false);
+  }
+  const timelock = { address: contracts.timelock, abi: abis.timelock, functionName: "hasRole" } as const;
+  const proposer = keccak256(toHex("PROPOSER_ROLE"));
+  expect(await client.readContract({ ...timelock, args: [zeroHash, account.address] })).toBe(false);
+  expect(await client.readContract({ ...timelock, args: [proposer, account.address] })).toBe(false);
+  expect(await client.readContract({ ...timelock, args: [proposer, contracts.governor] })).toBe(true);
+});
+
 it("sends nothing the second time", async () => {
   const first = await deploy({ rpcUrl: anvil.rpcUrl, account, config, addressesFile });
   const blockNumber = await chainClient(anvil.rpcUrl).getBlockNumber();
@@ -64,7 +87,7 @@ it("continues after a failure in the middle", async () => {
   expect(await client.getTransactionCount({ address: account.address })).toBe(3);
   const { contracts } = await deploy({ rpcUrl: anvil.rpcUrl, account, config, addressesFile });
   expect(contracts).toEqual(contractAddresses(account.address));
-  expect(await client.getTransactionCount({ address: account.address })).toBe(9);
+  expect(await client.getTransactionCount({ address: account.address })).toBe(18);
 });
 
 it("refuses a chain whose contracts have other parameters, and names the first difference", async () => {

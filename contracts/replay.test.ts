@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Abi, type Log, parseEventLogs } from "viem";
+import { type Abi, type Address, type Log, parseEventLogs } from "viem";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { abis, type ContractName } from "#contracts/deploy";
 import {
@@ -12,6 +12,7 @@ import {
   type TestDeployment,
 } from "#schema/testing/stack";
 import { live } from "./test/life.ts";
+import { replayCurveFactory, replayModelCurve, replayModelProposals } from "./test/market-replay.ts";
 import {
   replayAttributionLedger,
   replayChannelEscrow,
@@ -24,9 +25,20 @@ import {
   type Slots,
 } from "./test/replay.ts";
 
-/** The collector keeps nothing and has no events. */
-type Recording = Exclude<ContractName, "erc3009DepositCollector">;
-const names = Object.keys(abis).filter((name) => name !== "erc3009DepositCollector") as Recording[];
+/** Without events of their own: collector, code behind proxies and clones; and what is OpenZeppelin's alone. */
+const others = [
+  "erc3009DepositCollector",
+  "datanetRegistryCode",
+  "modelRegistryCode",
+  "modelCurve",
+  "timelock",
+  "permissions",
+  "governor",
+] as const;
+type Recording = Exclude<ContractName, (typeof others)[number]>;
+const names = (Object.keys(abis) as ContractName[]).filter(
+  (name): name is Recording => !others.some((other) => other === name),
+);
 /** Events of OpenZeppelin's token that our contracts do not use. */
 const foreignEvents = ["Approval", "DelegateChanged", "DelegateVotesChanged", "EIP712DomainChanged"];
 
@@ -39,7 +51,8 @@ const timestamps = new Map<bigint, bigint>();
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "tributary-replay-"));
   anvil = await startAnvil();
-  deployment = await deployContracts({ rpcUrl: anvil.rpcUrl, folder });
+  const config = { challengeWindowSeconds: 60 }; // Longer than any step of the life takes on a busy machine.
+  deployment = await deployContracts({ rpcUrl: anvil.rpcUrl, folder, config });
   await live({ rpcUrl: anvil.rpcUrl, deployment });
   const client = chainClient(anvil.rpcUrl);
   logs = await client.getLogs({ address: Object.values(deployment.contracts), fromBlock: 0n });
@@ -75,6 +88,20 @@ it.each(names)("rebuilds the storage of %s from its logs alone", async (name) =>
       args,
     }),
   }));
+  expect(slots.length).toBeGreaterThan(0);
+  expect(slots).toEqual(await Promise.all(reads));
+});
+
+it("rebuilds the storage of a model's curve from its logs alone", async () => {
+  const client = chainClient(anvil.rpcUrl);
+  const [created] = parseEventLogs({ abi: abis.curveFactory, logs: logsOf("curveFactory") });
+  const curve = (created!.args as { curve: Address }).curve;
+  const slots = replayModelCurve(await client.getLogs({ address: curve, fromBlock: 0n })).all();
+  const reads = slots.map(async ({ functionName, args }) => ({
+    functionName,
+    args,
+    value: await client.readContract({ address: curve, abi: abis.modelCurve as Abi, functionName, args }),
+  }));
   expect(slots.length).toBeGreaterThan(2);
   expect(slots).toEqual(await Promise.all(reads));
 });
@@ -85,6 +112,10 @@ function replay(name: Recording): Slots {
   switch (name) {
     case "openToken":
       return replayOpenToken(own);
+    case "modelProposals":
+      return replayModelProposals(own, (block) => timestamps.get(block)!);
+    case "curveFactory":
+      return replayCurveFactory(own);
     case "stakeVault":
       return replayStakeVault(own);
     case "datanetRegistry":

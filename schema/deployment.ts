@@ -19,6 +19,14 @@ const deploymentFile = z.object({
     settlementHub: address,
     attributionLedger: address,
     erc3009DepositCollector: address,
+    timelock: address,
+    permissions: address,
+    datanetRegistryCode: address,
+    modelRegistryCode: address,
+    modelCurve: address,
+    curveFactory: address,
+    modelProposals: address,
+    governor: address,
   }),
 });
 

@@ -37,6 +37,7 @@ type Json = string | boolean | Json[] | { [key: string]: Json };
  * left out of text, as Ponder leaves it out of text columns: PostgreSQL cannot hold it, and anyone can post it.
  */
 export function encodeArgs(value: unknown): Json {
+  if (value === undefined) return {}; // An event without arguments has none at all.
   if (typeof value === "bigint" || typeof value === "number") return value.toString();
   if (typeof value === "string") return value.replaceAll("\0", "");
   if (typeof value === "boolean") return value;

@@ -4,6 +4,7 @@ import { type DeployConfig, deploy } from "#contracts/deploy";
 import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
 import { modelRegistryAbi } from "#schema/abi/model-registry";
 import { openTokenAbi } from "#schema/abi/open-token";
+import { permissionsAbi } from "#schema/abi/permissions";
 import { type Call, type Chain, openChain, reach } from "../chain/transactions.ts";
 import { request } from "./chain.ts";
 import { accountOf, modelName, type Stack } from "./stack.ts";
@@ -64,10 +65,19 @@ export function ownerLabel(datanetName: string): string {
   return `owner of the ${datanetName} Datanet`;
 }
 
-/** The collector is deployed last: where it stands, all do. */
+/** The permissions are handed over last: where that is done, all stands. */
 async function isDeployed({ rpcUrl, addressesFile }: Stack): Promise<boolean> {
   const { client, deployment } = openChain(rpcUrl, addressesFile);
-  return (await client.getCode({ address: deployment.contracts.erc3009DepositCollector })) !== undefined;
+  const { governor, permissions, timelock } = deployment.contracts;
+  if ((await client.getCode({ address: governor })) === undefined) return false;
+  const call = {
+    address: permissions,
+    abi: permissionsAbi,
+    functionName: "hasRole",
+    args: [0n, timelock],
+  } as const;
+  const [isHandedOver] = await client.readContract(call);
+  return isHandedOver;
 }
 
 function deployConfig({ pace }: Stack): DeployConfig {
@@ -77,6 +87,7 @@ function deployConfig({ pace }: Stack): DeployConfig {
     treasury: accountOf("treasury").address,
     poster: accountOf("poster").address,
     arbiter: accountOf("arbiter").address,
+    guardian: accountOf("arbiter").address,
     challengeWindowSeconds: pace.challengeWindowSeconds,
     arbitrationTimeoutSeconds: 86_400,
     bondAmountWei: parseEther("100"),
@@ -84,6 +95,9 @@ function deployConfig({ pace }: Stack): DeployConfig {
     nodeStakeMinWei: 0n,
     faultBondWei: parseEther("10"),
     answerWindowSeconds: 86_400,
+    votingDelaySeconds: 3_600,
+    votingPeriodSeconds: 86_400,
+    timelockDelaySeconds: 3_600,
   };
 }
 

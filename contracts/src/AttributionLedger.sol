@@ -8,6 +8,7 @@ import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProo
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IAttributionLedger} from "./interfaces/IAttributionLedger.sol";
 import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
+import {GuardedIntake, Permissioned} from "./Permissioned.sol";
 
 /// @title The door through which roots of rewards come back to the chain.
 /// @notice State of an epoch and who may move it:
@@ -24,7 +25,7 @@ import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
 /// Without a ruling nobody wins: the epoch is rejected, since a wrong root costs more than a late one; the poster has
 /// his bond back, and the disputer half of his. So a dispute nobody rules on costs its disputer, also against oneself.
 /// The previous root keeps paying throughout: leaves are cumulative, so a late epoch only delays what it adds.
-contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
+contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     /// @notice Largest daCommitment and evidence, in bytes.
@@ -44,10 +45,6 @@ contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
 
     ERC20Burnable public immutable token;
     IRewardDistributor public immutable distributor;
-    /// @notice Only this address proposes.
-    address public immutable poster;
-    /// @notice Only this address rules on disputes.
-    address public immutable arbiter;
     /// @inheritdoc IAttributionLedger
     uint128 public immutable bondAmount;
     /// @inheritdoc IAttributionLedger
@@ -83,24 +80,25 @@ contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
     constructor(
         ERC20Burnable token_,
         IRewardDistributor distributor_,
-        address poster_,
-        address arbiter_,
+        address authority_,
         uint128 bondAmount_,
         uint64 challengeWindowSeconds_,
         uint64 arbitrationTimeoutSeconds_
-    ) {
+    ) Permissioned(authority_) {
         token = token_;
         distributor = distributor_;
-        poster = poster_;
-        arbiter = arbiter_;
         bondAmount = bondAmount_;
         challengeWindowSeconds = challengeWindowSeconds_;
         arbitrationTimeoutSeconds = arbitrationTimeoutSeconds_;
     }
 
     /// @inheritdoc IAttributionLedger
-    function propose(uint64 epoch, EpochHeader calldata header, bytes calldata daCommitment) external nonReentrant {
-        require(msg.sender == poster, NotPoster(msg.sender));
+    function propose(uint64 epoch, EpochHeader calldata header, bytes calldata daCommitment)
+        external
+        whileOpen
+        nonReentrant
+    {
+        require(_isPermitted(), NotPoster(msg.sender));
         require(epoch == epochCount + 1, UnexpectedEpoch(epoch, epochCount + 1));
         uint8 status = _epochs[epoch].status;
         require(status == NONE || status == REJECTED, EpochOpen(epoch));
@@ -184,7 +182,7 @@ contract AttributionLedger is IAttributionLedger, ReentrancyGuardTransient {
     /// @dev A dispute found wrong opens a whole new window. Otherwise a poster could dispute himself with bad
     /// evidence and have the window run out while nobody else may speak.
     function resolveDispute(uint64 epoch, bool upheld) external nonReentrant {
-        require(msg.sender == arbiter, NotArbiter(msg.sender));
+        require(_isPermitted(), NotArbiter(msg.sender));
         Epoch storage entry = _epochs[epoch];
         require(entry.status == DISPUTED, NotDisputed(epoch, entry.status));
         require(block.timestamp < _open.arbitrationEnd, WindowClosed(_open.arbitrationEnd));

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {DatanetAccess} from "./DatanetAccess.sol";
+import {IAttributionLedger} from "./interfaces/IAttributionLedger.sol";
 import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
+import {Permissioned} from "./Permissioned.sol";
+import {Upgradeable} from "./Upgradeable.sol";
 
-/// @title Datanets and the votes on what is contributed to them. Immutable, holds no money.
+/// @title Datanets and the votes on what is contributed to them. Holds no money; upgradeable by the Timelock.
 /// @notice State of a batch: Pending ──resolve──▶ Accepted | Rejected | Lapsed; Pending or Accepted ──retract──▶ Retracted.
 /// A vote weighs what the validator had staked before the batch was submitted, and still has: nobody stakes into a
 /// running vote. Only a quorum against slashes, and only the contributor; a vote for the losing side costs nothing.
-contract DatanetRegistry is IDatanetRegistry {
+contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgradeable {
     uint16 private constant BPS = 10_000;
     /// @notice Most that owner and validators may take together of what a chunk earns.
     uint16 public constant OWNER_AND_VALIDATOR_BPS_MAX = 5_000;
@@ -26,8 +30,10 @@ contract DatanetRegistry is IDatanetRegistry {
     uint8 private constant REJECTED = 3;
     uint8 private constant LAPSED = 4;
     uint8 private constant RETRACTED = 5;
+    uint8 private constant CLOSED = 1;
 
     IStakeVault public immutable vault;
+    IAttributionLedger public immutable ledger;
 
     /// @inheritdoc IDatanetRegistry
     uint64 public datanetCount;
@@ -37,12 +43,42 @@ contract DatanetRegistry is IDatanetRegistry {
     mapping(uint64 datanetId => address) public ownerOf;
     mapping(uint64 datanetId => DatanetParams) private _params;
     mapping(uint64 batchId => Batch) private _batches;
-    /// @dev Block before the submission, at whose end the votes were counted.
-    mapping(uint64 batchId => uint48) private _snapshotBlock;
+    mapping(uint64 batchId => Terms) private _terms;
     mapping(uint64 batchId => mapping(address validator => bool)) public hasVoted;
 
-    constructor(IStakeVault vault_) {
+    /// @dev What holds for one batch whatever the owner changes later.
+    /// @param snapshotBlock Block before the submission, at whose end the votes were counted.
+    /// @param qualityW Sum of weight · quality of the votes.
+    struct Terms {
+        uint48 snapshotBlock;
+        uint128 minValidatorStake;
+        uint16 quality;
+        uint256 qualityW;
+    }
+
+    struct Rules {
+        bytes32 formatHash;
+        bytes32 validationRuleHash;
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    mapping(uint64 datanetId => Rules) public rulesOf;
+    /// @inheritdoc IDatanetRegistry
+    mapping(uint64 datanetId => uint8) public statusOf;
+    /// @inheritdoc IDatanetRegistry
+    mapping(uint64 epoch => mapping(uint64 datanetId => bytes32)) public usageRootOf;
+
+    modifier onlyDatanetOwner(uint64 datanetId) {
+        require(ownerOf[datanetId] == msg.sender, NotDatanetOwner(msg.sender));
+        _;
+    }
+
+    constructor(IStakeVault vault_, IAttributionLedger ledger_, address authority_, address upgrader_)
+        Permissioned(authority_)
+        Upgradeable(upgrader_)
+    {
         vault = vault_;
+        ledger = ledger_;
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -50,15 +86,48 @@ contract DatanetRegistry is IDatanetRegistry {
         external
         returns (uint64 datanetId)
     {
-        bool isValid = params.minValidatorStake > 0 && params.votingPeriodSeconds > 0
-            && params.votingPeriodSeconds <= VOTING_PERIOD_SECONDS_MAX && params.quorumBps <= BPS
-            && params.slashBps <= SLASH_BPS_MAX
-            && uint256(params.ownerBps) + params.validatorBps <= OWNER_AND_VALIDATOR_BPS_MAX;
-        require(isValid, InvalidParams());
+        _checkParams(params);
         datanetId = ++datanetCount;
         ownerOf[datanetId] = msg.sender;
         _params[datanetId] = params;
         emit DatanetCreated(datanetId, msg.sender, metadataHash, metadataURI, params);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function updateParams(uint64 datanetId, DatanetParams calldata params) external onlyDatanetOwner(datanetId) {
+        _checkParams(params);
+        DatanetParams memory old = _params[datanetId];
+        require(params.ownerBps == old.ownerBps && params.validatorBps == old.validatorBps, InvalidParams());
+        _params[datanetId] = params;
+        emit DatanetParamsUpdated(datanetId, old, params);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function setRules(uint64 datanetId, bytes32 formatHash, bytes32 validationRuleHash)
+        external
+        onlyDatanetOwner(datanetId)
+    {
+        rulesOf[datanetId] = Rules(formatHash, validationRuleHash);
+        emit DatanetRulesSet(datanetId, formatHash, validationRuleHash);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function setStatus(uint64 datanetId, uint8 status) external onlyDatanetOwner(datanetId) {
+        require(status <= CLOSED, InvalidParams());
+        emit DatanetStatusChanged(datanetId, statusOf[datanetId], status);
+        statusOf[datanetId] = status;
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    /// @dev Not challenged here: it is recomputed from the epoch's blob, as the epoch is.
+    function recordUsage(uint64 epoch, uint64 datanetId, bytes32 usageRoot, uint128 amount) external {
+        require(_isPermitted(), NotPermitted(msg.sender));
+        require(ownerOf[datanetId] != address(0), UnknownDatanet(datanetId));
+        require(epoch > 0 && epoch <= ledger.epochCount(), EpochNotFinal(epoch));
+        require(usageRoot != bytes32(0), ZeroRoot());
+        require(usageRootOf[epoch][datanetId] == bytes32(0), UsageAlreadyRecorded(epoch, datanetId));
+        usageRootOf[epoch][datanetId] = usageRoot;
+        emit DatanetUsageRecorded(epoch, datanetId, usageRoot, amount);
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -72,6 +141,7 @@ contract DatanetRegistry is IDatanetRegistry {
         bytes calldata daCommitment
     ) external returns (uint64 batchId) {
         require(ownerOf[datanetId] != address(0), UnknownDatanet(datanetId));
+        require(statusOf[datanetId] != CLOSED, DatanetClosed(datanetId));
         require(dataRoot != bytes32(0), ZeroRoot());
         require(items > 0, EmptyBatch());
         require(
@@ -81,7 +151,7 @@ contract DatanetRegistry is IDatanetRegistry {
         Batch memory batch = _newBatch(datanetId, dataRoot);
         batchId = ++batchCount;
         _batches[batchId] = batch;
-        _snapshotBlock[batchId] = uint48(block.number) - 1;
+        _terms[batchId] = Terms(uint48(block.number) - 1, _params[datanetId].minValidatorStake, 0, 0);
         emit ContributionSubmitted(
             datanetId,
             batchId,
@@ -105,9 +175,10 @@ contract DatanetRegistry is IDatanetRegistry {
         require(msg.sender != batch.contributor, ContributorCannotVote(msg.sender));
         require(!hasVoted[batchId][msg.sender], AlreadyVoted(msg.sender));
         uint128 weight = _weightOf(batchId, batch.datanetId, msg.sender);
-        uint128 minStake = _params[batch.datanetId].minValidatorStake;
+        uint128 minStake = _terms[batchId].minValidatorStake;
         require(weight >= minStake, StakeTooSmall(weight, minStake));
         hasVoted[batchId][msg.sender] = true;
+        _terms[batchId].qualityW += uint256(weight) * quality;
         if (support) batch.forW += weight;
         else batch.againstW += weight;
         emit ValidationVote(
@@ -128,6 +199,7 @@ contract DatanetRegistry is IDatanetRegistry {
         if (hasQuorum && forW < againstW) outcome = REJECTED;
         batch.state = outcome;
         emit ContributionResolved(batch.datanetId, batchId, outcome, forW, againstW);
+        _score(batchId, batch);
         (uint64 datanetId, address contributor) = (batch.datanetId, batch.contributor);
         if (outcome == REJECTED) {
             vault.slash(datanetId, contributor, batch.slashBps, SLASH_REASON, batch.dataRoot, address(0));
@@ -160,6 +232,11 @@ contract DatanetRegistry is IDatanetRegistry {
     }
 
     /// @inheritdoc IDatanetRegistry
+    function qualityOf(uint64 batchId) external view returns (uint16) {
+        return _terms[batchId].quality;
+    }
+
+    /// @inheritdoc IDatanetRegistry
     function scopeOf(uint64 datanetId) public pure returns (bytes32) {
         return keccak256(abi.encode("datanet", datanetId));
     }
@@ -167,6 +244,27 @@ contract DatanetRegistry is IDatanetRegistry {
     /// @notice lockId in the vault's StakeLocked and StakeReleased events.
     function lockIdOf(uint64 batchId) public pure returns (bytes32) {
         return keccak256(abi.encode("batch", batchId));
+    }
+
+    function _checkParams(DatanetParams calldata params) private pure {
+        bool isValid = params.minValidatorStake > 0 && params.votingPeriodSeconds > 0
+            && params.votingPeriodSeconds <= VOTING_PERIOD_SECONDS_MAX && params.quorumBps <= BPS
+            && params.slashBps <= SLASH_BPS_MAX
+            && uint256(params.ownerBps) + params.validatorBps <= OWNER_AND_VALIDATOR_BPS_MAX;
+        require(isValid, InvalidParams());
+    }
+
+    /// @dev Rounded down; nothing where nobody voted.
+    function _score(uint64 batchId, Batch storage batch) private {
+        uint256 cast = uint256(batch.forW) + batch.againstW;
+        if (cast == 0) return;
+        uint16 quality = uint16(_terms[batchId].qualityW / cast); // A mean of values up to QUALITY_MAX.
+        _terms[batchId].quality = quality;
+        emit ContributionScored(batch.datanetId, batchId, quality);
+    }
+
+    function _ownerOf(uint64 datanetId) internal view override returns (address) {
+        return ownerOf[datanetId];
     }
 
     function _newBatch(uint64 datanetId, bytes32 dataRoot) private view returns (Batch memory) {
@@ -199,7 +297,7 @@ contract DatanetRegistry is IDatanetRegistry {
     /// @return Smaller of what was staked before the submission and what is staked now.
     function _weightOf(uint64 batchId, uint64 datanetId, address validator) private view returns (uint128) {
         bytes32 scope = scopeOf(datanetId);
-        uint128 then_ = vault.votableOfAt(scope, validator, _snapshotBlock[batchId]);
+        uint128 then_ = vault.votableOfAt(scope, validator, _terms[batchId].snapshotBlock);
         uint128 now_ = vault.votableOf(scope, validator);
         return then_ < now_ ? then_ : now_;
     }

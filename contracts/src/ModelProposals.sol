@@ -11,11 +11,12 @@ import {CurveFactory} from "./CurveFactory.sol";
 import {IModelProposals} from "./interfaces/IModelProposals.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
+import {Permissioned} from "./Permissioned.sol";
 
 /// @title Proposals of models, their curves, and the penalties of harmful ones. Immutable; holds open bonds only.
 /// @notice Proposal: (none) ──propose, bond──▶ voting ──resolve──▶ accepted ──deployCurve──▶ deployed; or rejected, lapsed.
 /// Report: (none) ──report, bond──▶ open ──resolveReport (arbiter)──▶ upheld ──penalise…; or rejected; or expired by time.
-contract ModelProposals is IModelProposals, ReentrancyGuardTransient {
+contract ModelProposals is IModelProposals, Permissioned, ReentrancyGuardTransient {
     using SafeCast for uint256;
     using SafeERC20 for IERC20;
 
@@ -39,8 +40,6 @@ contract ModelProposals is IModelProposals, ReentrancyGuardTransient {
     IModelRegistry public immutable modelRegistry;
     IStakeVault public immutable vault;
     CurveFactory public immutable factory;
-    /// @notice Only this address rules on reports.
-    address public immutable arbiter;
     uint128 public immutable bondAmount;
     uint64 public immutable votingPeriodSeconds;
     /// @notice Part of the supply whose votes make a quorum, in basis points.
@@ -82,17 +81,16 @@ contract ModelProposals is IModelProposals, ReentrancyGuardTransient {
         IModelRegistry modelRegistry_,
         IStakeVault vault_,
         CurveFactory factory_,
-        address arbiter_,
+        address authority_,
         uint128 bondAmount_,
         uint64 votingPeriodSeconds_,
         uint16 quorumBps_,
         uint64 rulingTimeoutSeconds_
-    ) {
+    ) Permissioned(authority_) {
         token = token_;
         modelRegistry = modelRegistry_;
         vault = vault_;
         factory = factory_;
-        arbiter = arbiter_;
         bondAmount = bondAmount_;
         votingPeriodSeconds = votingPeriodSeconds_;
         quorumBps = quorumBps_;
@@ -183,7 +181,7 @@ contract ModelProposals is IModelProposals, ReentrancyGuardTransient {
 
     /// @inheritdoc IModelProposals
     function resolveReport(uint64 reportId, bool upheld) external nonReentrant {
-        require(msg.sender == arbiter, NotArbiter(msg.sender));
+        require(_isPermitted(), NotArbiter(msg.sender));
         Report storage given = _reportInState(reportId, REPORT_OPEN);
         require(block.timestamp < given.rulingEnd, RulingClosed(given.rulingEnd));
         if (upheld) {

@@ -2,20 +2,26 @@
 pragma solidity ^0.8.30;
 
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
+import {Upgradeable} from "./Upgradeable.sol";
 
-/// @title Models and serving nodes. Immutable, no owner; what is registered cannot be changed.
+/// @title Models and serving nodes. Holds no money; upgradeable by the Timelock. Price, shares and lineage of a model
+/// cannot be changed; its artifact has versions.
 /// @notice Parents must exist before their children, so the lineage is acyclic by construction. How a payment walks
 /// up the lineage is computed off chain from the edges; this contract bounds its depth and its weights.
-contract ModelRegistry is IModelRegistry {
+contract ModelRegistry is IModelRegistry, Upgradeable {
     uint256 public constant PARENTS_MAX = 4;
     uint8 public constant DEPTH_MAX = 16;
     uint8 private constant KIND_BASE = 0;
-    uint8 private constant KIND_MAX = 4;
+    uint8 private constant KIND_FULL = 1;
+    uint8 private constant KIND_MERGE = 4;
+    uint8 private constant RETIRED = 1;
     uint8 private constant PROVENANCE_MODE_MAX = 1;
 
     struct Model {
         address owner;
         uint8 depth;
+        uint8 status;
+        uint32 version;
         uint128 pricePerCall;
     }
 
@@ -23,23 +29,24 @@ contract ModelRegistry is IModelRegistry {
     /// @inheritdoc IModelRegistry
     mapping(address node => bool) public isNode;
 
+    constructor(address upgrader_) Upgradeable(upgrader_) {}
+
     /// @inheritdoc IModelRegistry
     function registerModel(string calldata name, uint8 kind, ModelParams calldata params, Parent[] calldata parents)
         external
         returns (bytes32 modelId)
     {
-        require(kind <= KIND_MAX, UnknownKind(kind));
+        require(kind <= KIND_MERGE, UnknownKind(kind));
         require(params.provenanceMode <= PROVENANCE_MODE_MAX, UnknownProvenanceMode(params.provenanceMode));
         require(params.ownerBps <= 10_000, InvalidBps(params.ownerBps));
         // Without parents nobody else could take the remainder.
         require(parents.length > 0 || params.ownerBps == 10_000, InvalidBps(params.ownerBps));
-        uint256 parentsMax = kind == KIND_BASE ? 0 : PARENTS_MAX;
-        require(parents.length <= parentsMax, TooManyParents(parents.length, parentsMax));
+        _checkParentCount(kind, parents.length);
 
         modelId = keccak256(abi.encode(msg.sender, params.artifactHash, name));
         require(_models[modelId].owner == address(0), ModelExists(modelId));
         uint8 depth = _depthBelow(parents);
-        _models[modelId] = Model({owner: msg.sender, depth: depth, pricePerCall: params.pricePerCall});
+        _models[modelId] = Model(msg.sender, depth, 0, 1, params.pricePerCall);
 
         emit ModelRegistered(modelId, msg.sender, kind, params);
         for (uint256 i = 0; i < parents.length; i++) {
@@ -48,11 +55,26 @@ contract ModelRegistry is IModelRegistry {
     }
 
     /// @inheritdoc IModelRegistry
+    function publishVersion(bytes32 modelId, bytes32 artifactHash, bytes32 evalHash, string calldata uri)
+        external
+        returns (uint32 version)
+    {
+        version = ++_ownedModel(modelId).version;
+        emit ModelVersionPublished(modelId, version, artifactHash, evalHash, uri);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function setStatus(bytes32 modelId, uint8 status) external {
+        require(status <= RETIRED, UnknownStatus(status));
+        Model storage model = _ownedModel(modelId);
+        emit ModelStatusChanged(modelId, model.status, status);
+        model.status = status;
+    }
+
+    /// @inheritdoc IModelRegistry
     /// @dev Stores nothing and does not check that the Datanet exists: it binds only the caller's own model.
     function useDatanet(bytes32 modelId, uint64 datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash) external {
-        address owner = _models[modelId].owner;
-        require(owner != address(0), UnknownModel(modelId));
-        require(owner == msg.sender, NotModelOwner(msg.sender));
+        _ownedModel(modelId);
         emit DatanetUsed(modelId, datanetId, snapshotRoot, trainingManifestHash);
     }
 
@@ -84,6 +106,29 @@ contract ModelRegistry is IModelRegistry {
         return _models[modelId].depth;
     }
 
+    /// @inheritdoc IModelRegistry
+    function versionOf(bytes32 modelId) external view returns (uint32) {
+        return _models[modelId].version;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function statusOf(bytes32 modelId) external view returns (uint8) {
+        return _models[modelId].status;
+    }
+
+    function _ownedModel(bytes32 modelId) private view returns (Model storage model) {
+        model = _models[modelId];
+        require(model.owner != address(0), UnknownModel(modelId));
+        require(model.owner == msg.sender, NotModelOwner(msg.sender));
+    }
+
+    function _checkParentCount(uint8 kind, uint256 count) private pure {
+        uint256 min = kind == KIND_BASE ? 0 : kind == KIND_MERGE ? 2 : 1;
+        uint256 max = kind == KIND_BASE ? 0 : kind == KIND_MERGE || kind == KIND_FULL ? PARENTS_MAX : 1;
+        require(count <= max, TooManyParents(count, max));
+        require(count >= min, TooFewParents(count, min));
+    }
+
     /// @return depth 0 without parents, else one more than the deepest parent's.
     function _depthBelow(Parent[] calldata parents) private view returns (uint8 depth) {
         uint256 weightsBps = 0;
@@ -91,6 +136,7 @@ contract ModelRegistry is IModelRegistry {
             bytes32 parentId = parents[i].modelId;
             Model storage parent = _models[parentId];
             require(parent.owner != address(0), UnknownModel(parentId));
+            require(parent.status != RETIRED, ModelRetired(parentId));
             require(parents[i].weightBps > 0, InvalidBps(0));
             for (uint256 j = 0; j < i; j++) {
                 require(parents[j].modelId != parentId, DuplicateParent(parentId));

@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
 
@@ -13,6 +14,14 @@ import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
 contract RewardDistributor is IRewardDistributor, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
+    /// @dev All that a claim reads and writes besides the account's own: one slot. Sums of a token whose supply is below
+    /// 2^96, and never above what was funded.
+    struct Live {
+        uint64 epoch;
+        uint96 rootTotal;
+        uint96 totalClaimed;
+    }
+
     IERC20 public immutable token;
     /// @notice Only this address activates roots.
     address public immutable ledger;
@@ -20,13 +29,8 @@ contract RewardDistributor is IRewardDistributor, ReentrancyGuardTransient {
     /// @inheritdoc IRewardDistributor
     bytes32 public root;
     /// @inheritdoc IRewardDistributor
-    uint64 public epoch;
-    /// @inheritdoc IRewardDistributor
-    uint128 public rootTotal;
-    /// @inheritdoc IRewardDistributor
     uint128 public totalFunded;
-    /// @inheritdoc IRewardDistributor
-    uint128 public totalClaimed;
+    Live private _live;
     /// @inheritdoc IRewardDistributor
     mapping(address account => uint128) public claimed;
     /// @inheritdoc IRewardDistributor
@@ -50,11 +54,12 @@ contract RewardDistributor is IRewardDistributor, ReentrancyGuardTransient {
     function activateRoot(uint64 epoch_, bytes32 root_, uint128 rootTotal_) external {
         require(msg.sender == ledger, NotLedger(msg.sender));
         require(root_ != bytes32(0), ZeroRoot());
-        require(rootTotal_ >= rootTotal, RootTotalBelowPrevious(rootTotal_, rootTotal));
+        uint128 previous = _live.rootTotal;
+        require(rootTotal_ >= previous, RootTotalBelowPrevious(rootTotal_, previous));
         require(rootTotal_ <= totalFunded, RootTotalAboveFunds(rootTotal_, totalFunded));
         root = root_;
-        epoch = epoch_;
-        rootTotal = rootTotal_;
+        _live.epoch = epoch_;
+        _live.rootTotal = SafeCast.toUint96(rootTotal_);
         emit RootActivated(epoch_, root_, rootTotal_);
     }
 
@@ -95,16 +100,33 @@ contract RewardDistributor is IRewardDistributor, ReentrancyGuardTransient {
         return keccak256(bytes.concat(keccak256(abi.encode(block.chainid, address(this), account, cumulative))));
     }
 
+    /// @inheritdoc IRewardDistributor
+    function epoch() external view returns (uint64) {
+        return _live.epoch;
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function rootTotal() external view returns (uint128) {
+        return _live.rootTotal;
+    }
+
+    /// @inheritdoc IRewardDistributor
+    function totalClaimed() external view returns (uint128) {
+        return _live.totalClaimed;
+    }
+
     /// @dev The caller has checked cumulative > claimed[account].
     function _pay(address account, address recipient, uint128 cumulative, bytes32[] calldata proof) private {
         bool isProven = MerkleProof.verifyCalldata(proof, root, leafOf(account, cumulative));
         require(isProven, InvalidProof(account, cumulative));
         uint128 amount = cumulative - claimed[account];
-        uint128 newTotalClaimed = totalClaimed + amount;
-        require(newTotalClaimed <= rootTotal, ClaimAboveRootTotal(newTotalClaimed, rootTotal));
+        Live memory live = _live;
+        uint128 newTotalClaimed = live.totalClaimed + amount;
+        require(newTotalClaimed <= live.rootTotal, ClaimAboveRootTotal(newTotalClaimed, live.rootTotal));
         claimed[account] = cumulative;
-        totalClaimed = newTotalClaimed;
-        emit Claimed(account, epoch, recipient, amount, cumulative, newTotalClaimed);
+        live.totalClaimed = uint96(newTotalClaimed); // At most rootTotal.
+        _live = live;
+        emit Claimed(account, live.epoch, recipient, amount, cumulative, newTotalClaimed);
         token.safeTransfer(recipient, amount);
     }
 }

@@ -8,12 +8,13 @@ import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
 import {ISettlementHub} from "./interfaces/ISettlementHub.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
+import {GuardedIntake, Permissioned} from "./Permissioned.sol";
 import {ReceiptFaults} from "./ReceiptFaults.sol";
 
 /// @title The receiver of every channel: turns a batch of receipts into three shares of money.
 /// @notice The payers' vouchers cap what can be taken. How the total spreads over models is the node's statement;
 /// the receipts behind receiptsRoot prove or refute it. Holds the nodes' credits and open bonds.
-contract SettlementHub is ISettlementHub, ReceiptFaults {
+contract SettlementHub is ISettlementHub, ReceiptFaults, GuardedIntake {
     using SafeERC20 for IERC20;
 
     /// @notice Largest daCommitment, in bytes.
@@ -50,8 +51,9 @@ contract SettlementHub is ISettlementHub, ReceiptFaults {
         address treasury_,
         uint16 nodeBps_,
         uint16 treasuryBps_,
-        uint128 nodeStakeMin_
-    ) ReceiptFaults(token_, escrow_, vault_, faultBond_, answerWindowSeconds_) {
+        uint128 nodeStakeMin_,
+        address authority_
+    ) ReceiptFaults(token_, escrow_, vault_, faultBond_, answerWindowSeconds_) Permissioned(authority_) {
         require(uint256(nodeBps_) + treasuryBps_ <= 10_000, SharesAboveWhole(uint256(nodeBps_) + treasuryBps_));
         modelRegistry = modelRegistry_;
         distributor = distributor_;
@@ -70,7 +72,7 @@ contract SettlementHub is ISettlementHub, ReceiptFaults {
         bytes32 receiptsRoot,
         bytes32 contentHash,
         bytes calldata daCommitment
-    ) external nonReentrant returns (uint64 batchId) {
+    ) external whileOpen nonReentrant returns (uint64 batchId) {
         require(modelRegistry.isNode(msg.sender), NotNode(msg.sender));
         _checkStake();
         require(receiptsRoot != bytes32(0), ZeroRoot());

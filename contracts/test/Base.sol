@@ -5,6 +5,8 @@ import {AttributionLedger} from "../src/AttributionLedger.sol";
 import {ChannelEscrow} from "../src/ChannelEscrow.sol";
 import {CurveFactory} from "../src/CurveFactory.sol";
 import {DatanetRegistry} from "../src/DatanetRegistry.sol";
+import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
+import {Permissions, RegistryProxy, Timelock, TributaryGovernor} from "../src/Governance.sol";
 import {Erc3009DepositCollector} from "../src/Erc3009DepositCollector.sol";
 import {IChannelEscrow} from "../src/interfaces/IChannelEscrow.sol";
 import {ModelCurve} from "../src/ModelCurve.sol";
@@ -39,6 +41,7 @@ interface Vm {
     function readFile(string calldata path) external view returns (string memory);
     function roll(uint256 blockNumber) external;
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
+    function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256 gasUsed);
     function startPrank(address sender) external;
     function stopPrank() external;
     function toString(uint256 value) external pure returns (string memory);
@@ -60,12 +63,14 @@ abstract contract Base {
     uint16 internal constant TREASURY_BPS = 500;
     uint128 internal constant FAULT_BOND = 77;
     uint64 internal constant VOTING_PERIOD = 4 days;
+    uint256 internal constant TIMELOCK_DELAY = 2 days;
     uint16 internal constant QUORUM_BPS = 400;
     uint64 internal constant ANSWER_WINDOW = 1 days;
 
     address internal treasury = address(0x77EA);
     address internal poster = address(0x905);
     address internal arbiter = address(0xA4B);
+    address internal guardian = address(0x6A4D);
 
     OpenToken internal token;
     StakeVault internal vault;
@@ -79,31 +84,71 @@ abstract contract Base {
     ModelCurve internal curveCode;
     CurveFactory internal factory;
     ModelProposals internal proposals;
+    Permissions internal permissions;
+    Timelock internal timelock;
+    TributaryGovernor internal governor;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
         vm.roll(1_000);
         uint256 nonce = vm.getNonce(address(this));
-        address registryAddress = vm.computeCreateAddress(address(this), nonce + 2);
-        address hubAddress = vm.computeCreateAddress(address(this), nonce + 6);
-        address ledgerAddress = vm.computeCreateAddress(address(this), nonce + 7);
-        address proposalsAddress = vm.computeCreateAddress(address(this), nonce + 11);
+        address vaultAddress = vm.computeCreateAddress(address(this), nonce + 3);
+        address registryAddress = vm.computeCreateAddress(address(this), nonce + 5);
+        address hubAddress = vm.computeCreateAddress(address(this), nonce + 10);
+        address ledgerAddress = vm.computeCreateAddress(address(this), nonce + 11);
+        address proposalsAddress = vm.computeCreateAddress(address(this), nonce + 15);
+        address governorAddress = vm.computeCreateAddress(address(this), nonce + 16);
         token = new OpenToken(address(this));
+        timelock = new Timelock(TIMELOCK_DELAY, governorAddress);
+        permissions = new Permissions(address(this));
         vault = new StakeVault(token, registryAddress, hubAddress, proposalsAddress, treasury, COOLDOWN);
-        datanets = new DatanetRegistry(vault);
-        models = new ModelRegistry();
+        address code = address(
+            new DatanetRegistry(
+                StakeVault(vaultAddress), AttributionLedger(ledgerAddress), address(permissions), address(timelock)
+            )
+        );
+        datanets = DatanetRegistry(address(new RegistryProxy(code)));
+        models = ModelRegistry(address(new RegistryProxy(address(new ModelRegistry(address(timelock))))));
         escrow = new ChannelEscrow(token);
         distributor = new RewardDistributor(token, ledgerAddress);
         hub = newHub(NODE_BPS, TREASURY_BPS, 0);
-        ledger = new AttributionLedger(token, distributor, poster, arbiter, BOND, WINDOW, ARBITRATION);
+        ledger = new AttributionLedger(token, distributor, address(permissions), BOND, WINDOW, ARBITRATION);
         collector3009 = new Erc3009DepositCollector(address(escrow));
         curveCode = new ModelCurve(token);
         factory = new CurveFactory(curveCode, proposalsAddress);
         proposals = new ModelProposals(
-            token, models, vault, factory, arbiter, BOND, VOTING_PERIOD, QUORUM_BPS, ARBITRATION
+            token, models, vault, factory, address(permissions), BOND, VOTING_PERIOD, QUORUM_BPS, ARBITRATION
         );
-        require(address(hub) == hubAddress && address(proposals) == proposalsAddress, "wired");
-        require(address(datanets) == registryAddress && address(ledger) == ledgerAddress, "wired");
+        governor = new TributaryGovernor(IVotes(address(token)), timelock, 1 days, 7 days, 1 days);
+        require(address(vault) == vaultAddress && address(datanets) == registryAddress, "wired");
+        require(address(hub) == hubAddress && address(ledger) == ledgerAddress, "wired");
+        require(address(proposals) == proposalsAddress && address(governor) == governorAddress, "wired");
+        grantRoles();
+    }
+
+    /// @notice As the deployment does it, in one call: who may call what, who holds which role, and no more deployer.
+    function grantRoles() private {
+        bytes[] memory calls = new bytes[](13);
+        calls[0] = allow(address(ledger), ledger.propose.selector, permissions.POSTER());
+        calls[1] = allow(address(datanets), datanets.recordUsage.selector, permissions.POSTER());
+        calls[2] = allow(address(ledger), ledger.resolveDispute.selector, permissions.ARBITER());
+        calls[3] = allow(address(proposals), proposals.resolveReport.selector, permissions.ARBITER());
+        calls[4] = allow(address(ledger), ledger.pauseIntake.selector, permissions.GUARDIAN());
+        calls[5] = allow(address(ledger), ledger.resumeIntake.selector, permissions.GUARDIAN());
+        calls[6] = allow(address(hub), hub.pauseIntake.selector, permissions.GUARDIAN());
+        calls[7] = allow(address(hub), hub.resumeIntake.selector, permissions.GUARDIAN());
+        calls[8] = abi.encodeCall(permissions.grantRole, (permissions.POSTER(), poster, 0));
+        calls[9] = abi.encodeCall(permissions.grantRole, (permissions.ARBITER(), arbiter, 0));
+        calls[10] = abi.encodeCall(permissions.grantRole, (permissions.GUARDIAN(), guardian, 0));
+        calls[11] = abi.encodeCall(permissions.grantRole, (permissions.ADMIN_ROLE(), address(timelock), 0));
+        calls[12] = abi.encodeCall(permissions.renounceRole, (permissions.ADMIN_ROLE(), address(this)));
+        permissions.multicall(calls);
+    }
+
+    function allow(address target, bytes4 selector, uint64 role) private view returns (bytes memory) {
+        bytes4[] memory selectors = new bytes4[](1);
+        selectors[0] = selector;
+        return abi.encodeCall(permissions.setTargetFunctionRole, (target, selectors, role));
     }
 
     function newHub(uint16 nodeBps, uint16 treasuryBps, uint128 nodeStakeMin) internal returns (SettlementHub) {
@@ -118,7 +163,8 @@ abstract contract Base {
             treasury,
             nodeBps,
             treasuryBps,
-            nodeStakeMin
+            nodeStakeMin,
+            address(permissions)
         );
     }
 

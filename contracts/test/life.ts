@@ -17,16 +17,17 @@ import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
 import { modelRegistryAbi } from "#schema/abi/model-registry";
 import { settlementHubAbi } from "#schema/abi/settlement-hub";
 import { chainClient, devAccount, type TestDeployment, walletClient } from "#schema/testing/stack";
+import { govern, tendDatanet, trade } from "./market-life.ts";
 
 /** Which development account plays whom. 7, 8 and 9 are those of the deployment. */
-const contributor = 1;
-const validator = 2;
+export const contributor = 1;
+export const validator = 2;
 const payer = 3;
-const node = 4;
-const disputer = 5;
+export const node = 4;
+export const disputer = 5;
 const claimer = 6;
-const poster = 8;
-const holder = 9;
+export const poster = 8;
+export const holder = 9;
 
 const votingPeriodSeconds = 60;
 const withdrawDelaySeconds = 900;
@@ -45,13 +46,17 @@ export async function live(world: World): Promise<void> {
   await challengeReceipts(chain, modelId);
   await leaveTheChannel(chain);
   await closeEpochs(chain);
+  await tendDatanet(chain);
+  await trade(chain, modelId);
+  await govern(chain, modelId);
 }
 
-type Chain = ReturnType<typeof connect>;
+export type Chain = ReturnType<typeof connect>;
 
 function connect({ rpcUrl, deployment }: World) {
   const client = chainClient(rpcUrl);
   return {
+    rpcUrl,
     client,
     deployment,
     /** Sends as development account `who` and waits; a revert throws. */

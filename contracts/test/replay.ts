@@ -3,6 +3,7 @@
  * not in any log: token allowances (OpenZeppelin emits no Approval on transferFrom) and past votes.
  */
 import {
+  type DecodeEventLogReturnType,
   encodeAbiParameters,
   getAbiItem,
   type Hex,
@@ -143,9 +144,52 @@ export function replayDatanetRegistry(logs: Log[]): Slots {
       case "ContributionRetracted":
         patch(args.batchId, { state: 5 });
         break;
+      case "ContributionScored":
+        slots.set("qualityOf", [args.batchId], args.quality);
+        break;
+      default:
+        replayDatanetTerms(slots, eventName, args as never);
     }
   }
   return slots;
+}
+
+type Terms = DecodeEventLogReturnType<typeof datanetRegistryAbi>;
+
+/** What the owner of a Datanet changed, who may use it, and how it was used. */
+function replayDatanetTerms(slots: Slots, name: string, given: unknown): void {
+  const { eventName, args } = { eventName: name, args: given } as Terms;
+  switch (eventName) {
+    case "DatanetParamsUpdated":
+      slots.set("paramsOf", [args.datanetId], args.newParams);
+      break;
+    case "DatanetRulesSet":
+      slots.set("rulesOf", [args.datanetId], [args.formatHash, args.validationRuleHash]);
+      break;
+    case "DatanetStatusChanged":
+      slots.set("statusOf", [args.datanetId], args.newStatus);
+      break;
+    case "DatanetUsageRecorded":
+      slots.set("usageRootOf", [args.epoch, args.datanetId], args.usageRoot);
+      break;
+    case "AccessRequested":
+      slots.set("accessRequestOf", [args.requestId], [args.datanetId, args.account, 1, 0n]);
+      slots.set("accessRequestCount", [], args.requestId);
+      break;
+    case "AccessGranted":
+      slots.set("accessRequestOf", [args.requestId], [args.datanetId, args.account, 2, args.expiresAt]);
+      slots.set("accessUntil", [args.datanetId, args.account], args.expiresAt);
+      break;
+    case "AccessRefused": {
+      const [, , , expiresAt] = slots.get("accessRequestOf", [args.requestId], [0n, "", 0, 0n]);
+      slots.set("accessRequestOf", [args.requestId], [args.datanetId, args.account, 3, expiresAt]);
+      if (args.isRevoked) slots.set("accessUntil", [args.datanetId, args.account], 0n);
+      break;
+    }
+    case "UpgradeabilityRevoked":
+      slots.set("isUpgradeable", [], false);
+      break;
+  }
 }
 
 export function replayModelRegistry(logs: Log[]): Slots {
@@ -156,6 +200,16 @@ export function replayModelRegistry(logs: Log[]): Slots {
         slots.set("ownerOf", [args.modelId], args.owner);
         slots.set("priceOf", [args.modelId], args.params.pricePerCall);
         slots.set("depthOf", [args.modelId], 0);
+        slots.set("versionOf", [args.modelId], 1);
+        break;
+      case "ModelVersionPublished":
+        slots.set("versionOf", [args.modelId], args.version);
+        break;
+      case "ModelStatusChanged":
+        slots.set("statusOf", [args.modelId], args.newStatus);
+        break;
+      case "UpgradeabilityRevoked":
+        slots.set("isUpgradeable", [], false);
         break;
       case "LineageEdge":
         slots.set("depthOf", [args.childId], args.depth);
@@ -231,6 +285,12 @@ export function replaySettlementHub(logs: Log[]): Slots {
       case "NodePaid":
         slots.set("nodeCredit", [args.node], args.newCredit);
         break;
+      case "IntakePaused":
+        slots.set("pausedUntil", [], args.pausedUntil);
+        break;
+      case "IntakeResumed":
+        slots.set("pausedUntil", [], 0n);
+        break;
       case "ReceiptChallenged":
         requestOf.set(args.receiptHash, args.requestId);
         if (args.answerEnd > 0n)
@@ -283,6 +343,12 @@ export function replayAttributionLedger(logs: Log[], { challengeWindowSeconds, t
         slots.set("statusOf", [args.epoch], [1, args.challengeEnd, args.poster]);
         slots.set("headerHashOf", [args.epoch], headerHash(args));
         openToBlock = args.toBlock;
+        break;
+      case "IntakePaused":
+        slots.set("pausedUntil", [], args.pausedUntil);
+        break;
+      case "IntakeResumed":
+        slots.set("pausedUntil", [], 0n);
         break;
       case "EpochAbandoned": {
         const [, challengeEnd, poster] = slots.get<Status>("statusOf", [args.epoch], [0, 0n, zeroAddress]);

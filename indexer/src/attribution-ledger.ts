@@ -45,10 +45,6 @@ export async function applyEpochResolved({ event, context }: Args<"AttributionLe
   }));
 }
 
-export async function applyLeafDisputed(_: Args<"AttributionLedger:LeafDisputed">) {
-  // The event row names the leaf; EpochDisputed or EpochResolved, which follows, changes the epoch.
-}
-
 export async function applyEpochAbandoned({ event, context }: Args<"AttributionLedger:EpochAbandoned">) {
   await context.db.update(epoch, { id: event.args.epoch }).set({ status: rejected });
 }

@@ -26,10 +26,6 @@ export async function applyVoucherClaimed({ event, context }: Args<"ChannelEscro
   await context.db.update(channel, { id: channelId }).set({ totalClaimed: newTotalClaimed });
 }
 
-export async function applySettled(_: Args<"ChannelEscrow:Settled">) {
-  // The event row is all there is: the hub's own events say what became of the money.
-}
-
 export async function applyRefunded({ event, context }: Args<"ChannelEscrow:Refunded">) {
   const { channelId, newBalance } = event.args;
   await context.db.update(channel, { id: channelId }).set({ balance: newBalance });

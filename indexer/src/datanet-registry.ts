@@ -18,6 +18,15 @@ export async function applyDatanetCreated({ event, context }: Args<"DatanetRegis
   });
 }
 
+/** Shares never change, so what an earlier epoch paid by is still in the row. */
+export async function applyDatanetParamsUpdated({
+  event,
+  context,
+}: Args<"DatanetRegistry:DatanetParamsUpdated">) {
+  const { datanetId: id, newParams } = event.args;
+  await context.db.update(datanet, { id }).set(newParams);
+}
+
 export async function applyContributionSubmitted({
   event,
   context,

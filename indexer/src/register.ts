@@ -22,16 +22,30 @@ on("DatanetRegistry:ContributionSubmitted", datanetRegistry.applyContributionSub
 on("DatanetRegistry:ValidationVote", datanetRegistry.applyValidationVote);
 on("DatanetRegistry:ContributionResolved", datanetRegistry.applyContributionResolved);
 on("DatanetRegistry:ContributionRetracted", datanetRegistry.applyContributionRetracted);
+on("DatanetRegistry:DatanetParamsUpdated", datanetRegistry.applyDatanetParamsUpdated);
+record("DatanetRegistry:DatanetRulesSet");
+record("DatanetRegistry:DatanetStatusChanged");
+record("DatanetRegistry:ContributionScored");
+record("DatanetRegistry:DatanetUsageRecorded");
+record("DatanetRegistry:AccessRequested");
+record("DatanetRegistry:AccessGranted");
+record("DatanetRegistry:AccessRefused");
+record("DatanetRegistry:Upgraded");
+record("DatanetRegistry:UpgradeabilityRevoked");
 
 on("ModelRegistry:ModelRegistered", modelRegistry.applyModelRegistered);
 on("ModelRegistry:LineageEdge", modelRegistry.applyLineageEdge);
 on("ModelRegistry:DatanetUsed", modelRegistry.applyDatanetUsed);
 on("ModelRegistry:ServingNodeRegistered", modelRegistry.applyServingNodeRegistered);
+record("ModelRegistry:ModelVersionPublished");
+record("ModelRegistry:ModelStatusChanged");
+record("ModelRegistry:Upgraded");
+record("ModelRegistry:UpgradeabilityRevoked");
 
 on("ChannelEscrow:ChannelCreated", channelEscrow.applyChannelCreated);
 on("ChannelEscrow:Deposited", channelEscrow.applyDeposited);
 on("ChannelEscrow:Claimed", channelEscrow.applyVoucherClaimed);
-on("ChannelEscrow:Settled", channelEscrow.applySettled);
+record("ChannelEscrow:Settled");
 on("ChannelEscrow:Refunded", channelEscrow.applyRefunded);
 on("ChannelEscrow:WithdrawInitiated", channelEscrow.applyWithdrawInitiated);
 on("ChannelEscrow:WithdrawFinalized", channelEscrow.applyWithdrawFinalized);
@@ -40,13 +54,17 @@ on("SettlementHub:BatchSettled", settlementHub.applyBatchSettled);
 on("SettlementHub:ModelUsage", settlementHub.applyModelUsage);
 on("SettlementHub:NodeCredited", settlementHub.applyNodeCredited);
 on("SettlementHub:NodePaid", settlementHub.applyNodePaid);
-on("SettlementHub:ReceiptChallenged", settlementHub.applyReceiptChallenged);
-on("SettlementHub:ReceiptChallengeResolved", settlementHub.applyReceiptChallengeResolved);
+record("SettlementHub:ReceiptChallenged");
+record("SettlementHub:ReceiptChallengeResolved");
+record("SettlementHub:IntakePaused");
+record("SettlementHub:IntakeResumed");
 
 on("AttributionLedger:EpochProposed", attributionLedger.applyEpochProposed);
 on("AttributionLedger:EpochDisputed", attributionLedger.applyEpochDisputed);
 on("AttributionLedger:EpochResolved", attributionLedger.applyEpochResolved);
-on("AttributionLedger:LeafDisputed", attributionLedger.applyLeafDisputed);
+record("AttributionLedger:LeafDisputed");
+record("AttributionLedger:IntakePaused");
+record("AttributionLedger:IntakeResumed");
 on("AttributionLedger:EpochAbandoned", attributionLedger.applyEpochAbandoned);
 on("AttributionLedger:EpochFinalized", attributionLedger.applyEpochFinalized);
 on("AttributionLedger:BondCredited", attributionLedger.applyBondCredited);
@@ -56,6 +74,11 @@ on("RewardDistributor:Funded", rewardDistributor.applyFunded);
 on("RewardDistributor:RootActivated", rewardDistributor.applyRootActivated);
 on("RewardDistributor:Claimed", rewardDistributor.applyRewardClaimed);
 on("RewardDistributor:ClaimerSet", rewardDistributor.applyClaimerSet);
+
+/** The row in `onchain.event` is all there is of it: no table mirrors what it changes, or other events of its transaction do. */
+function record(source: EventNames): void {
+  ponder.on(source, (args) => recordEvent(source, args));
+}
 
 function on<N extends EventNames>(source: N, apply: (args: Args<N>) => Promise<void>): void {
   ponder.on(source, async (args) => {

@@ -33,11 +33,3 @@ export async function applyNodePaid({ event, context }: Args<"SettlementHub:Node
     .update(nodeCredit, { node })
     .set((row) => ({ credit: newCredit, paid: row.paid + amount }));
 }
-
-export async function applyReceiptChallenged(_: Args<"SettlementHub:ReceiptChallenged">) {
-  // The event row is all there is; the stake's lock comes with the vault's own event.
-}
-
-export async function applyReceiptChallengeResolved(_: Args<"SettlementHub:ReceiptChallengeResolved">) {
-  // The event row is all there is; slash and credit come with their own events.
-}

@@ -1,6 +1,7 @@
 /** A life of the contracts in which every indexed event happens, and every hostile value that anyone can post. */
 import {
   type ContractFunctionName,
+  encodeFunctionData,
   type Hex,
   keccak256,
   maxUint256,
@@ -119,6 +120,37 @@ export async function submit(sender: Sender, from: number, datanetId: bigint, it
   return await sender.send(from, "datanetRegistry", "submitContribution", args);
 }
 
+/** What owner, guardian and Timelock may do besides; each leaves an event. */
+async function administer(sender: Sender): Promise<void> {
+  const { client, contracts, send } = sender;
+  const registry = "datanetRegistry";
+  await send(owner, registry, "updateParams", [1n, { ...datanetParams, quorumBps: 4_000 }]);
+  await send(owner, registry, "setRules", [1n, label("format"), label("rule")]);
+  await send(owner, registry, "setStatus", [1n, 1]);
+  await send(owner, registry, "setStatus", [1n, 0]);
+  await send(payer, registry, "requestAccess", [1n, label("purpose"), "to train \0"]);
+  await send(owner, registry, "grantAccess", [1n, 2n ** 40n, "0xce11"]);
+  await send(owner, registry, "refuseAccess", [1n, label("misuse")]);
+  await send(poster, registry, "recordUsage", [1n, 1n, label("usage"), token]);
+  const base = await baseModel(sender);
+  await send(owner, "modelRegistry", "publishVersion", [base, label("artifact 2"), label("eval"), "uri"]);
+  await send(owner, "modelRegistry", "setStatus", [base, 1]);
+  await send(owner, "modelRegistry", "setStatus", [base, 0]);
+  for (const name of ["settlementHub", "attributionLedger"] as const) {
+    await send(poster, name, "pauseIntake", [1n]);
+    await send(poster, name, "resumeIntake", []);
+  }
+  const { timelock, datanetRegistry, modelRegistry } = contracts;
+  await client.setBalance({ address: timelock, value: token });
+  await client.impersonateAccount({ address: timelock });
+  const data = encodeFunctionData({ abi: abis.modelRegistry, functionName: "revokeUpgradeability" });
+  for (const to of [datanetRegistry, modelRegistry]) {
+    const params = [{ from: timelock, to, data }] as const;
+    const hash = await client.request({ method: "eth_sendTransaction", params } as never);
+    await client.waitForTransactionReceipt({ hash });
+  }
+}
+
 async function models(sender: Sender): Promise<void> {
   const { send } = sender;
   const params = {
@@ -183,6 +215,7 @@ export async function secondHalf(sender: Sender): Promise<void> {
   await challengeReceipt(sender);
   await sender.send(owner, "settlementHub", "payNode", [devAccount(node).address]);
   await epochs(sender);
+  await administer(sender);
   await leave(sender);
 }
 

@@ -29,6 +29,7 @@ export const rewardDistributorAbi = [
   {"type":"error","name":"ReentrancyGuardReentrantCall","inputs":[]},
   {"type":"error","name":"RootTotalAboveFunds","inputs":[{"name":"given","type":"uint128"},{"name":"funded","type":"uint128"}]},
   {"type":"error","name":"RootTotalBelowPrevious","inputs":[{"name":"given","type":"uint128"},{"name":"previous","type":"uint128"}]},
+  {"type":"error","name":"SafeCastOverflowedUintDowncast","inputs":[{"name":"bits","type":"uint8"},{"name":"value","type":"uint256"}]},
   {"type":"error","name":"SafeERC20FailedOperation","inputs":[{"name":"token","type":"address"}]},
   {"type":"error","name":"ZeroAmount","inputs":[]},
   {"type":"error","name":"ZeroRoot","inputs":[]},

@@ -126,6 +126,7 @@ export async function deployContracts({
     treasury: devAccount(7).address,
     poster: devAccount(8).address,
     arbiter: devAccount(8).address,
+    guardian: devAccount(8).address,
     challengeWindowSeconds: 2,
     arbitrationTimeoutSeconds: 60,
     bondAmountWei: parseEther("1"),
@@ -133,6 +134,9 @@ export async function deployContracts({
     nodeStakeMinWei: 0n,
     faultBondWei: parseEther("1"),
     answerWindowSeconds: 60,
+    votingDelaySeconds: 1,
+    votingPeriodSeconds: 60,
+    timelockDelaySeconds: 1,
     ...overrides,
   };
   const addressesFile = join(folder, "addresses.json");

@@ -58,7 +58,7 @@ interface IAttributionLedger {
     error LeafNotInRoot(address account, uint128 cumulative);
     error LeafNotWrong(address account, uint128 cumulative);
 
-    /// @notice Propose epoch `epoch` = epochCount()+1 (a rejected number is proposed again). The poster's bond is pulled.
+    /// @notice Role POSTER, unless the guardian paused it: propose epoch `epoch` = epochCount()+1 (a rejected number is proposed again). The poster's bond is pulled.
     /// header.fromBlock must equal the last finalised epoch's toBlock (0 at first); header.toBlock < block.number.
     function propose(uint64 epoch, EpochHeader calldata header, bytes calldata daCommitment) external;
     /// @notice Dispute within the window with an equal bond.

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IDatanetAccess} from "./IDatanetAccess.sol";
+
 /// @title Datanets: domain repositories of contributed records, voted on by staked validators.
-interface IDatanetRegistry {
+interface IDatanetRegistry is IDatanetAccess {
     /// @param ownerBps, validatorBps Shares of what a chunk earns that go to the Datanet's owner and to the
     /// validators who voted for the batch; the contributor has the rest. Their sum is at most 5,000.
     struct DatanetParams {
@@ -36,6 +38,20 @@ interface IDatanetRegistry {
     event ContributionResolved(uint64 indexed datanetId, uint64 indexed batchId, uint8 outcome, uint128 forW, uint128 againstW);
     event ContributionRetracted(uint64 indexed datanetId, uint64 indexed batchId, bytes32 reason);
 
+    /// @notice Terms of batches submitted after this; ownerBps and validatorBps never change.
+    event DatanetParamsUpdated(uint64 indexed datanetId, DatanetParams oldParams, DatanetParams newParams);
+    /// @notice What batches submitted after this must look like. Hashes of the data format and of the validation rule.
+    event DatanetRulesSet(uint64 indexed datanetId, bytes32 formatHash, bytes32 validationRuleHash);
+    /// @param newStatus 0 open, 1 closed to new batches.
+    event DatanetStatusChanged(uint64 indexed datanetId, uint8 oldStatus, uint8 newStatus);
+    /// @param quality Mean of the votes' quality by their weight, of all who voted, 0 to 10,000.
+    event ContributionScored(uint64 indexed datanetId, uint64 indexed batchId, uint16 quality);
+    /// @param usageRoot Root over the uses of the Datanet's chunks in the epoch. @param amount What they earned, in wei.
+    event DatanetUsageRecorded(uint64 indexed epoch, uint64 indexed datanetId, bytes32 usageRoot, uint128 amount);
+
+    error DatanetClosed(uint64 datanetId);
+    error UsageAlreadyRecorded(uint64 epoch, uint64 datanetId);
+    error EpochNotFinal(uint64 epoch);
     error UnknownDatanet(uint64 datanetId);
     error UnknownBatch(uint64 batchId);
     error InvalidParams();
@@ -61,6 +77,21 @@ interface IDatanetRegistry {
     function resolve(uint64 batchId) external;
     function retract(uint64 batchId, bytes32 reason) external;
 
+    /// @notice Owner: terms of new batches. Running votes keep the terms of their submission; the shares of owner and
+    /// validators cannot change, since earlier contributors agreed to them.
+    function updateParams(uint64 datanetId, DatanetParams calldata params) external;
+    /// @notice Owner.
+    function setRules(uint64 datanetId, bytes32 formatHash, bytes32 validationRuleHash) external;
+    /// @notice Owner. @param status 0 open, 1 closed to new batches.
+    function setStatus(uint64 datanetId, uint8 status) external;
+    /// @notice Role POSTER, once per final epoch and Datanet.
+    function recordUsage(uint64 epoch, uint64 datanetId, bytes32 usageRoot, uint128 amount) external;
+
+    /// @notice Mean quality a resolved batch was given, 0 before and where nobody voted.
+    function qualityOf(uint64 batchId) external view returns (uint16);
+    function rulesOf(uint64 datanetId) external view returns (bytes32 formatHash, bytes32 validationRuleHash);
+    function statusOf(uint64 datanetId) external view returns (uint8);
+    function usageRootOf(uint64 epoch, uint64 datanetId) external view returns (bytes32);
     function datanetCount() external view returns (uint64);
     function batchCount() external view returns (uint64);
     function batchOf(uint64 batchId) external view returns (Batch memory);

@@ -27,6 +27,14 @@ interface IModelRegistry {
     event DatanetUsed(bytes32 indexed modelId, uint64 indexed datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash);
     event ServingNodeRegistered(address indexed node, address indexed operator, bytes32 attestationHash, string endpoint);
 
+    /// @param version Counts from 2: what was registered is version 1.
+    event ModelVersionPublished(bytes32 indexed modelId, uint32 indexed version, bytes32 artifactHash, bytes32 evalHash, string uri);
+    /// @param newStatus 0 active, 1 retired: no new children.
+    event ModelStatusChanged(bytes32 indexed modelId, uint8 oldStatus, uint8 newStatus);
+
+    error TooFewParents(uint256 given, uint256 min);
+    error UnknownStatus(uint8 status);
+    error ModelRetired(bytes32 modelId);
     error ModelExists(bytes32 modelId);
     error UnknownModel(bytes32 modelId);
     error UnknownKind(uint8 kind);
@@ -39,10 +47,15 @@ interface IModelRegistry {
     error NotModelOwner(address caller);
     error NodeExists(address node);
 
+    /// @notice A base has no parents, a LoRA or a quantisation exactly one, a merge two to four, a full fine-tune one to four.
     /// @return modelId keccak256(abi.encode(owner, artifactHash, name))
     function registerModel(string calldata name, uint8 kind, ModelParams calldata params, Parent[] calldata parents) external returns (bytes32 modelId);
     /// @notice Declare a Datanet the model retrieves from (snapshotRoot and manifest zero) or was trained on.
     function useDatanet(bytes32 modelId, uint64 datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash) external;
+    /// @notice Owner: a new version of the artifact. Price, shares and lineage stay.
+    function publishVersion(bytes32 modelId, bytes32 artifactHash, bytes32 evalHash, string calldata uri) external returns (uint32 version);
+    /// @notice Owner. @param status 0 active, 1 retired.
+    function setStatus(bytes32 modelId, uint8 status) external;
     /// @notice The node is the caller; its key signs receipts.
     function registerServingNode(address operator, bytes32 attestationHash, string calldata endpoint) external;
 
@@ -50,6 +63,8 @@ interface IModelRegistry {
     function priceOf(bytes32 modelId) external view returns (uint128);
     /// @notice ownerOf and priceOf in one; the owner is zero where there is no such model.
     function termsOf(bytes32 modelId) external view returns (address owner, uint128 pricePerCall);
+    function versionOf(bytes32 modelId) external view returns (uint32);
+    function statusOf(bytes32 modelId) external view returns (uint8);
     function depthOf(bytes32 modelId) external view returns (uint8);
     function isNode(address node) external view returns (bool);
 }

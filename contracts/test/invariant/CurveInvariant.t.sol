@@ -20,6 +20,8 @@ contract CurveInvariantTest is Actions {
         curve = ModelCurve(factory.create("m", owner, params, "Model", "MDL"));
         for (uint256 i = 0; i < ACTORS; i++) {
             fund(actor(i), address(curve), PURSE);
+            vm.prank(actor(i));
+            token.approve(address(curve), type(uint256).max);
         }
     }
 

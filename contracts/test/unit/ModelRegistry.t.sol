@@ -104,6 +104,45 @@ contract ModelRegistryTest is Base {
         models.registerModel("x", 4, params(0), new IModelRegistry.Parent[](5));
     }
 
+    function test_each_kind_has_its_number_of_parents() public {
+        bytes32 base = register("base");
+        bytes32 other = register("other");
+        for (uint8 kind = 1; kind <= 3; kind++) {
+            refuse(abi.encodeWithSelector(IModelRegistry.TooFewParents.selector, 0, 1));
+            models.registerModel("x", kind, params(10_000), noParents());
+        }
+        refuse(abi.encodeWithSelector(IModelRegistry.TooFewParents.selector, 1, 2));
+        models.registerModel("x", 4, params(0), oneParent(base));
+        for (uint8 kind = 2; kind <= 3; kind++) {
+            refuse(abi.encodeWithSelector(IModelRegistry.TooManyParents.selector, 2, 1));
+            models.registerModel("x", kind, params(0), twoParents(base, 5_000, other, 5_000));
+            models.registerModel(vm.toString(kind), kind, params(0), oneParent(base));
+        }
+    }
+
+    function test_the_owner_publishes_versions_and_retires_a_model() public {
+        bytes32 modelId = register("base");
+        eq(models.versionOf(modelId), 1, "registered");
+        vm.expectEmit();
+        emit IModelRegistry.ModelVersionPublished(modelId, 2, "artifact 2", "eval", "uri 2");
+        eq(models.publishVersion(modelId, "artifact 2", "eval", "uri 2"), 2, "version");
+        vm.expectEmit();
+        emit IModelRegistry.ModelStatusChanged(modelId, 0, 1);
+        models.setStatus(modelId, 1);
+        eq(models.statusOf(modelId), 1, "retired");
+        refuse(abi.encodeWithSelector(IModelRegistry.ModelRetired.selector, modelId));
+        models.registerModel("child", 2, params(0), oneParent(modelId));
+        refuse(abi.encodeWithSelector(IModelRegistry.UnknownStatus.selector, 2));
+        models.setStatus(modelId, 2);
+        bytes memory notOwner = abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, poster);
+        vm.startPrank(poster);
+        refuse(notOwner);
+        models.publishVersion(modelId, "", "", "");
+        refuse(notOwner);
+        models.setStatus(modelId, 0);
+        vm.stopPrank();
+    }
+
     function test_refuses_a_lineage_deeper_than_sixteen() public {
         bytes32 modelId = register("0");
         for (uint256 depth = 1; depth <= 16; depth++) {

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.30;
+
+/// @title Requests for and grants of access to a Datanet's data, on the record.
+/// @notice Wire values of a request's `state`: 0 none, 1 requested, 2 granted, 3 refused (or revoked).
+interface IDatanetAccess {
+    event AccessRequested(uint64 indexed requestId, uint64 indexed datanetId, address indexed account, bytes32 purposeHash, string purpose);
+    /// @param wrappedKey The data's key, encrypted for the account; empty where the data is public.
+    event AccessGranted(uint64 indexed requestId, uint64 indexed datanetId, address indexed account, uint64 expiresAt, bytes wrappedKey);
+    /// @param isRevoked Whether access that was live ended with it.
+    event AccessRefused(uint64 indexed requestId, uint64 indexed datanetId, address indexed account, bytes32 reason, bool isRevoked);
+
+    error NoSuchDatanet(uint64 datanetId);
+    error UnknownRequest(uint64 requestId);
+    error WrongRequestState(uint8 state);
+    error NotDatanetOwner(address caller);
+    error ExpiryInThePast(uint64 expiresAt);
+    error WrappedKeyTooLarge(uint256 given, uint256 max);
+
+    /// @param purpose What the data is wanted for, in words; purposeHash commits to the full text.
+    function requestAccess(uint64 datanetId, bytes32 purposeHash, string calldata purpose) external returns (uint64 requestId);
+    /// @notice Owner of the Datanet, here and in the next.
+    function grantAccess(uint64 requestId, uint64 expiresAt, bytes calldata wrappedKey) external;
+    /// @notice Refuse a request, or revoke what was granted to it.
+    function refuseAccess(uint64 requestId, bytes32 reason) external;
+
+    /// @notice Second until which the account may use the data, 0 if not (any more).
+    function accessUntil(uint64 datanetId, address account) external view returns (uint64);
+    function accessRequestCount() external view returns (uint64);
+    function accessRequestOf(uint64 requestId) external view returns (uint64 datanetId, address account, uint8 state, uint64 expiresAt);
+}
