@@ -2,7 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { bytesToHex, fromRlp, keccak256, toRlp } from "viem";
 import { expect, it } from "vitest";
+import { isSameKey, isSignatureValid } from "../curve/bls.ts";
 import { loadMcl } from "../curve/mcl.ts";
+import { g1Infinity, g2Infinity } from "../curve/points.ts";
 import { BlobStatus, BlobStatusReplySchema } from "../gen/disperser_pb.ts";
 import { blobCertificateHash } from "../header/header.ts";
 import { mainnetSrsAnchor } from "../kzg/mainnet-srs.ts";
@@ -89,6 +91,28 @@ it("refuses a quorum that did not sign, and one that was required and not asked"
   });
   expect(await verifyCertificate(unsigned, full)).toEqual({ ok: false, reason: "Quorum 1 did not sign." });
   expect(await verifyCertificate(realV4, { ...full, requiredQuorums: [2] })).toMatchObject({ ok: false });
+});
+
+it("refuses keys and signatures at infinity, which sign everything, and a non-signer named twice", async () => {
+  const decoded = decodeCertificate(realV4);
+  if (!decoded.ok) throw new Error(decoded.reason);
+  const { quorumApks, sigma } = decoded.value;
+  const nowhere = quorumApks.map(() => g1Infinity);
+  const changes: [Partial<Certificate>, string][] = [
+    [{ sigma: g1Infinity, apkG2: g2Infinity, quorumApks: nowhere, nonSignerPubkeys: [] }, "infinity"],
+    [{ sigma: g1Infinity }, "aggregate signature is the point at infinity"],
+    [{ apkG2: g2Infinity }, "signers' key is the point at infinity"],
+    [{ quorumApks: [g1Infinity, ...quorumApks.slice(1)] }, "quorum's key is the point at infinity"],
+    [{ nonSignerPubkeys: [g1Infinity] }, "non-signer's key is the point at infinity"],
+    [{ nonSignerPubkeys: [sigma, quorumApks[0]!, sigma] }, "named twice"],
+  ];
+  for (const [change, reason] of changes) {
+    const verdict = await verifyCertificate(encodeCertificate({ ...decoded.value, ...change }), full);
+    expect(verdict).toEqual({ ok: false, reason: expect.stringContaining(reason) });
+  }
+  const [mcl, message] = [await loadMcl(), new Uint8Array(32)];
+  expect(isSignatureValid(mcl, message, g1Infinity, g2Infinity)).toBe(false);
+  expect(isSameKey(mcl, g1Infinity, g2Infinity)).toBe(false);
 });
 
 it("proves every blob of batches of one to nine, and none at another place", () => {

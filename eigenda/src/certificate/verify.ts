@@ -2,7 +2,7 @@ import { type Address, type Hex, hexToBytes, type PublicClient } from "viem";
 import type { CurveBackend } from "../curve/backend.ts";
 import { isSameKey, isSignatureValid } from "../curve/bls.ts";
 import { loadMcl } from "../curve/mcl.ts";
-import { type G1, g1Infinity, negateG1 } from "../curve/points.ts";
+import { type G1, g1Infinity, isEqualG1, isInfinityG1, isInfinityG2, negateG1 } from "../curve/points.ts";
 import { batchHeaderHash, blobCertificateHash, blobKey } from "../header/header.ts";
 import { recoverSigner } from "../header/signer.ts";
 import { isCommitmentConsistent } from "../kzg/commitment.ts";
@@ -112,6 +112,8 @@ export function inclusionFault(certificate: Certificate, key: Hex): string | nul
 }
 
 export function attestationFault(backend: CurveBackend, certificate: Certificate): string | null {
+  const degenerate = degenerateKeyFault(certificate);
+  if (degenerate !== null) return degenerate;
   const message = hexToBytes(batchHeaderHash(certificate.batchRoot, certificate.referenceBlockNumber));
   if (!isSignatureValid(backend, message, certificate.sigma, certificate.apkG2)) {
     return "The aggregate signature does not sign the batch.";
@@ -119,6 +121,18 @@ export function attestationFault(backend: CurveBackend, certificate: Certificate
   return isSignerKeyConsistent(backend, certificate)
     ? null
     : "The signers' key is not the quorums' keys less the non-signers'.";
+}
+
+/** Infinity is nobody's key and signs every message under itself; a non-signer taken away twice takes somebody else's key with it. */
+function degenerateKeyFault({ sigma, apkG2, quorumApks, nonSignerPubkeys }: Certificate): string | null {
+  if (isInfinityG1(sigma)) return "The aggregate signature is the point at infinity.";
+  if (isInfinityG2(apkG2)) return "The signers' key is the point at infinity.";
+  if (quorumApks.some(isInfinityG1)) return "A quorum's key is the point at infinity.";
+  if (nonSignerPubkeys.some(isInfinityG1)) return "A non-signer's key is the point at infinity.";
+  const isRepeated = nonSignerPubkeys.some((key, index) =>
+    nonSignerPubkeys.slice(0, index).some((earlier) => isEqualG1(earlier, key)),
+  );
+  return isRepeated ? "A non-signer is named twice." : null;
 }
 
 /**

@@ -4,7 +4,6 @@ import { parseArgs } from "node:util";
 import {
   bytesToHex,
   createPublicClient,
-  type Hex,
   http,
   isHex,
   keccak256,
@@ -118,8 +117,7 @@ function readOptions(parameters: string[]) {
 
 async function disperserOf(values: Options): Promise<AsyncDisposable & { client: DisperserClient }> {
   const keyFile = values["key-file"];
-  const accountKey =
-    keyFile === undefined ? developmentKey : (String(await readInput(keyFile)).trim() as Hex);
+  const accountKey = keyFile === undefined ? developmentKey : String(await readInput(keyFile)).trim();
   const modes: readonly string[] = ["reservation", "on-demand", "reservation-first"] satisfies PaymentMode[];
   if (!modes.includes(values.payment))
     throw new EigenDaError("invalid", `There is no payment mode ${values.payment}.`);

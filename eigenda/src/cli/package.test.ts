@@ -76,6 +76,17 @@ it("inspects a real certificate given as hex, and verifies it under the ceremony
   await expect(eigenda("verify", file)).rejects.toMatchObject({ code: 1 });
 });
 
+it("never prints what stands in a key file", async () => {
+  const keyFile = join(folder, "slipped.key");
+  const slipped = "c0ffee".repeat(10);
+  await writeFile(keyFile, `${slipped}\n`);
+  const failure = await eigenda("status", `0x${"00".repeat(32)}`, "--key-file", keyFile).catch(
+    (error) => error,
+  );
+  expect(failure).toMatchObject({ code: 1, stderr: expect.stringContaining("invalid: An account's key is") });
+  expect(failure.stderr + failure.stdout).not.toContain(slipped);
+});
+
 it("tells wrong arguments from refusals by the exit code", async () => {
   await expect(eigenda("none")).rejects.toMatchObject({ code: 2 });
   await expect(eigenda("put", "x", "--none")).rejects.toMatchObject({ code: 2 });

@@ -31,8 +31,8 @@ export type BlobStatusName = keyof typeof BlobStatus;
 export type DisperserClientOptions = {
   /** `http://127.0.0.1:port`, or `https://host` for TLS. */
   url: string;
-  /** secp256k1 key of the paying account. */
-  accountKey: Hex;
+  /** secp256k1 key of the paying account: 32 bytes in hex, with 0x or without. */
+  accountKey: string;
   /** Bound by the anchor signature. */
   chainId: bigint;
   srs: Srs;

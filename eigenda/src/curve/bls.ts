@@ -1,7 +1,17 @@
 import { invariant } from "../errors.ts";
 import type { CurveBackend } from "./backend.ts";
 import { bigintFromBytes, fpModulus } from "./field.ts";
-import { type G1, type G2, g1Generator, g2Generator, negateG1, rightSideG1, squareRoot } from "./points.ts";
+import {
+  type G1,
+  type G2,
+  g1Generator,
+  g2Generator,
+  isInfinityG1,
+  isInfinityG2,
+  negateG1,
+  rightSideG1,
+  squareRoot,
+} from "./points.ts";
 
 /** Every other x has a point, so a message that needs more tries than this does not exist (chance 2^-256). */
 const hashAttemptsMax = 256;
@@ -17,16 +27,18 @@ export function hashToG1(message: Uint8Array): G1 {
   invariant(false, "a point lies near every x");
 }
 
-/** Whether e(sigma, G2) = e(H(message), apkG2). */
+/** Whether e(sigma, G2) = e(H(message), apkG2). Never at infinity, where the equation holds for every message. */
 export function isSignatureValid(backend: CurveBackend, message: Uint8Array, sigma: G1, apkG2: G2): boolean {
+  if (isInfinityG1(sigma) || isInfinityG2(apkG2)) return false;
   return backend.isPairingProductOne([
     { g1: negateG1(sigma), g2: g2Generator },
     { g1: hashToG1(message), g2: apkG2 },
   ]);
 }
 
-/** Whether the two keys have the same discrete logarithm: e(apkG1, G2) = e(G1, apkG2). */
+/** Whether the two keys have the same discrete logarithm: e(apkG1, G2) = e(G1, apkG2). Infinity is nobody's key. */
 export function isSameKey(backend: CurveBackend, apkG1: G1, apkG2: G2): boolean {
+  if (isInfinityG1(apkG1) || isInfinityG2(apkG2)) return false;
   return backend.isPairingProductOne([
     { g1: negateG1(apkG1), g2: g2Generator },
     { g1: g1Generator, g2: apkG2 },

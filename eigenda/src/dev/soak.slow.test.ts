@@ -1,5 +1,7 @@
 import { expect, it } from "vitest";
-import type { Dispersal } from "../client/disperser-client.ts";
+import { type Dispersal, DisperserClient } from "../client/disperser-client.ts";
+import { RelayClient } from "../client/relay-client.ts";
+import { payloadBytesMax } from "../codec/payload.ts";
 import { evaluatePolynomial, frModulus, powFr, writeSymbols } from "../curve/field.ts";
 import { loadMcl } from "../curve/mcl.ts";
 import { nobleBackend } from "../curve/noble.ts";
@@ -7,10 +9,11 @@ import { g1Generator, g2Generator } from "../curve/points.ts";
 import { EigenDaError } from "../errors.ts";
 import { kernelBackend } from "../kernel/backend.ts";
 import { commitBlob } from "../kzg/commitment.ts";
-import { developmentTau } from "../kzg/development-srs.ts";
+import { developmentSrs, developmentTau } from "../kzg/development-srs.ts";
 import { srsOrder } from "../kzg/srs.ts";
-import { samplePayload, startTestDisperser } from "../testing/disperser.ts";
+import { accountKey, samplePayload, startTestDisperser } from "../testing/disperser.ts";
 import { expectMutationsRefused } from "../testing/mutated-frames.ts";
+import { developmentChainId } from "./disperser.ts";
 import { faultNames } from "./faults.ts";
 
 const dispersalCount = 1000;
@@ -55,6 +58,23 @@ it("ends 1,000 dispersals under random faults with each payload retrievable or r
     `${kept.length} retrievable, ${kinds.length} reported:`,
     Object.groupBy(kinds, (kind) => kind),
   );
+});
+
+it("disperses and retrieves a payload of 1 MiB less its headers", async () => {
+  await using setup = await startTestDisperser();
+  const srs = await developmentSrs({ folder: setup.folder });
+  const payload = samplePayload(payloadBytesMax(srs.symbolsMax));
+  await using client = new DisperserClient({
+    url: setup.server.url,
+    accountKey,
+    chainId: developmentChainId,
+    srs,
+  });
+  await using relay = new RelayClient({ relayUrl: () => setup.server.url, srs });
+  const { certificate, length } = await client.disperse(payload);
+  expect(length).toBe(32_768);
+  expect(Buffer.compare(await relay.retrieve(certificate), payload)).toBe(0);
+  await expect(client.disperse(samplePayload(payload.length + 1))).rejects.toMatchObject({ kind: "invalid" });
 });
 
 it("commits to 2,000 random blobs as mcl and the known τ say, and every fiftieth as noble says", async () => {

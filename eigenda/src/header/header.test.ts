@@ -1,6 +1,8 @@
+import { inspect } from "node:util";
 import { getAddress, type Hex } from "viem";
 import { expect, it } from "vitest";
 import { g1Infinity, g2Infinity } from "../curve/points.ts";
+import { EigenDaError } from "../errors.ts";
 import { fromHex, hasVectors, readVectors } from "../testing/vectors.ts";
 import { batchHeaderHash, blobCertificateHash, blobKey, paymentHash } from "./header.ts";
 import { anchorHash, paymentStateHash, recoverSigner, signerFromKey, uniqueClockNs } from "./signer.ts";
@@ -62,6 +64,20 @@ it("signs digests so that the account is recovered, with a last byte of 0 or 1",
   expect(new Set(lastBytes)).toEqual(new Set([0, 1]));
 });
 
+it("takes a key with 0x and without, and never says what was given where a key should be", () => {
+  expect(signerFromKey(key.slice(2)).address).toBe(signerFromKey(key).address);
+  const order = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+  const short = key.slice(2, -1);
+  const bad = ["", "0x", short, `0x${short}`, `${key}0`, `${short}g`, `0x0x${short}`, "00".repeat(32), order];
+  for (const given of bad) {
+    const failure = failureOf(() => signerFromKey(given));
+    expect(failure).toBeInstanceOf(EigenDaError);
+    expect(failure).toMatchObject({ kind: "invalid" });
+    expect(failure).not.toHaveProperty("cause");
+    if (given.length > 2) expect(inspect(failure).toLowerCase()).not.toContain(given);
+  }
+});
+
 it("refuses malformed signatures without throwing", () => {
   const signature = signerFromKey(key).sign(digest);
   const withV27 = Uint8Array.from(signature);
@@ -108,3 +124,11 @@ it.skipIf(!hasVectors)("recovers the account of a real Holesky blob from its sig
     value: getAddress(accountId),
   });
 });
+
+function failureOf(work: () => unknown): unknown {
+  try {
+    return work();
+  } catch (error) {
+    return error;
+  }
+}

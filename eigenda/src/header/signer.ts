@@ -11,7 +11,7 @@ import {
   stringToHex,
 } from "viem";
 import { privateKeyToAddress, publicKeyToAddress } from "viem/accounts";
-import type { Decoded } from "../errors.ts";
+import { type Decoded, EigenDaError } from "../errors.ts";
 
 export const signatureBytes = 65;
 
@@ -21,10 +21,22 @@ const addressBytes = 20;
 /** Signs raw digests with one account's key, as go-ethereum does: r ‖ s ‖ v with v 0 or 1, without the EIP-191 prefix. */
 export type Signer = { address: Address; sign(digest: Hex): Uint8Array };
 
-export function signerFromKey(privateKey: Hex): Signer {
-  const key = hexToBytes(privateKey);
+/**
+ * `privateKey`: 32 bytes in hex, with 0x or without.
+ * @throws EigenDaError invalid for anything else. No error says what was given: it may be a key with a slip in it.
+ */
+export function signerFromKey(privateKey: string): Signer {
+  const digits = privateKey.startsWith("0x") ? privateKey.slice(2) : privateKey;
+  const isHex = /^[0-9a-fA-F]{64}$/.test(digits);
+  if (!isHex || !secp256k1.utils.isValidSecretKey(hexToBytes(`0x${digits}`)))
+    throw new EigenDaError(
+      "invalid",
+      "An account's key is 32 bytes in hex, above zero and below the order of secp256k1.",
+    );
+  const hex: Hex = `0x${digits}`;
+  const key = hexToBytes(hex);
   return {
-    address: privateKeyToAddress(privateKey),
+    address: privateKeyToAddress(hex),
     sign(digest) {
       const recovered = secp256k1.sign(hexToBytes(digest), key, { prehash: false, format: "recovered" });
       // noble puts the recovery bit first; the wire has it last.
