@@ -44,6 +44,28 @@ export function compare(
   };
 }
 
+/** A time or size against a peer's in the same run; met when ours/peer ≤ `ratioMax`. */
+export function under(
+  work: string,
+  unit: string,
+  ours: number,
+  peer: number,
+  peerName: string,
+  ratioMax: number,
+): Row {
+  const ratio = ours / peer;
+  return {
+    work,
+    unit,
+    ours,
+    peer,
+    peerName,
+    ratio,
+    goal: `≤ ${ratioMax}× ${peerName}`,
+    ok: ratio <= ratioMax,
+  };
+}
+
 /** A rate or time that has no peer. */
 export function alone(
   work: string,
