@@ -7,6 +7,7 @@ import { readFamily, relativeError } from "#runtime/fixtures/golden-family";
 import type { Adapter, LoraModule } from "#runtime/lora/adapter";
 import { readTokenizer } from "#runtime/text/tokenizer";
 import { readModelFolder } from "#runtime/weights/model-folder";
+import { quantiseFolder } from "#runtime/weights/quantise-folder";
 import { adamWDefaults } from "./adamw.ts";
 import { initialAdapter } from "./initial-adapter.ts";
 import { packEpoch, packInOrder } from "./packing.ts";
@@ -115,6 +116,20 @@ describe("training", () => {
     expect(losses).toHaveLength(200);
     expect(mean(losses.slice(-10))).toBeLessThan(0.7 * mean(losses.slice(0, 10)));
     expect(evaluations.at(-1)!.loss).toBeLessThan(0.85 * evaluations[0]!.loss);
+  });
+
+  it.each([4, 8] as const)("learns over a base of %i-bit weights", async (bits) => {
+    const quantised = join(await temporaryFolder(), "quantised");
+    await quantiseFolder(join(import.meta.dirname, "../models/quote"), quantised, { bits });
+    const config = (await readModelFolder(quantised)).config;
+    const settings = { baseModel: null, rank: 4, alpha: 8, isRankStabilized: false, seed: 1n };
+    const adapter = initialAdapter(config, { ...settings, targetModules: ["q_proj", "down_proj"] });
+    const { losses } = await train(quantised, adapter, {
+      ...options,
+      evaluationExamples: [],
+      schedule: { kind: "constant", peak: 1e-2, warmupSteps: 0, stepsMax: 8 },
+    });
+    expect(losses.at(-1)).toBeLessThan(0.9 * losses[0]!);
   });
 
   it("resumes from a checkpoint to the same losses and factors, to the bit", async () => {
