@@ -5,7 +5,7 @@ import { routerAddress, type StandIn, standInClient } from "../testing/cert-veri
 import { fromHex } from "../testing/vectors.ts";
 import { type Certificate, decodeCertificate, encodeCertificate } from "./certificate.ts";
 import { decodeCertificateAbi, encodeCertificateAbi } from "./certificate-abi.ts";
-import { eigenDaAbi, operatorId, withStakeIndices } from "./contracts.ts";
+import { eigenDaAbi, operatorId, registryRelayUrl, withStakeIndices } from "./contracts.ts";
 import realV3 from "./v3-certificate.json" with { type: "json" };
 import { verifyCertificate } from "./verify.ts";
 
@@ -94,6 +94,22 @@ it("fills in the stake indices that the registry gives for the non-signers' ids"
   });
   const { args } = decodeFunctionData({ abi: eigenDaAbi, data: standIn.calls[0]! });
   expect(args?.slice(1)).toEqual([v3.referenceBlockNumber, "0x0001", [operatorId(v3.sigma)]]);
+});
+
+it("takes relay addresses from the registry with TLS alone", async () => {
+  const ask = (relayUrl: string) =>
+    registryRelayUrl(
+      standInClient(mainnetSrsAnchor, { head, certVersion: 4, calls: [], relayUrl }),
+      routerAddress,
+    )(7);
+  expect(await ask("")).toBeNull();
+  expect(await ask("relay.example:443")).toBe("https://relay.example:443");
+  expect(await ask("https://relay.example")).toBe("https://relay.example");
+  for (const given of ["http://relay.example", "http://127.0.0.1:80", "ftp://relay.example", "relay example"])
+    await expect(ask(given)).rejects.toMatchObject({
+      kind: "invalid",
+      message: expect.stringContaining("https://"),
+    });
 });
 
 function onChain(certificate: Certificate, standIn: StandIn) {

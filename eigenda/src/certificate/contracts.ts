@@ -59,7 +59,7 @@ export function contractAddress(
   );
 }
 
-/** For `RelayClient`: where a relay is, by the registry; null if it names none. Only TLS, as on the networks. */
+/** For `RelayClient`: where a relay is, by the registry; null if it names none. @throws EigenDaError invalid for a URL that is not https. */
 export function registryRelayUrl(
   client: PublicClient,
   registry: Address,
@@ -74,7 +74,9 @@ export function registryRelayUrl(
       }),
     );
     if (host === "") return null;
-    return host.includes("://") ? host : `https://${host}`;
+    const url = host.includes("://") ? host : `https://${host}`;
+    if (URL.canParse(url) && new URL(url).protocol === "https:") return url;
+    throw new EigenDaError("invalid", `The registry names relay ${relayKey} without https://: ${host}.`);
   };
 }
 

@@ -22,7 +22,7 @@ const loopbackHosts: readonly string[] = ["127.0.0.1", "[::1]", "localhost"];
 
 /**
  * One gRPC connection: `http://host:port` in the clear, `https://host` with TLS.
- * @throws EigenDaError invalid if the URL is neither, or if the SRS is forgeable and the host not loopback.
+ * @throws EigenDaError invalid as `checkEndpoint`.
  */
 export class RpcChannel {
   readonly #client: Client;
@@ -76,11 +76,17 @@ export class RpcChannel {
 
 /**
  * An endpoint that may be used under this SRS.
- * @throws EigenDaError invalid if the URL is neither `http:` nor `https:`, or if the SRS is forgeable and the host not loopback.
+ * @throws EigenDaError invalid if the URL is neither `http:` nor `https:`, or if the host is not loopback and the line is plaintext or the SRS forgeable.
  */
 export function checkEndpoint(url: string, srs: SrsAnchor): ReturnType<typeof parseEndpoint> {
   const endpoint = parseEndpoint(url);
-  if (srs.isForgeable && !loopbackHosts.includes(endpoint.host)) {
+  const isLoopback = loopbackHosts.includes(endpoint.host);
+  if (!endpoint.isTls && !isLoopback)
+    throw new EigenDaError(
+      "invalid",
+      `Plaintext is refused outside loopback: write https:// instead. Given: ${url}.`,
+    );
+  if (srs.isForgeable && !isLoopback) {
     throw new EigenDaError("invalid", `The ${srs.name} is refused outside loopback. Given: ${url}.`);
   }
   return endpoint;

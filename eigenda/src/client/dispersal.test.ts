@@ -4,8 +4,10 @@ import { certificateHash } from "../certificate/certificate.ts";
 import { verifyCertificate } from "../certificate/verify.ts";
 import { payloadBytesMax } from "../codec/payload.ts";
 import { EigenDaError } from "../errors.ts";
+import { mainnetSrsAnchor } from "../kzg/mainnet-srs.ts";
 import { accountKey, samplePayload, startTestDisperser } from "../testing/disperser.ts";
-import { type BlobStatusName, DisperserClient } from "./disperser-client.ts";
+import { checkEndpoint } from "./channel.ts";
+import { type BlobStatusName, DisperserClient, type DisperserClientOptions } from "./disperser-client.ts";
 import { RelayClient } from "./relay-client.ts";
 
 let setup: Awaited<ReturnType<typeof startTestDisperser>>;
@@ -140,6 +142,39 @@ it("makes a new attempt when an accepted blob is not known again and again, long
     message: expect.stringContaining("did not know it 20 times in a row"),
   });
   expect(sentAt).toHaveLength(2);
+});
+
+it("takes an option that is undefined as its default, and refuses numbers out of range", async () => {
+  const options = { url: setup.server.url, accountKey, chainId: 31337n, srs: setup.srs };
+  const unset = { attemptsMax: undefined, pollMs: undefined, quorums: undefined, nowNs: undefined };
+  await using client = new DisperserClient({ ...options, ...unset } as unknown as typeof options);
+  expect(await client.disperse(samplePayload(13))).toMatchObject({ length: 2 });
+  const changes: Partial<DisperserClientOptions>[] = [
+    { attemptsMax: 0 },
+    { attemptsMax: Number.NaN },
+    { attemptsMax: Number.POSITIVE_INFINITY },
+    { pollMs: -1 },
+    { rpcMsMax: 2 ** 31 },
+    { thresholdPercent: 101 },
+    { quorums: [] },
+    { quorums: [0, 0] },
+    { quorums: [256] },
+  ];
+  for (const change of changes) {
+    const make = () => new DisperserClient({ ...options, ...change });
+    expect(make).toThrow(expect.objectContaining({ kind: "invalid", retryable: false }));
+    expect(make).toThrow(Object.keys(change)[0]!);
+  }
+});
+
+it("refuses plaintext outside loopback under every SRS, and says to use https", () => {
+  for (const host of ["relay.example:80", "192.0.2.1", "127.0.0.1.example"])
+    for (const srs of [mainnetSrsAnchor, setup.srs])
+      expect(() => checkEndpoint(`http://${host}`, srs)).toThrow(
+        expect.objectContaining({ kind: "invalid", message: expect.stringContaining("https://") }),
+      );
+  expect(checkEndpoint("https://relay.example", mainnetSrsAnchor)).toMatchObject({ isTls: true });
+  expect(checkEndpoint("http://127.0.0.1:80", mainnetSrsAnchor)).toMatchObject({ isTls: false });
 });
 
 it("stops at once with the signal's reason when aborted", async () => {

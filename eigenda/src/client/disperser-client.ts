@@ -98,6 +98,22 @@ const defaults = {
   rpcMsMax: 30_000,
 };
 
+/** Longest time a timer can count. */
+const timerMsMax = 2 ** 31 - 1;
+
+/** Least and most of each number, both allowed. */
+const ranges = {
+  thresholdPercent: [0, 100],
+  certificateVersion: [3, 4],
+  attemptsMax: [1, 100],
+  pollMs: [1, timerMsMax],
+  completeMsMax: [1, timerMsMax],
+  rpcMsMax: [1, timerMsMax],
+} as const;
+
+/** Quorums are bytes on the wire. */
+const quorumMax = 255;
+
 /** Longest wait for room in the reservation. */
 const paymentWaitMsMax = 30_000;
 
@@ -127,9 +143,9 @@ export class DisperserClient implements AsyncDisposable {
   readonly #committer: Committer;
   readonly #payer: Payer | null;
 
-  /** @throws EigenDaError invalid for a malformed URL, or a forgeable SRS outside loopback. */
+  /** @throws EigenDaError invalid for a malformed key or URL, a number out of its range, or a forgeable SRS or plaintext outside loopback. */
   constructor(options: DisperserClientOptions) {
-    this.#options = { ...defaults, nowNs: uniqueClockNs(), ...options };
+    this.#options = completeOptions(options);
     this.#signer = signerFromKey(options.accountKey);
     this.#channel = new RpcChannel(options.url, options.srs);
     this.#committer = new Committer(options.srs.points);
@@ -369,6 +385,25 @@ export class DisperserClient implements AsyncDisposable {
   #callOptions(signal: AbortSignal | undefined): { msMax: number; signal: AbortSignal | undefined } {
     return { msMax: this.#options.rpcMsMax, signal };
   }
+}
+
+/** A field that is there and undefined, as when it is passed on, means its default too. */
+function completeOptions(options: DisperserClientOptions): Required<DisperserClientOptions> {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const complete = { ...defaults, nowNs: uniqueClockNs(), ...given } as Required<DisperserClientOptions>;
+  for (const [name, [min, max]] of Object.entries(ranges)) {
+    const value = complete[name as keyof typeof ranges];
+    if (Number.isInteger(value) && value >= min && value <= max) continue;
+    throw new EigenDaError("invalid", `${name} is a whole number from ${min} to ${max}. Given: ${value}.`);
+  }
+  const { quorums } = complete;
+  const isQuorum = (quorum: number) => Number.isInteger(quorum) && quorum >= 0 && quorum <= quorumMax;
+  if (quorums.length === 0 || !quorums.every(isQuorum) || new Set(quorums).size < quorums.length)
+    throw new EigenDaError(
+      "invalid",
+      `quorums are different numbers from 0 to ${quorumMax}. Given: ${quorums}.`,
+    );
+  return complete;
 }
 
 /** Whether the server answered and did not take the blob. */

@@ -19,7 +19,14 @@ export const routerAddress: Address = `0x${"0a".repeat(20)}`;
 const verifierAddress: Address = `0x${"0b".repeat(20)}`;
 
 /** What the stand-in answers besides. */
-export type StandIn = { head: bigint; certVersion: number; status?: number; isDown?: boolean; calls: Hex[] };
+export type StandIn = {
+  head: bigint;
+  certVersion: number;
+  status?: number;
+  isDown?: boolean;
+  relayUrl?: string;
+  calls: Hex[];
+};
 
 /**
  * A STAND-IN for EigenDA's contracts and the node before them: it answers the same calls in the same encoding, but judges a certificate by this package's own
@@ -47,6 +54,8 @@ export function standInClient(srs: SrsAnchor, standIn: StandIn): PublicClient {
       };
       return encodeFunctionResult({ abi: eigenDaAbi, functionName, result });
     }
+    if (functionName === "relayKeyToUrl")
+      return encodeFunctionResult({ abi: eigenDaAbi, functionName, result: standIn.relayUrl ?? "" });
     return "0x";
   };
   const request = async ({ method, params }: { method: string; params?: unknown }) => {
