@@ -51,6 +51,12 @@ export async function live(world: World): Promise<void> {
   await govern(chain, modelId);
 }
 
+/**
+ * Gas given to each call, instead of an estimate: a burn writes a vote checkpoint in place within the second of the last
+ * one, and a new one later, so what is estimated in one second may not do in the next.
+ */
+const callGas = 5_000_000n;
+
 export type Chain = ReturnType<typeof connect>;
 
 function connect({ rpcUrl, deployment }: World) {
@@ -70,7 +76,11 @@ function connect({ rpcUrl, deployment }: World) {
         functionName,
         args,
       });
-      const hash = await walletClient(rpcUrl, devAccount(who)).writeContract({ ...request, chain: null });
+      const hash = await walletClient(rpcUrl, devAccount(who)).writeContract({
+        ...request,
+        chain: null,
+        gas: callGas,
+      });
       await client.waitForTransactionReceipt({ hash });
     },
     async pass(seconds: number): Promise<void> {

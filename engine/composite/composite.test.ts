@@ -215,8 +215,14 @@ describe("an epoch of one model", () => {
       pays: [{ owner: "o", payWei: 6n, lines: [{ receiptDigest: "a", recordId: "r0", wei: 6n }] }],
       carriedWei: 7n,
     });
+  });
+
+  it("gates by the mean over the gate's questions, with half a standard error in favour of the record", () => {
     expect(isThroughGate([3n, -2n])).toBe(true);
-    expect(isThroughGate([2n, -2n])).toBe(false);
+    expect(isThroughGate([20n, -21n])).toBe(true);
+    expect(isThroughGate([-2n, -2n, 1n])).toBe(false);
+    expect(isThroughGate([-5n])).toBe(false);
+    expect(isThroughGate([0n, 0n])).toBe(false);
     expect(isThroughGate([])).toBe(false);
   });
 

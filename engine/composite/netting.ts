@@ -6,7 +6,7 @@ const wad = 10n ** 18n;
 
 /** What decides about one model's lines of one epoch beside the lines themselves. */
 export type Standing = {
-  /** Records that the gate lets be paid: their mean influence on the gate's committed questions was positive. */
+  /** Records that the gate lets be paid: their mean influence on the gate's committed questions was not clearly negative. */
   readonly passesGate: (recordId: string) => boolean;
   /** Attenuation of an owner by reputation, in wad, at most one. */
   readonly attenuationWad: (owner: string) => bigint;
@@ -27,9 +27,16 @@ export type Netted = {
   readonly carriedWei: bigint;
 };
 
-/** Mean influence above zero on the gate's questions, as a sum of integers. A record without any is not let through. */
+/**
+ * Whether the gate lets a record through, by its influence on each of the gate's questions: a mean above zero, or below it
+ * by less than half its standard error (4n·(Σx)² < n·Σx² − (Σx)², in integers). Exactly at zero one honest record in
+ * thirteen fails by chance; netting takes what this lets through. A record without influence is not let through.
+ */
 export function isThroughGate(influencesMicro: readonly bigint[]): boolean {
-  return sum(influencesMicro) > 0n;
+  const [total, count] = [sum(influencesMicro), BigInt(influencesMicro.length)];
+  if (total > 0n) return true;
+  const squares = sum(influencesMicro.map((influence) => influence * influence));
+  return 4n * count * total * total < count * squares - total * total;
 }
 
 /**
