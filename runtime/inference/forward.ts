@@ -35,6 +35,7 @@ export async function prefill(
 
 /**
  * Run one more token of every row of a cache, add it there, and return logits[V] after it, row by row.
+ * Logits are NaN where keys or values are no numbers: that row does not take its token.
  * A row's bits do not depend on its company: neither on the other rows nor on the capacity they need.
  */
 export async function decode(
@@ -59,9 +60,14 @@ export async function decode(
   }
   const run = await model.session("decode");
   const outputs = await run(inputs);
-  append(cache, layersOf(outputs, "newKey", layerCount), layersOf(outputs, "newValue", layerCount));
+  const refused = append(
+    cache,
+    layersOf(outputs, "newKey", layerCount),
+    layersOf(outputs, "newValue", layerCount),
+  );
   const logits = take(outputs, "logits");
   const width = logits.length / rows;
+  for (const row of refused) logits.fill(Number.NaN, row * width, (row + 1) * width);
   return tokenIds.map((_, row) => logits.subarray(row * width, (row + 1) * width));
 }
 

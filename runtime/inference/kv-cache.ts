@@ -1,4 +1,4 @@
-import { invariant } from "#runtime/errors";
+import { invariant, NotFiniteError } from "#runtime/errors";
 import { blockTokens, timeBlockTokens } from "#runtime/time-block";
 
 /** Keys or values of one layer: [rows, heads, capacity, headSize], row major. */
@@ -50,10 +50,11 @@ export function ofSequence(
   return { ...cache, bias: biasOf(cache) };
 }
 
-/** Copy the only row of `sequence` into a new last row. */
+/** Copy the only row of `sequence` into a new last row. @throws NotFiniteError, and changes nothing, if it holds no numbers. */
 export function join(cache: KvCache, sequence: KvCache): void {
   const [length] = sequence.lengths;
   invariant(length !== undefined && cache.lengths.length < cache.rowsMax, "there is room for the row");
+  if (!isFiniteRow(sequence, length)) throw new NotFiniteError("keys and values");
   resize(cache, Math.max(cache.lengths.length === 0 ? 0 : cache.capacity, blockTokens(length)));
   const row = cache.lengths.length;
   cache.lengths.push(length);
@@ -82,18 +83,32 @@ export function leave(cache: KvCache, row: number): void {
   cache.bias = biasOf(cache);
 }
 
-/** Write the next token of every row: keys and values [≥ rows, heads, 1, headSize] per layer. Grows when a row is full. */
-export function append(cache: KvCache, keys: readonly Layer[], values: readonly Layer[]): void {
+/**
+ * Write the next token of every row: keys and values [≥ rows, heads, 1, headSize] per layer. Grows when a row
+ * is full. Rows whose keys or values are no finite numbers stay as they were: their indices are returned.
+ */
+export function append(cache: KvCache, keys: readonly Layer[], values: readonly Layer[]): readonly number[] {
   if (cache.lengths.includes(cache.capacity)) resize(cache, cache.capacity + timeBlockTokens);
-  write(cache, cache.keys, keys);
-  write(cache, cache.values, values);
+  const size = cache.shape.headCount * cache.shape.headSize;
+  const isRefused = cache.lengths.map((_, row) =>
+    [...keys, ...values].some((layer) => !isFiniteIn(layer, row * size, (row + 1) * size)),
+  );
+  write(cache, cache.keys, keys, isRefused);
+  write(cache, cache.values, values, isRefused);
   cache.lengths.forEach((length, row) => {
+    if (isRefused[row]) return;
     cache.bias[row * cache.capacity + length] = 0;
     cache.lengths[row] = length + 1;
   });
+  return cache.lengths.flatMap((_, row) => (isRefused[row] ? [row] : []));
 }
 
-function write(cache: KvCache, layers: readonly Layer[], fresh: readonly Layer[]): void {
+function write(
+  cache: KvCache,
+  layers: readonly Layer[],
+  fresh: readonly Layer[],
+  isRefused: readonly boolean[],
+): void {
   const { headCount, headSize } = cache.shape;
   layers.forEach((layer, index) => {
     const source = fresh[index];
@@ -102,6 +117,7 @@ function write(cache: KvCache, layers: readonly Layer[], fresh: readonly Layer[]
       "a new slot has every head",
     );
     cache.lengths.forEach((length, row) => {
+      if (isRefused[row]) return;
       for (let head = 0; head < headCount; head++) {
         const from = (row * headCount + head) * headSize;
         const slot = ((row * headCount + head) * cache.capacity + length) * headSize;
@@ -143,6 +159,23 @@ function copyRow(
     const target = (toRow * headCount + head) * toCapacity * headSize;
     to.set(from.subarray(start, start + length * headSize), target);
   }
+}
+
+/** Whether the `length` tokens of a cache of one row are numbers. */
+function isFiniteRow({ shape, capacity, keys, values }: KvCache, length: number): boolean {
+  const { headCount, headSize } = shape;
+  return [...keys, ...values].every((layer) => {
+    for (let head = 0; head < headCount; head++) {
+      const start = head * capacity * headSize;
+      if (!isFiniteIn(layer, start, start + length * headSize)) return false;
+    }
+    return true;
+  });
+}
+
+function isFiniteIn(values: Float32Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (!Number.isFinite(values[at])) return false;
+  return true;
 }
 
 function biasOf({

@@ -29,7 +29,7 @@ export interface Columns {
  * its rank rounded up to a bucket (8, 16, 32, 64, 128); adding one touches no session.
  */
 export interface AdapterBank {
-  /** @throws AdapterError if it does not fit the model, AdapterKnownError if the key is taken. */
+  /** @throws AdapterError if it does not fit the model or float32, AdapterKnownError if the key is taken. */
   add(key: string, adapter: Adapter): void;
   remove(key: string): void;
   has(key: string): boolean;
@@ -89,7 +89,10 @@ function store(linears: readonly Linear[], adapter: Adapter): Stored {
     const a = new Float32Array(width * module.inSize);
     a.set(module.a);
     factors.set(`${name}.a`, a);
-    factors.set(`${name}.b`, turned(module.b, module, width, scaleOf(adapter, module)));
+    const b = turned(module.b, module, width, scaleOf(adapter, module));
+    if (!b.every(Number.isFinite))
+      throw new AdapterError("adapter-invalid", name, "scale · B overflows float32");
+    factors.set(`${name}.b`, b);
   }
   return { width, factors };
 }

@@ -151,6 +151,50 @@ describe("a batch of many adapters", () => {
   });
 });
 
+/** An adapter of one module whose factors are all `factor`. */
+function constantAdapter(name: string, factor: number): Adapter {
+  const adapter = randomAdapter(model, 8, [name], 1n);
+  for (const { a, b } of adapter.modules.values()) {
+    a.fill(factor);
+    b.fill(factor);
+  }
+  return adapter;
+}
+
+describe("an adapter that overflows", () => {
+  const lastLayer = `model.layers.${model.config.layers.length - 1}`;
+
+  it("leaves the other rows as they are without it", async () => {
+    const wanted = sequences.slice(0, 3);
+    const alone = await runTogether(await open(4), wanted);
+    const batch = await open(4);
+    batch.bank.add("huge", constantAdapter(`${lastLayer}.mlp.down_proj`, 1.5e38));
+    const seen = await runTogether(batch, [...wanted, { adapter: "huge", promptTokenIds: prompt(1, 9) }]);
+    expect(seen[3]![3]!.every(Number.isFinite)).toBe(false);
+    expect(seen.slice(0, 3)).toEqual(alone);
+  });
+
+  it("starts no sequence whose keys are no numbers", async () => {
+    const batch = await open(4, 2 ** 24);
+    batch.bank.add("huge", constantAdapter(`${lastLayer}.self_attn.k_proj`, 1.5e38));
+    const { sequence } = await batch.start("a8", prompt(1, 20));
+    await expect(batch.start("huge", prompt(1, 20))).rejects.toMatchObject({ code: "not-finite" });
+    const found = await batch.step(new Map([[sequence, 1]]));
+    expect(found.get(sequence)!.every(Number.isFinite)).toBe(true);
+  });
+
+  it("is refused where its scale already overflows", async () => {
+    const batch = await open(2);
+    const name = `${lastLayer}.self_attn.k_proj`;
+    const adapter = randomAdapter(model, 8, [name], 1n);
+    const modules = new Map([[name, { ...adapter.modules.get(name)!, alpha: 1e300 }]]);
+    expect(() => batch.bank.add("huge", { ...adapter, modules })).toThrow(
+      expect.objectContaining({ code: "adapter-invalid", key: name }),
+    );
+    expect(batch.bank.has("huge")).toBe(false);
+  });
+});
+
 describe("prefix reuse", () => {
   it("starts where prompts part, under the same adapter only", async () => {
     const batch = await open(6, 2 ** 24);

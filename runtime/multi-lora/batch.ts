@@ -38,13 +38,17 @@ export interface Batch {
   readonly bank: AdapterBank;
   /**
    * Start a sequence: logits[V] after the prompt, of which `reusedTokens` came from an earlier one.
-   * @throws BatchFullError, AdapterUnknownError, BatchContextError
+   * @throws BatchFullError, AdapterUnknownError, BatchContextError; NotFiniteError if the adapter gives no numbers.
    */
   start(
     adapter: string | null,
     promptTokenIds: readonly number[],
   ): Promise<{ sequence: BatchSequence; logits: Float32Array; reusedTokens: number }>;
-  /** One more token for every running sequence → logits[V] after it. @throws BatchContextError */
+  /**
+   * One more token for every running sequence → logits[V] after it. They are all NaN for a sequence whose
+   * adapter gives no numbers: it has not taken its token, and the others are as without it.
+   * @throws BatchContextError
+   */
   step(tokens: ReadonlyMap<BatchSequence, number>): Promise<Map<BatchSequence, Float32Array>>;
   /** End a sequence and free its row. */
   finish(sequence: BatchSequence): void;
@@ -131,8 +135,8 @@ async function start(state: State, adapter: string | null, promptTokenIds: reado
   const { logits, cache } = known
     ? await extend(state, feeds, known, promptTokenIds)
     : await prefill(state, feeds, promptTokenIds);
-  state.prefixes.keep(adapter, promptTokenIds, cache);
   join(state.cache, cache);
+  state.prefixes.keep(adapter, promptTokenIds, cache);
   const sequence = { adapter };
   state.sequences.push(sequence);
   return { sequence, logits, reusedTokens: known?.lengths[0] ?? 0 };
@@ -197,9 +201,10 @@ async function step(state: State, tokens: ReadonlyMap<BatchSequence, number>) {
     tokenIds: integers(pad(tokenIds, rows), [rows]),
     positions: integers(pad(cache.lengths, rows), [rows]),
   });
-  append(cache, layersOf(state, outputs, "newKey"), layersOf(state, outputs, "newValue"));
+  const refused = append(cache, layersOf(state, outputs, "newKey"), layersOf(state, outputs, "newValue"));
   const logits = take(outputs, "logits");
   const size = state.decoder.vocabularySize;
+  for (const row of refused) logits.fill(Number.NaN, row * size, (row + 1) * size);
   return new Map(sequences.map((sequence, row) => [sequence, logits.slice(row * size, (row + 1) * size)]));
 }
 
