@@ -60,6 +60,10 @@ it("tells the proxy's answers apart", async () => {
     proxy.control.status = Number(status);
     await expect(client.get(certificate)).rejects.toMatchObject({ kind, retryable: kind === "failover" });
   }
+  // An error page may be longer than the blob that was asked for.
+  proxy.control.errorText = "overloaded ".repeat(10_000);
+  proxy.control.status = 503;
+  await expect(client.get(certificate)).rejects.toMatchObject({ kind: "failover", retryable: true });
   proxy.control.status = 200;
   await using gone = new ProxyClient({ url: "http://127.0.0.1:1", srs: setup.srs });
   await expect(gone.get(certificate)).rejects.toMatchObject({ kind: "failover" });

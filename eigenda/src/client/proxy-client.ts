@@ -10,6 +10,7 @@ import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
 import { type BlobSource, retrievePayload } from "./blob-source.ts";
 import { checkEndpoint } from "./channel.ts";
+import { readBody, readErrorText } from "./response-body.ts";
 
 export type ProxyClientOptions = {
   /** Where an eigenda-proxy listens, `http://127.0.0.1:3100`. */
@@ -106,9 +107,8 @@ export class ProxyClient implements AsyncDisposable, BlobSource {
     const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
     try {
       const response = await fetch(new URL(path, this.#options.url), { ...init, signal: either });
-      const body = await readBody(response, bytesMax);
-      if (response.ok) return body;
-      const text = Buffer.from(body.subarray(0, 500)).toString();
+      if (response.ok) return await readBody(response, bytesMax, "The proxy");
+      const text = await readErrorText(response);
       const kind = kindByStatus[response.status] ?? "failover";
       throw new EigenDaError(kind, `The proxy answered ${response.status}: ${text}`);
     } catch (error) {
@@ -117,15 +117,4 @@ export class ProxyClient implements AsyncDisposable, BlobSource {
       throw new EigenDaError("failover", `The proxy cannot be reached: ${error}`, { cause: error });
     }
   }
-}
-
-async function readBody(response: Response, bytesMax: number): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  for await (const part of response.body ?? []) {
-    size += part.length;
-    if (size > bytesMax) throw new EigenDaError("mismatch", `The proxy sent more than ${bytesMax} bytes.`);
-    parts.push(part);
-  }
-  return Uint8Array.from(Buffer.concat(parts));
 }

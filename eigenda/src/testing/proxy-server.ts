@@ -9,12 +9,15 @@ import { encodePayload } from "../codec/payload.ts";
 /** A STAND-IN for eigenda-proxy's standard routes: it disperses through a client of ours and remembers payloads. `status` answers all calls with an error. */
 export async function startProxyStandIn(disperser: DisperserClient) {
   const payloads = new Map<string, Uint8Array>();
-  const control = { status: 200, change: (bytes: Uint8Array) => bytes };
+  const control = {
+    status: 200,
+    errorText: '{"StatusCode":3,"Msg":""}',
+    change: (bytes: Uint8Array) => bytes,
+  };
   const server = createServer(async (request, response) => {
     const body = await buffer(request);
     const url = new URL(request.url ?? "/", "http://localhost");
-    if (control.status !== 200)
-      return void response.writeHead(control.status).end('{"StatusCode":3,"Msg":""}');
+    if (control.status !== 200) return void response.writeHead(control.status).end(control.errorText);
     if (request.method === "POST" && url.pathname === "/put") {
       const { certificate } = await disperser.disperse(body);
       payloads.set(bytesToHex(certificate), body);
