@@ -1,8 +1,12 @@
+import { once } from "node:events";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { decodeCertificate } from "../certificate/certificate.ts";
 import { retrievePayload } from "../client/blob-source.ts";
+import { messageBytesMax } from "../client/channel.ts";
 import type { Dispersal } from "../client/disperser-client.ts";
 import { samplePayload, startTestDisperser } from "../testing/disperser.ts";
 import { s3Credentials, startS3StandIn } from "../testing/s3-server.ts";
@@ -106,6 +110,47 @@ it("notices a store that does not keep what it takes, and goes on with the other
   const { entries } = await archive.sweep();
   expect(entries[0]).toMatchObject({ copies: [stores[0].name], archivedAtMs: null });
   expect(entries[0]!.missing.map(({ store }) => store)).toEqual(["forgetful", "down"]);
+});
+
+it("goes on to the next source whatever one throws, unless aborted", async () => {
+  await using archive = newArchive();
+  const { blob } = await setup.relay.retrieveBlob(certificateOf(dispersal), {});
+  await archive.add(dispersal.certificate, { blob });
+  const broken = { retrieveBlob: () => Promise.reject(new TypeError("a bug elsewhere")) };
+  expect((await retrievePayload(dispersal.certificate, [broken, archive])).payload).toEqual(payload);
+  await expect(retrievePayload(dispersal.certificate, [broken])).rejects.toMatchObject({
+    kind: "failover",
+    message: expect.stringContaining("source 1 of 1: TypeError: a bug elsewhere"),
+  });
+  const reason = new Error("left");
+  const signal = AbortSignal.abort(reason);
+  await expect(archive.retrieveBlob(certificateOf(dispersal), { signal })).rejects.toBe(reason);
+});
+
+it("says failover to a bucket that stops midway or does not answer, and mismatch to one that never ends", async () => {
+  const answers: Record<string, RequestListener> = {
+    "/cut": (_, response) => {
+      response.writeHead(200, { "content-length": "100" });
+      response.write("half", () => response.destroy());
+    },
+    "/silent": () => undefined,
+    "/endless": (_, response) => void response.end(Buffer.alloc(messageBytesMax + 1)),
+  };
+  const server = createServer((request, response) => answers[request.url!]!(request, response));
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const bucket = s3Store({ url, ...s3Credentials, callMsMax: 1_000 });
+  await expect(bucket.get("cut")).rejects.toMatchObject({ kind: "failover" });
+  await expect(bucket.get("silent")).rejects.toMatchObject({ kind: "failover" });
+  const patient = s3Store({ url, ...s3Credentials });
+  await expect(patient.get("endless")).rejects.toMatchObject({ kind: "mismatch" });
+  const leave = new AbortController();
+  const given = patient.get("silent", { signal: leave.signal });
+  const reason = new Error("left");
+  leave.abort(reason);
+  await expect(given).rejects.toBe(reason);
+  server.closeAllConnections();
+  await new Promise((done) => server.close(done));
 });
 
 it("lists page by page, and says auth to a wrong key", async () => {

@@ -90,13 +90,20 @@ export class Archive implements AsyncDisposable, BlobSource {
     return entry;
   }
 
-  /** A verified copy from the first store that has one, and `archive <store>`. */
-  retrieveBlob(certificate: Certificate): Promise<{ blob: Uint8Array; servedBy: string }> {
-    const asks = this.#options.stores.map((store) => async () => ({
-      blob: await this.#readBlob(store, certificate),
-      servedBy: `archive ${store.name}`,
+  /** A verified copy from the first store that has one, and `archive <store>`. @throws EigenDaError; the signal's reason. */
+  retrieveBlob(
+    certificate: Certificate,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ): Promise<{ blob: Uint8Array; servedBy: string }> {
+    const asks = this.#options.stores.map((store) => ({
+      name: `archive ${store.name}`,
+      ask: async () => ({
+        blob: await this.#readBlob(store, certificate, signal),
+        servedBy: `archive ${store.name}`,
+      }),
     }));
-    return firstAnswer(bytesToHex(compressG1(certificate.header.commitment.commitment)), asks);
+    const { commitment } = certificate.header.commitment;
+    return firstAnswer(bytesToHex(compressG1(commitment)), asks, signal);
   }
 
   /**
@@ -193,8 +200,12 @@ export class Archive implements AsyncDisposable, BlobSource {
     throw new EigenDaError("mismatch", `No store has the certificate ${hash} whole.`);
   }
 
-  async #readBlob(store: ObjectStore, certificate: Certificate): Promise<Uint8Array> {
-    const bytes = await store.get(blobName(certificate));
+  async #readBlob(
+    store: ObjectStore,
+    certificate: Certificate,
+    signal?: AbortSignal | undefined,
+  ): Promise<Uint8Array> {
+    const bytes = await store.get(blobName(certificate), { signal });
     if (bytes === null) throw new EigenDaError("failover", `The ${store.name} has no copy.`);
     return await this.#checked(certificate, bytes);
   }

@@ -2,6 +2,8 @@ import { randomUUID } from "node:crypto";
 import { mkdir, open, readdir, readFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AwsClient } from "aws4fetch";
+import { messageBytesMax } from "../client/channel.ts";
+import { readBody, readErrorText } from "../client/response-body.ts";
 import { EigenDaError } from "../errors.ts";
 
 /** Named bytes. Names are lower-case letters, digits, `-`, `.` and `/`. */
@@ -10,7 +12,7 @@ export type ObjectStore = {
   /** Whole or not at all; replaces what was there. */
   put(key: string, bytes: Uint8Array): Promise<void>;
   /** Null if there is nothing of this name. */
-  get(key: string): Promise<Uint8Array | null>;
+  get(key: string, options?: { signal?: AbortSignal | undefined }): Promise<Uint8Array | null>;
   /** All names that start with `prefix`, which ends with `/`. */
   list(prefix: string): Promise<string[]>;
 };
@@ -32,8 +34,8 @@ export function directoryStore(folder: string): ObjectStore {
       }
       await rename(temporary, path);
     },
-    async get(key) {
-      return await readFile(join(folder, key)).catch(absent(null));
+    async get(key, { signal } = {}) {
+      return await readFile(join(folder, key), signal ? { signal } : {}).catch(absent(null));
     },
     async list(prefix) {
       const names = await readdir(join(folder, prefix)).catch(absent([]));
@@ -48,7 +50,14 @@ export type S3Options = {
   region: string;
   accessKeyId: string;
   secretAccessKey: string;
+  /** Time for one request with its body and its repetitions; default 60 000. */
+  callMsMax?: number;
 };
+
+const callMsMaxDefault = 60_000;
+
+/** Largest page of a listing: 1,000 names of up to 1,024 bytes, and as much again for the markup around them. */
+const pageBytesMax = 2_097_152;
 
 /** Times a request is sent again after an answer of 500 or above, or 429. */
 const retriesMax = 3;
@@ -58,27 +67,40 @@ const pagesMax = 10_000;
 
 /** Objects in a bucket of an S3-compatible store; requests are signed (SigV4) by aws4fetch. */
 export function s3Store(options: S3Options): ObjectStore {
-  const { url, ...credentials } = options;
+  const { url, callMsMax = callMsMaxDefault, ...credentials } = options;
   const client = new AwsClient({ ...credentials, service: "s3", retries: retriesMax });
   const bucket = url.replace(/\/+$/, "");
-  const call = async (target: string, init: RequestInit = {}): Promise<Response> => {
-    const response = await client.fetch(target, init).catch((cause) => {
-      throw new EigenDaError("failover", `The store ${bucket} cannot be reached: ${cause}`, { cause });
-    });
-    if (response.ok || response.status === 404) return response;
-    const kind = response.status === 403 || response.status === 401 ? "auth" : "failover";
-    const text = (await response.text()).slice(0, 300);
-    throw new EigenDaError(kind, `The store ${bucket} answered ${response.status}: ${text}`);
+  /** The body, or null for 404. */
+  const call = async (
+    target: string,
+    init: RequestInit,
+    bytesMax: number,
+    signal?: AbortSignal | undefined,
+  ): Promise<Uint8Array | null> => {
+    const timeout = AbortSignal.timeout(callMsMax);
+    const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
+    try {
+      const response = await client.fetch(target, { ...init, signal: either });
+      if (response.ok) return await readBody(response, bytesMax, `The store ${bucket}`);
+      const text = await readErrorText(response);
+      if (response.status === 404) return null;
+      const kind = response.status === 403 || response.status === 401 ? "auth" : "failover";
+      throw new EigenDaError(kind, `The store ${bucket} answered ${response.status}: ${text}`);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (error instanceof EigenDaError) throw error;
+      throw new EigenDaError("failover", `The store ${bucket} cannot be reached: ${error}`, { cause: error });
+    }
   };
   return {
     name: `bucket ${bucket}`,
     async put(key, bytes) {
-      const response = await call(`${bucket}/${key}`, { method: "PUT", body: Uint8Array.from(bytes) });
-      if (response.status === 404) throw new EigenDaError("invalid", `The bucket ${bucket} does not exist.`);
+      const init = { method: "PUT", body: Uint8Array.from(bytes) };
+      if ((await call(`${bucket}/${key}`, init, pageBytesMax)) === null)
+        throw new EigenDaError("invalid", `The bucket ${bucket} does not exist.`);
     },
-    async get(key) {
-      const response = await call(`${bucket}/${key}`);
-      return response.status === 404 ? null : new Uint8Array(await response.arrayBuffer());
+    get(key, { signal } = {}) {
+      return call(`${bucket}/${key}`, {}, messageBytesMax, signal);
     },
     async list(prefix) {
       const keys: string[] = [];
@@ -86,7 +108,9 @@ export function s3Store(options: S3Options): ObjectStore {
       for (let page = 0; page < pagesMax; page++) {
         const query = new URLSearchParams({ "list-type": "2", prefix });
         if (token !== undefined) query.set("continuation-token", token);
-        const text = await (await call(`${bucket}?${query}`)).text();
+        const bytes = await call(`${bucket}?${query}`, {}, pageBytesMax);
+        if (bytes === null) throw new EigenDaError("invalid", `The bucket ${bucket} does not exist.`);
+        const text = Buffer.from(bytes).toString();
         for (const [, key] of text.matchAll(/<Key>([^<]*)<\/Key>/g)) keys.push(key!);
         token = /<NextContinuationToken>([^<]*)</.exec(text)?.[1];
         if (token === undefined) return keys;

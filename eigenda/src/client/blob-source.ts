@@ -26,22 +26,38 @@ export async function retrievePayload(
   if (!decoded.ok) throw new EigenDaError("invalid", decoded.reason);
   const { blob, servedBy } = await firstAnswer(
     blobKey(decoded.value.header),
-    sources.map((source) => () => source.retrieveBlob(decoded.value, { signal: options.signal })),
+    sources.map((source, index) => ({
+      name: `source ${index + 1} of ${sources.length}`,
+      ask: () => source.retrieveBlob(decoded.value, { signal: options.signal }),
+    })),
+    options.signal,
   );
   const payload = decodeBlob(blob, options.form ?? "eval");
   if (!payload.ok) throw new EigenDaError("invalid", payload.reason);
   return { payload: payload.value, servedBy };
 }
 
-/** Asks one after the other. A wrong answer says more than a missing one, so the first mismatch is what is thrown at the end. */
-export async function firstAnswer<T>(key: Hex, asks: readonly (() => Promise<T>)[]): Promise<T> {
+/** One of those that may have the answer; `name` tells it from the others in an error. */
+export type Ask<T> = { name: string; ask: () => Promise<T> };
+
+/**
+ * Asks one after the other, whatever goes wrong with one. A wrong answer says more than a missing one, so the first mismatch is what is thrown at the end.
+ * @throws EigenDaError; the signal's reason if aborted.
+ */
+export async function firstAnswer<T>(
+  key: Hex,
+  asks: readonly Ask<T>[],
+  signal?: AbortSignal | undefined,
+): Promise<T> {
   const failures: EigenDaError[] = [];
-  for (const ask of asks) {
+  for (const { name, ask } of asks) {
+    signal?.throwIfAborted();
     try {
       return await ask();
     } catch (error) {
-      if (!(error instanceof EigenDaError)) throw error;
-      failures.push(error);
+      signal?.throwIfAborted();
+      const isKnown = error instanceof EigenDaError;
+      failures.push(isKnown ? error : new EigenDaError("failover", `${name}: ${error}`, { cause: error }));
     }
   }
   const worst = failures.find(({ kind }) => kind === "mismatch") ?? failures.at(-1);

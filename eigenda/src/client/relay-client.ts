@@ -49,12 +49,15 @@ export class RelayClient implements AsyncDisposable, BlobSource {
   async retrieveBlob(certificate: Certificate, options: { signal?: AbortSignal | undefined }) {
     const key = blobKey(certificate.header);
     checkSize(this.#committer, certificate.header.commitment);
-    const asks = certificate.relayKeys.slice(0, relaysMax).map((relayKey) => async () => {
-      const bytes = await this.#fetch(relayKey, key, options.signal);
-      const blob = await checkedBlob(this.#committer, certificate.header.commitment, bytes);
-      return { blob, servedBy: `relay ${relayKey}` };
-    });
-    return await firstAnswer(key, asks);
+    const asks = certificate.relayKeys.slice(0, relaysMax).map((relayKey) => ({
+      name: `relay ${relayKey}`,
+      ask: async () => {
+        const bytes = await this.#fetch(relayKey, key, options.signal);
+        const blob = await checkedBlob(this.#committer, certificate.header.commitment, bytes);
+        return { blob, servedBy: `relay ${relayKey}` };
+      },
+    }));
+    return await firstAnswer(key, asks, options.signal);
   }
 
   async close(): Promise<void> {
