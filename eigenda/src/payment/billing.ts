@@ -38,9 +38,14 @@ export function fullBucket(reservation: Reservation, nowNs: bigint): Bucket {
   return { symbols: reservation.symbolsPerSecond * clientBucketS, atNs: nowNs };
 }
 
+/** The bucket with a time that is not in the future: a clock that was ahead and stepped back would otherwise stop the leak until it is there again. */
+export function notAfter(bucket: Bucket, nowNs: bigint): Bucket {
+  return bucket.atNs > nowNs ? { ...bucket, atNs: nowNs } : bucket;
+}
+
 /**
- * Pours a blob into the bucket. One that is not full takes any blob, once: it may overfill. A full one says when it will not be. The clock may step back; the
- * bucket does not leak then.
+ * Pours a blob into the bucket. One that is not full takes any blob, once: it may overfill. A full one says when it will not be. The clock may step back: the
+ * bucket then leaks from there on.
  */
 export function pour(
   bucket: Bucket,
@@ -50,11 +55,10 @@ export function pour(
   bucketS = clientBucketS,
 ): { ok: true; bucket: Bucket } | { ok: false; waitMs: number } {
   const capacity = reservation.symbolsPerSecond * bucketS;
-  const elapsedNs = nowNs > bucket.atNs ? nowNs - bucket.atNs : 0n;
+  const elapsedNs = nowNs - notAfter(bucket, nowNs).atNs;
   const leaked = (elapsedNs * reservation.symbolsPerSecond) / nsPerS;
   const held = bucket.symbols > leaked ? bucket.symbols - leaked : 0n;
-  if (held < capacity)
-    return { ok: true, bucket: { symbols: held + symbols, atNs: bucket.atNs + elapsedNs } };
+  if (held < capacity) return { ok: true, bucket: { symbols: held + symbols, atNs: nowNs } };
   const excessNs = ((held - capacity + 1n) * nsPerS) / reservation.symbolsPerSecond;
   return { ok: false, waitMs: Number(excessNs / 1_000_000n) + 1 };
 }

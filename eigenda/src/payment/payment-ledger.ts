@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Address } from "viem";
 import { EigenDaError } from "../errors.ts";
-import { type Bucket, fullBucket, pour, type Reservation } from "./billing.ts";
+import { type Bucket, fullBucket, notAfter, pour, type Reservation } from "./billing.ts";
 
 /** How long a process waits for another one's transaction. They take a millisecond. */
 const lockMsMax = 10_000;
@@ -36,7 +36,7 @@ export class PaymentLedger implements Disposable {
     nowNs: bigint,
   ): { ok: true } | { ok: false; waitMs: number } {
     return this.#transaction(() => {
-      const bucket = this.#bucket(account) ?? fullBucket(reservation, nowNs);
+      const bucket = notAfter(this.#bucket(account) ?? fullBucket(reservation, nowNs), nowNs);
       const poured = pour(bucket, reservation, symbols, nowNs);
       this.#writeBucket(account, poured.ok ? poured.bucket : bucket);
       return poured.ok ? { ok: true } : poured;

@@ -38,6 +38,14 @@ it("leaks a bucket by time, lets a blob overfill it once, and says when it is no
   expect(pour(later.bucket, reservation, 1n, 501n * second).ok).toBe(true);
 });
 
+it("leaks again at once after the clock stepped back by an hour", () => {
+  using ledger = new PaymentLedger(":memory:");
+  const take = (nowNs: bigint) => ledger.takeReserved(account, reservation, 1n, nowNs);
+  expect(take(3_700n * second).ok).toBe(false);
+  expect(take(100n * second).ok).toBe(false);
+  expect(take(101n * second).ok).toBe(true);
+});
+
 it("knows whom, when and which quorums a reservation covers", () => {
   expect(reservationFault(reservation, [0, 1], 15n * second)).toBeNull();
   expect(reservationFault(reservation, [2], 15n * second)).toContain("quorum 2");
