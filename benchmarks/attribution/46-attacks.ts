@@ -5,7 +5,8 @@ import { type AttackReport, type Junk, measureAttack } from "#engine/faithfulnes
 import { parseDigits } from "#engine/faithfulness/digits";
 import { alone, type Benchmark, type Row } from "../report.ts";
 
-const seeds = [1n, 2n, 3n];
+/** Others than those the gate was chosen on, which were 1 to 3. */
+const seeds = [4n, 5n, 6n];
 /** The attacker's share that is allowed; null where it is only reported. */
 const junks: readonly [Junk, number | null][] = [
   ["flipped", 0.005],
