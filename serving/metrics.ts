@@ -60,6 +60,12 @@ export function createMetrics() {
       help: "Chunks that can be retrieved.",
       registers,
     }),
+    ...createSettlerMetrics(registers),
+  };
+}
+
+function createSettlerMetrics(registers: Registry[]) {
+  return {
     batches: new Counter({
       name: "openlora_batches_total",
       help: "Batches that reached a state.",

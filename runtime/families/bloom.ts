@@ -1,15 +1,15 @@
 import { z } from "zod";
 import type { Decoder, Layer, Linear, Norm } from "#runtime/decoder/description";
-import { contextOf, count, epsilon, parseKeys, sizes } from "./config-keys.ts";
+import { contextOf, count, epsilon, headSizeOf, parseKeys, sizes } from "./config-keys.ts";
 
 const schema = z.looseObject({
   vocab_size: sizes.vocab_size,
-  hidden_size: sizes.hidden_size.optional(),
-  n_embed: sizes.hidden_size.optional(),
-  n_layer: sizes.num_hidden_layers.optional(),
-  num_hidden_layers: sizes.num_hidden_layers.optional(),
-  n_head: count(1024).optional(),
-  num_attention_heads: count(1024).optional(),
+  hidden_size: sizes.hidden_size.nullish(),
+  n_embed: sizes.hidden_size.nullish(),
+  n_layer: sizes.num_hidden_layers.nullish(),
+  num_hidden_layers: sizes.num_hidden_layers.nullish(),
+  n_head: count(1024).nullish(),
+  num_attention_heads: count(1024).nullish(),
   layer_norm_epsilon: epsilon.default(1e-5),
   apply_residual_connection_post_layernorm: z.literal(false).default(false),
   tie_word_embeddings: z.literal(true).default(true),
@@ -33,7 +33,7 @@ export function decodeBloom(json: unknown): Decoder {
     contextTokensMax: contextOf(trainedTokens),
     headCount: heads,
     keyValueHeadCount: heads,
-    headSize: hidden / heads,
+    headSize: headSizeOf(hidden, heads, "n_head"),
     embedding: {
       name: "transformer.word_embeddings",
       scale: 1,

@@ -13,7 +13,8 @@ const schema = z.looseObject({
   multi_query_group_num: count(1024).default(1),
   layernorm_epsilon: epsilon,
   seq_length: positions,
-  rope_ratio: z.number().positive().default(1),
+  // ChatGLM2-32k divides positions by it, later ones multiply the base; the config does not say which it is.
+  rope_ratio: z.literal(1).default(1),
   rmsnorm: z.literal(true).default(true),
   add_bias_linear: z.literal(false).default(false),
   add_qkv_bias: z.boolean().default(false),
@@ -55,7 +56,7 @@ function layerOf(raw: Keys, layer: number): Layer {
     return { name: `${prefix}.${part}`, inSize, outSize, hasBias, lies: "out-in" };
   };
   const rows = queryRows + 2 * keyValueHeads(raw) * headSize;
-  const theta = 10_000 * raw.rope_ratio;
+  const theta = 10_000;
   return {
     attention: {
       norm: normOf(raw, `${prefix}.input_layernorm`),

@@ -51,6 +51,26 @@ export function parseKeys<Schema extends z.ZodType>(schema: Schema, json: unknow
   throw new ModelConfigError(issue?.path.join(".") || "config", issue?.message ?? "not readable");
 }
 
+/** Whether each layer's queries see a window only, layer by layer. */
+export const layerTypes = z.array(z.enum(["sliding_attention", "full_attention"])).nullish();
+export type LayerTypes = { num_hidden_layers: number; layer_types?: z.infer<typeof layerTypes> };
+
+/** Whether `layer_types` says that a layer is local; undefined where there is no list. @throws ModelConfigError */
+export function isListedLocal(raw: LayerTypes, layer: number): boolean | undefined {
+  if (!raw.layer_types) return undefined;
+  const { length } = raw.layer_types;
+  if (length !== raw.num_hidden_layers) {
+    throw new ModelConfigError("layer_types", `${raw.num_hidden_layers} layers, but ${length} types`);
+  }
+  return raw.layer_types[layer] === "sliding_attention";
+}
+
+/** Size of a head where the config has none of its own. @throws ModelConfigError naming the key of the heads' number. */
+export function headSizeOf(hiddenSize: number, headCount: number, key: string): number {
+  if (hiddenSize % headCount === 0) return hiddenSize / headCount;
+  throw new ModelConfigError(key, `must divide the hidden size ${hiddenSize}. Given: ${headCount}`);
+}
+
 /** What a graph is built for at most. */
 export function contextOf(declaredTokens: number): number {
   return Math.min(declaredTokens, contextTokensLimit);
@@ -67,10 +87,14 @@ export function ropeOf(
 ): Rope {
   const parameters = raw.rope_parameters ?? raw.rope_scaling ?? {};
   const part = parameters.partial_rotary_factor ?? traits.part ?? 1;
+  const rotated = Math.floor(headSize * part);
+  if (rotated < 2 || rotated % 2 !== 0) {
+    throw new ModelConfigError("partial_rotary_factor", `must turn an even part of a head. Given: ${part}`);
+  }
   return {
     kind: "rope",
     theta: parameters.rope_theta ?? raw.rope_theta ?? traits.theta ?? 10_000,
-    width: Math.floor(headSize * part),
+    width: rotated,
     pairs: traits.pairs ?? "halves",
     scaling: scalingOf(parameters),
   };

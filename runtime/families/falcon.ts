@@ -19,7 +19,10 @@ const schema = z.looseObject({
   num_kv_heads: count(1024).nullish(),
   num_ln_in_parallel_attn: z.union([z.literal(1), z.literal(2)]).nullish(),
   layer_norm_epsilon: epsilon.default(1e-5),
-  alibi: z.boolean().default(false),
+  alibi: z
+    .boolean()
+    .nullish()
+    .transform((given) => given ?? false),
   new_decoder_architecture: z.boolean().default(false),
   multi_query: z.boolean().default(true),
   parallel_attn: z.boolean().default(true),

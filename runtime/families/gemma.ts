@@ -1,34 +1,49 @@
 import { z } from "zod";
 import type { Decoder, FeedForward } from "#runtime/decoder/description";
-import { count, parseKeys, ropeOf, ropeParameters } from "./config-keys.ts";
+import {
+  count,
+  isListedLocal,
+  type LayerTypes,
+  layerTypes,
+  parseKeys,
+  ropeOf,
+  ropeParameters,
+} from "./config-keys.ts";
 import { llamaKeys, llamaLike, type Traits } from "./llama.ts";
 
-const activation = z.enum(["gelu", "gelu_pytorch_tanh"]);
+const activations = ["gelu", "gelu_pytorch_tanh"] as const;
 const keys = {
   ...llamaKeys,
   attention_bias: z.literal(false).default(false),
   tie_word_embeddings: z.literal(true).default(true),
-  hidden_activation: activation.nullish(),
-  hidden_act: activation.optional(),
 };
 const laterKeys = {
   ...keys,
+  hidden_activation: z.enum(activations).default("gelu_pytorch_tanh"),
   query_pre_attn_scalar: z.number().positive().default(256),
   sliding_window: count(100_000_000).default(4096),
-  layer_types: z.array(z.enum(["sliding_attention", "full_attention"])).nullish(),
+  layer_types: layerTypes,
   sliding_window_pattern: count(512).optional(),
   use_bidirectional_attention: z.literal(false).nullish(),
 };
-const cap = z.number().positive().nullish();
-const schema1 = z.looseObject(keys);
+const cap = z.number().positive().nullable();
+const schema1 = z.looseObject({
+  ...keys,
+  // The first releases say "gelu" and mean its tanh form; transformers reads them so.
+  hidden_act: z.enum(activations).nullish(),
+  hidden_activation: z.enum(activations).nullish(),
+});
+// Absent caps are not none: only null is.
 const schema2 = z.looseObject({
   ...laterKeys,
-  attn_logit_softcapping: cap,
-  final_logit_softcapping: cap,
+  attn_logit_softcapping: cap.default(50),
+  final_logit_softcapping: cap.default(30),
 });
 const { rope_parameters: _, ...withoutRope } = schema2.shape;
 const schema3 = z.looseObject({
   ...withoutRope,
+  attn_logit_softcapping: cap.default(null),
+  final_logit_softcapping: cap.default(null),
   rope_local_base_freq: z.number().positive().default(10_000),
   rope_parameters: z
     .object({ full_attention: ropeParameters.nullish(), sliding_attention: ropeParameters.nullish() })
@@ -45,11 +60,11 @@ export function decodeGemma(json: unknown): Decoder {
 export function decodeGemma2(json: unknown): Decoder {
   const raw = parseKeys(schema2, json);
   return llamaLike(raw, {
-    ...traitsOf(raw),
+    ...traitsOf(raw, activationOf(raw)),
     layerNorms,
     scale: 1 / Math.sqrt(raw.query_pre_attn_scalar),
-    cap: raw.attn_logit_softcapping ?? null,
-    logitCap: raw.final_logit_softcapping ?? null,
+    cap: raw.attn_logit_softcapping,
+    logitCap: raw.final_logit_softcapping,
     windowTokens: (layer) => (isLocal(raw, 2, layer) ? raw.sliding_window : null),
   });
 }
@@ -66,12 +81,12 @@ export function decodeGemma3(json: unknown): Decoder {
   return llamaLike(
     { ...raw, rope_parameters: null },
     {
-      ...traitsOf(raw),
+      ...traitsOf(raw, activationOf(raw)),
       layerNorms,
       normsHeads: true,
       scale: 1 / Math.sqrt(raw.query_pre_attn_scalar),
-      cap: raw.attn_logit_softcapping ?? null,
-      logitCap: raw.final_logit_softcapping ?? null,
+      cap: raw.attn_logit_softcapping,
+      logitCap: raw.final_logit_softcapping,
       windowTokens: (layer) => (isLocal(raw, 6, layer) ? raw.sliding_window : null),
       rope: (headSize, layer) => ropeOf(isLocal(raw, 6, layer) ? local : global, headSize),
     },
@@ -84,18 +99,22 @@ const layerNorms = {
   wideOutput: "post_feedforward_layernorm",
 };
 
-function traitsOf(raw: z.infer<typeof schema1>): Traits {
-  const name = raw.hidden_activation ?? raw.hidden_act ?? "gelu_pytorch_tanh";
-  const activation: FeedForward["activation"] = name === "gelu" ? "gelu" : "geluTanh";
-  return { norm: "rmsOffset", embeddingScale: Math.sqrt(raw.hidden_size), activation };
+function traitsOf(
+  { hidden_size }: { hidden_size: number },
+  activation: FeedForward["activation"] = "geluTanh",
+): Traits {
+  return { norm: "rmsOffset", embeddingScale: Math.sqrt(hidden_size), activation };
+}
+
+function activationOf(raw: { hidden_activation: (typeof activations)[number] }): FeedForward["activation"] {
+  return raw.hidden_activation === "gelu" ? "gelu" : "geluTanh";
 }
 
 /** All but every nth layer are local, unless the layers are listed. */
 function isLocal(
-  raw: { layer_types?: string[] | null | undefined; sliding_window_pattern?: number | undefined },
+  raw: LayerTypes & { sliding_window_pattern?: number | undefined },
   period: number,
   layer: number,
 ): boolean {
-  if (raw.layer_types) return raw.layer_types[layer] === "sliding_attention";
-  return (layer + 1) % (raw.sliding_window_pattern ?? period) !== 0;
+  return isListedLocal(raw, layer) ?? (layer + 1) % (raw.sliding_window_pattern ?? period) !== 0;
 }

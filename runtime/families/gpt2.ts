@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Decoder, Layer, Linear, Norm } from "#runtime/decoder/description";
 import { timeBlockTokens } from "#runtime/time-block";
 import { ModelConfigError } from "#runtime/weights/model-config";
-import { contextOf, epsilon, parseKeys, positions, sizes, width } from "./config-keys.ts";
+import { contextOf, epsilon, headSizeOf, parseKeys, positions, sizes, width } from "./config-keys.ts";
 
 const schema = z.looseObject({
   vocab_size: sizes.vocab_size,
@@ -30,7 +30,7 @@ export function decodeGpt2(json: unknown): Decoder {
     contextTokensMax,
     headCount: raw.n_head,
     keyValueHeadCount: raw.n_head,
-    headSize: raw.n_embd / raw.n_head,
+    headSize: headSizeOf(raw.n_embd, raw.n_head, "n_head"),
     embedding: {
       name: "transformer.wte",
       scale: 1,

@@ -1,14 +1,15 @@
 import { z } from "zod";
 import type { Decoder } from "#runtime/decoder/description";
-import { count, parseKeys } from "./config-keys.ts";
+import { count, isListedLocal, layerTypes, parseKeys } from "./config-keys.ts";
 import { llamaKeys, llamaLike } from "./llama.ts";
 
 const keys = {
   ...llamaKeys,
   hidden_act: z.literal("silu").default("silu"),
   use_sliding_window: z.boolean().default(false),
-  sliding_window: count(100_000_000).nullish(),
+  sliding_window: count(100_000_000).nullable().default(4096),
   max_window_layers: z.int().min(0).max(512).default(28),
+  layer_types: layerTypes,
 };
 const schema2 = z.looseObject(keys);
 const schema3 = z.looseObject({ ...keys, attention_bias: z.boolean().default(false) });
@@ -31,6 +32,7 @@ export function decodeQwen3(json: unknown): Decoder {
 }
 
 function windowOf(raw: z.infer<typeof schema2>): (layer: number) => number | null {
-  return (layer) =>
-    raw.use_sliding_window && layer >= raw.max_window_layers ? (raw.sliding_window ?? null) : null;
+  if (!raw.use_sliding_window) return () => null;
+  const isLocal = (layer: number) => isListedLocal(raw, layer) ?? layer >= raw.max_window_layers;
+  return (layer) => (isLocal(layer) ? raw.sliding_window : null);
 }

@@ -121,7 +121,11 @@ async function runBatch(
       loss += outputs.losses?.[next++] ?? Number.NaN;
     }
     if (!Number.isFinite(loss)) throw new NotFiniteError("example loss");
-    return { loss, factors: new Map(names.map((name) => [name, part(outputs, name, row, examples.length)])) };
+    const factors = new Map(names.map((name) => [name, part(outputs, name, row, examples.length)]));
+    for (const [name, values] of factors) {
+      if (!values.every(Number.isFinite)) throw new NotFiniteError(`gradient of ${name}`);
+    }
+    return { loss, factors };
   });
 }
 
