@@ -77,7 +77,7 @@ async function runTogether(batch: Batch, wanted: { adapter: string | null; promp
       seen[index]!.push(found.get(sequence)!);
     });
   }
-  for (const sequence of running) batch.finish(sequence);
+  for (const sequence of running) await batch.finish(sequence);
   return seen;
 }
 
@@ -127,11 +127,30 @@ describe("a batch of many adapters", () => {
       ]),
     );
     expect(found.get(sequence)).not.toEqual(found.get(late.sequence));
-    batch.finish(late.sequence);
-    batch.unload("late");
+    await batch.finish(late.sequence);
+    await batch.unload("late");
     expect(batch.bank.bytes()).toBe(bytes);
     await expect(batch.start("late", prompt(1, 9))).rejects.toMatchObject({ code: "adapter-unknown" });
     await batch.step(new Map([[sequence, 2]]));
+  });
+
+  it("takes calls in turn, whoever makes them at once", async () => {
+    const batch = await open(2);
+    const [one, two, three] = await Promise.allSettled(
+      [1, 2, 3].map((seed) => batch.start("a8", prompt(seed, 9))),
+    );
+    expect(three).toMatchObject({ status: "rejected", reason: { code: "batch-full" } });
+    expect([one?.status, two?.status]).toEqual(["fulfilled", "fulfilled"]);
+    const inTurn = await open(2);
+    const { sequence } = await inTurn.start("a8", prompt(1, 9));
+    const [, late] = await Promise.all([
+      inTurn.step(new Map([[sequence, 1]])),
+      inTurn.start("b5", prompt(2, 20)),
+    ]);
+    await inTurn.finish(sequence);
+    const found = await inTurn.step(new Map([[late.sequence, 7]]));
+    const expected = await alone(model, adapters.get("b5")!, [...prompt(2, 20), 7]);
+    expect(relativeError(found.get(late.sequence)!, expected)).toBeLessThan(1e-5);
   });
 
   it("refuses what it cannot do", async () => {

@@ -31,7 +31,7 @@ export interface BatchSequence {
 
 /**
  * Sequences of many adapters decoded together over one base model; they start and end while others run.
- * Runs block their thread: use it in a worker.
+ * Calls run one after the other, in the order they were made. Runs block their thread: use it in a worker.
  */
 export interface Batch {
   readonly decoder: Decoder;
@@ -51,9 +51,9 @@ export interface Batch {
    */
   step(tokens: ReadonlyMap<BatchSequence, number>): Promise<Map<BatchSequence, Float32Array>>;
   /** End a sequence and free its row. */
-  finish(sequence: BatchSequence): void;
+  finish(sequence: BatchSequence): Promise<void>;
   /** Unload an adapter that no sequence follows, and what it made. */
-  unload(adapter: string): void;
+  unload(adapter: string): Promise<void>;
 }
 
 /** What the functions below share. Row r of the cache belongs to `sequences[r]`. */
@@ -77,21 +77,24 @@ export async function openBatch(folder: string, options: BatchOptions): Promise<
   const model = await readModelFolder(folder);
   claimTensors(model, expectedTensors(model.config));
   const state = createState(model, options);
+  const inTurn = createTurns();
   return {
     decoder: state.decoder,
     bank: state.bank,
-    start: (adapter, promptTokenIds) => start(state, adapter, promptTokenIds),
-    step: (tokens) => step(state, tokens),
-    finish: (sequence) => finish(state, sequence),
-    unload: (adapter) => {
-      invariant(
-        !state.sequences.some((sequence) => sequence.adapter === adapter),
-        `${adapter} is not in use`,
-      );
-      state.bank.remove(adapter);
-      state.prefixes.forget(adapter);
-      state.columns = null;
-    },
+    start: (adapter, promptTokenIds) => inTurn(() => start(state, adapter, promptTokenIds)),
+    step: (tokens) => inTurn(() => step(state, tokens)),
+    finish: (sequence) => inTurn(async () => finish(state, sequence)),
+    unload: (adapter) => inTurn(async () => unload(state, adapter)),
+  };
+}
+
+/** Runs calls one after the other; one that fails does not hold up the next. */
+function createTurns() {
+  let last: Promise<unknown> = Promise.resolve();
+  return <Result>(call: () => Promise<Result>): Promise<Result> => {
+    const result = last.then(call, call);
+    last = result;
+    return result;
   };
 }
 
@@ -215,6 +218,14 @@ function finish(state: State, sequence: BatchSequence): void {
   leave(state.cache, row);
   state.sequences[row] = state.sequences.at(-1)!;
   state.sequences.pop();
+}
+
+function unload(state: State, adapter: string): void {
+  const isInUse = state.sequences.some((sequence) => sequence.adapter === adapter);
+  invariant(!isInUse, `${adapter} is not in use`);
+  state.bank.remove(adapter);
+  state.prefixes.forget(adapter);
+  state.columns = null;
 }
 
 /** Keys, values and bias of the first `rows` rows of a cache. */
