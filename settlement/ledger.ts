@@ -42,6 +42,9 @@ export type ChainEpoch = { status: number; challengeEnd: bigint };
 
 export type Wallet = WalletClient<Transport, Chain | undefined, Account>;
 
+/** Gas sent, in percent of the estimate: what a burn costs depends on whether the last checkpoint is of the same second. */
+const gasMarginPercent = 130n;
+
 /** Most blocks in one request for logs; public nodes refuse wider ranges. */
 const logBlocksMax = 10_000n;
 /** Time a transaction may take to be mined, in ms. */
@@ -195,7 +198,12 @@ export class Ledger {
     };
     try {
       // The argument types follow from the name at each caller; viem cannot join them into one.
-      const hash = await wallet.writeContract({ ...request, chain: null } as never);
+      const estimate = await this.client.estimateContractGas({
+        ...request,
+        account: wallet.account,
+      } as never);
+      const gas = (estimate * gasMarginPercent) / 100n;
+      const hash = await wallet.writeContract({ ...request, gas, chain: null } as never);
       await this.#mined(hash, functionName);
       return hash;
     } catch (cause) {
