@@ -22,7 +22,6 @@ export { mergeAndSave } from "./lora/merge-weights.ts";
 export {
   ContextExceededError,
   type GenerateRequest,
-  InvalidRequestError,
   logProbRequestsMax,
   type Model,
   type OpenOptions,
@@ -30,6 +29,7 @@ export {
 } from "./model.ts";
 export { AdapterKnownError, AdapterUnknownError } from "./multi-lora/adapter-bank.ts";
 export {
+  AdapterInUseError,
   type Batch,
   BatchContextError,
   BatchFullError,
@@ -37,6 +37,7 @@ export {
   type BatchSequence,
   openBatch,
 } from "./multi-lora/batch.ts";
+export { InvalidRequestError } from "./request.ts";
 export {
   foldSpaces,
   type Prompt,

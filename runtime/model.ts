@@ -1,6 +1,6 @@
 import type { Decoder } from "#runtime/decoder/description";
 import { buildGraphs, type ModelGraphs } from "#runtime/decoder/inference-graphs";
-import { excerpt, ModelRuntimeError } from "#runtime/errors";
+import { ModelRuntimeError } from "#runtime/errors";
 import { rowsMaxDefault } from "#runtime/inference/batcher";
 import { type Device, DeviceInexactError, devices, takeDevice } from "#runtime/inference/device";
 import type { GeneratedToken, GenerateTask, Generation } from "#runtime/inference/generate";
@@ -8,6 +8,7 @@ import { type LogProbRequest, planBatches } from "#runtime/inference/log-prob";
 import { createPool, type Pool, queueMaxDefault, threadsMax } from "#runtime/inference/pool";
 import { detectCpuIsa, type ExecutionProfile, makeProfile } from "#runtime/inference/profile";
 import { type WeightMode, weightModes } from "#runtime/inference/session-options";
+import { check, checkTokens } from "#runtime/request";
 import { hashFiles } from "#runtime/weights/model-files";
 import { locate, type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
 
@@ -236,32 +237,12 @@ function checkLogProb(config: Decoder, request: LogProbRequest): void {
   checkContext(config, request.promptTokenIds.length + request.answerTokenIds.length);
 }
 
-function checkTokens(config: Decoder, field: string, tokenIds: readonly number[]): void {
-  check(tokenIds.length >= 1, field, "at least one token", tokenIds.length);
-  const stray = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= config.vocabularySize);
-  check(stray === undefined, field, `token ids below ${config.vocabularySize}`, stray);
-}
-
 function checkContext(config: Decoder, tokens: number): void {
   if (tokens > config.contextTokensMax) throw new ContextExceededError(config.contextTokensMax, tokens);
 }
 
-function check(holds: boolean, field: string, allowed: string, given: unknown): void {
-  if (!holds) throw new InvalidRequestError(field, allowed, given);
-}
-
 function ignoreToken(): undefined {
   return undefined;
-}
-
-/** A request or option outside its range. `field` names it. */
-export class InvalidRequestError extends ModelRuntimeError {
-  readonly field: string;
-
-  constructor(field: string, allowed: string, given: unknown) {
-    super("request-invalid", `${field}: allowed is ${allowed}. Given: ${excerpt(given)}.`);
-    this.field = field;
-  }
 }
 
 /** Prompt and answer are longer than the model's context. */

@@ -168,6 +168,42 @@ describe("a batch of many adapters", () => {
     await batch.start(null, [1]);
     await expect(batch.start(null, [1])).rejects.toMatchObject({ code: "batch-full", retryable: true });
   });
+
+  it("serves the new adapter where one was unloaded and another took its name, and unloads none in use", async () => {
+    const batch = await open(2, 1_000_000);
+    const promptTokenIds = prompt(3, 20);
+    const first = await batch.start("a8", promptTokenIds);
+    await expect(batch.unload("a8")).rejects.toMatchObject({ code: "adapter-in-use", retryable: true });
+    await batch.finish(first.sequence);
+    await batch.unload("a8");
+    batch.bank.add("a8", adapters.get("c16")!);
+    const { logits, reusedTokens } = await batch.start("a8", promptTokenIds);
+    expect(reusedTokens).toBe(0);
+    expect(relativeError(logits, await alone(model, adapters.get("c16")!, promptTokenIds))).toBeLessThan(
+      1e-5,
+    );
+    expect(Object.keys(batch.bank).sort()).toEqual(["add", "bytes", "has"]);
+  });
+
+  it("refuses tokens and sizes that are none, by name", async () => {
+    const refusal = (field: string) => ({ code: "request-invalid", field });
+    for (const rowsMax of [0, 2.5, 257, Number.NaN]) {
+      const opening = openBatch(folder, { rowsMax, adaptableModules: seven });
+      await expect(opening).rejects.toMatchObject(refusal("rowsMax"));
+    }
+    const batch = await open(2);
+    const strays = [-1, 1.5, Number.NaN, "x" as unknown as number, model.config.vocabularySize];
+    for (const stray of strays) {
+      await expect(batch.start(null, [1, stray])).rejects.toMatchObject(refusal("promptTokenIds"));
+    }
+    const { sequence } = await batch.start(null, [1]);
+    for (const stray of strays) {
+      await expect(batch.step(new Map([[sequence, stray]]))).rejects.toMatchObject(refusal("tokens"));
+    }
+    await expect(batch.step(new Map())).rejects.toMatchObject(refusal("tokens"));
+    await batch.finish(sequence);
+    await expect(batch.finish(sequence)).rejects.toMatchObject(refusal("sequence"));
+  });
 });
 
 /** An adapter of one module whose factors are all `factor`. */

@@ -1,11 +1,12 @@
 import { type Decoder, expectedTensors, linearsOf } from "#runtime/decoder/description";
 import { decodeGraph, extendGraph, prefillGraph } from "#runtime/decoder/inference-graphs";
-import { invariant, ModelRuntimeError } from "#runtime/errors";
+import { excerpt, invariant, ModelRuntimeError } from "#runtime/errors";
 import { claimTensors } from "#runtime/families/weight-claims";
 import { append, create, join, type KvCache, leave, ofSequence } from "#runtime/inference/kv-cache";
 import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
 import { isTarget } from "#runtime/lora/adapter";
 import { encode } from "#runtime/onnx/model";
+import { check, checkTokens } from "#runtime/request";
 import { blockTokens } from "#runtime/time-block";
 import { locate, type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
 import { type AdapterBank, type Columns, createAdapterBank, maskOf } from "./adapter-bank.ts";
@@ -14,6 +15,8 @@ import { createPrefixCache, extended, type PrefixCache } from "./prefix-cache.ts
 
 /** Fewest rows of a step: with one row another matrix kernel would be chosen, and bits would differ. */
 const rowsMin = 2;
+/** Most rows of a batch. */
+const rowsLimit = 256;
 
 export interface BatchOptions {
   /** Most sequences that run at once. */
@@ -35,10 +38,10 @@ export interface BatchSequence {
  */
 export interface Batch {
   readonly decoder: Decoder;
-  readonly bank: AdapterBank;
+  readonly bank: Pick<AdapterBank, "add" | "has" | "bytes">;
   /**
    * Start a sequence: logits[V] after the prompt, of which `reusedTokens` came from an earlier one.
-   * @throws BatchFullError, AdapterUnknownError, BatchContextError; NotFiniteError if the adapter gives no numbers.
+   * @throws BatchFullError, AdapterUnknownError, BatchContextError, InvalidRequestError; NotFiniteError if the adapter gives no numbers.
    */
   start(
     adapter: string | null,
@@ -47,12 +50,12 @@ export interface Batch {
   /**
    * One more token for every running sequence → logits[V] after it. They are all NaN for a sequence whose
    * adapter gives no numbers: it has not taken its token, and the others are as without it.
-   * @throws BatchContextError
+   * @throws BatchContextError, InvalidRequestError
    */
   step(tokens: ReadonlyMap<BatchSequence, number>): Promise<Map<BatchSequence, Float32Array>>;
   /** End a sequence and free its row. */
   finish(sequence: BatchSequence): Promise<void>;
-  /** Unload an adapter that no sequence follows, and what it made. */
+  /** Unload an adapter, and what it made. @throws AdapterInUseError while a sequence follows it. */
   unload(adapter: string): Promise<void>;
 }
 
@@ -71,16 +74,25 @@ interface State {
 
 /**
  * Open a model for sequences of many adapters; graphs are loaded at their first use.
- * @throws those of `readModelFolder`, WeightMismatchError.
+ * @throws those of `readModelFolder`, WeightMismatchError, InvalidRequestError for the options.
  */
 export async function openBatch(folder: string, options: BatchOptions): Promise<Batch> {
+  const { rowsMax, prefixBytesMax = 0 } = options;
+  const isRowCount = Number.isInteger(rowsMax) && rowsMax >= 1 && rowsMax <= rowsLimit;
+  check(isRowCount, "rowsMax", `a whole number from 1 to ${rowsLimit}`, rowsMax);
+  check(
+    Number.isFinite(prefixBytesMax) && prefixBytesMax >= 0,
+    "prefixBytesMax",
+    "not negative",
+    prefixBytesMax,
+  );
   const model = await readModelFolder(folder);
   claimTensors(model, expectedTensors(model.config));
   const state = createState(model, options);
   const inTurn = createTurns();
   return {
     decoder: state.decoder,
-    bank: state.bank,
+    bank: { add: state.bank.add, has: state.bank.has, bytes: state.bank.bytes },
     start: (adapter, promptTokenIds) => inTurn(() => start(state, adapter, promptTokenIds)),
     step: (tokens) => inTurn(() => step(state, tokens)),
     finish: (sequence) => inTurn(async () => finish(state, sequence)),
@@ -133,6 +145,7 @@ function createState(model: ModelFolder, options: BatchOptions): State {
 async function start(state: State, adapter: string | null, promptTokenIds: readonly number[]) {
   if (state.sequences.length >= state.rowsMax) throw new BatchFullError(state.rowsMax);
   checkContext(state, promptTokenIds.length);
+  checkTokens(state.decoder, "promptTokenIds", promptTokenIds);
   const feeds = adapterFeeds(state, [adapter]);
   const known = state.prefixes.find(adapter, promptTokenIds);
   const { logits, cache } = known
@@ -187,16 +200,14 @@ async function extend(
 
 async function step(state: State, tokens: ReadonlyMap<BatchSequence, number>) {
   const { cache, sequences } = state;
-  invariant(tokens.size === sequences.length && tokens.size > 0, "one token for each sequence");
+  const isOneEach = tokens.size === sequences.length && sequences.every((sequence) => tokens.has(sequence));
+  check(isOneEach && tokens.size > 0, "tokens", "one for each running sequence", `${tokens.size} tokens`);
+  checkTokens(state.decoder, "tokens", [...tokens.values()]);
   for (const length of cache.lengths) checkContext(state, length + 1);
   const rows = Math.max(sequences.length, rowsMin);
   const spare = new Array<null>(rows - sequences.length).fill(null);
   const feeds = adapterFeeds(state, [...sequences.map(({ adapter }) => adapter), ...spare]);
-  const tokenIds = sequences.map((sequence) => {
-    const tokenId = tokens.get(sequence);
-    invariant(tokenId !== undefined, "one token for each sequence");
-    return tokenId;
-  });
+  const tokenIds = sequences.map((sequence) => tokens.get(sequence)!);
   const run = await state.run("decode");
   const outputs = await run({
     ...feeds,
@@ -214,7 +225,7 @@ async function step(state: State, tokens: ReadonlyMap<BatchSequence, number>) {
 /** The last row takes the place of the one that leaves, here as in the cache. */
 function finish(state: State, sequence: BatchSequence): void {
   const row = state.sequences.indexOf(sequence);
-  invariant(row >= 0, "the sequence runs");
+  check(row >= 0, "sequence", "one that runs", "one that has ended");
   leave(state.cache, row);
   state.sequences[row] = state.sequences.at(-1)!;
   state.sequences.pop();
@@ -222,7 +233,7 @@ function finish(state: State, sequence: BatchSequence): void {
 
 function unload(state: State, adapter: string): void {
   const isInUse = state.sequences.some((sequence) => sequence.adapter === adapter);
-  invariant(!isInUse, `${adapter} is not in use`);
+  if (isInUse) throw new AdapterInUseError(adapter);
   state.bank.remove(adapter);
   state.prefixes.forget(adapter);
   state.columns = null;
@@ -283,6 +294,13 @@ function checkContext({ decoder }: State, tokens: number): void {
 export class BatchFullError extends ModelRuntimeError {
   constructor(rowCount: number) {
     super("batch-full", `Batch is full. Max: ${rowCount} sequences.`, { retryable: true });
+  }
+}
+
+/** Sequences still follow the adapter. */
+export class AdapterInUseError extends ModelRuntimeError {
+  constructor(key: string) {
+    super("adapter-in-use", `Adapter ${excerpt(key)} is followed by running sequences.`, { retryable: true });
   }
 }
 

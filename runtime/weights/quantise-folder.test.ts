@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { findTargets } from "#runtime/decoder/adapted";
@@ -142,11 +142,16 @@ describe("quantising a folder", () => {
     expect((await logProbs(folder)).values.every(Number.isFinite)).toBe(true);
   });
 
-  it("refuses a target with files in it, a source that is quantised, and weights that are no numbers", async () => {
+  it("refuses a target with files in it, a source that is quantised or links out of its folder, and weights that are no numbers", async () => {
     const source = await randomModel(whole);
     await expect(quantiseFolder(source, source, { bits: 4 })).rejects.toMatchObject({
       code: "model-folder-exists",
     });
+    const outside = join(await temporaryFolder(), "secret.txt");
+    await writeFile(outside, "not of this model");
+    await symlink(outside, join(source, "special_tokens_map.json"));
+    await expect(quantised(source, 4)).rejects.toMatchObject({ code: "model-path-escape" });
+    await rm(join(source, "special_tokens_map.json"));
     const { folder } = await quantised(source, 4);
     await expect(quantised(folder, 4)).rejects.toMatchObject({ code: "model-file-invalid" });
     const path = join(source, "model.safetensors");

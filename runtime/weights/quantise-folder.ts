@@ -4,6 +4,7 @@ import { expectedTensors, linearsOf } from "#runtime/decoder/description";
 import { claimTensors } from "#runtime/families/weight-claims";
 import { decodeFloats, isFloatType } from "./float-bytes.ts";
 import { configLimits, ModelFolderError, readJson } from "./json-file.ts";
+import { resolveFile } from "./model-files.ts";
 import { type ModelFolder, readModelFolder, type WeightEntry } from "./model-folder.ts";
 import { blockSizes, type Quantisation, quantisationMethod, quantise, zeroByte } from "./quantisation.ts";
 import { partsOf, zerosName } from "./quantised-tensors.ts";
@@ -153,7 +154,7 @@ async function readEntry(folder: ModelFolder, entry: WeightEntry): Promise<Uint8
 async function copyCompanions({ files }: ModelFolder, target: string): Promise<void> {
   const present = new Set(await readdir(files.folder));
   for (const name of companions.filter((name) => present.has(name))) {
-    await copyFile(join(files.folder, name), join(target, name));
+    await copyFile(await resolveFile(files.folder, name), join(target, name));
   }
 }
 

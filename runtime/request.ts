@@ -1,0 +1,28 @@
+import type { Decoder } from "#runtime/decoder/description";
+import { excerpt, ModelRuntimeError } from "./errors.ts";
+
+/** @throws InvalidRequestError naming the field unless `holds`. */
+export function check(holds: boolean, field: string, allowed: string, given: unknown): void {
+  if (!holds) throw new InvalidRequestError(field, allowed, given);
+}
+
+/** Check that there are tokens and that each is of the model's vocabulary. @throws InvalidRequestError */
+export function checkTokens(
+  { vocabularySize }: Pick<Decoder, "vocabularySize">,
+  field: string,
+  tokenIds: readonly number[],
+): void {
+  check(tokenIds.length >= 1, field, "at least one token", tokenIds.length);
+  const stray = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
+  check(stray === undefined, field, `token ids below ${vocabularySize}`, stray);
+}
+
+/** A request or option outside its range. `field` names it. */
+export class InvalidRequestError extends ModelRuntimeError {
+  readonly field: string;
+
+  constructor(field: string, allowed: string, given: unknown) {
+    super("request-invalid", `${field}: allowed is ${allowed}. Given: ${excerpt(given)}.`);
+    this.field = field;
+  }
+}
