@@ -31,17 +31,8 @@ export function compare(
   peerName: string,
   ratioMin: number,
 ): Row {
-  const ratio = ours / peer;
-  return {
-    work,
-    unit,
-    ours,
-    peer,
-    peerName,
-    ratio,
-    goal: `≥ ${ratioMin}× ${peerName}`,
-    ok: ratio >= ratioMin,
-  };
+  const goal = `≥ ${ratioMin}× ${peerName}`;
+  return against({ work, unit, ours, peer, peerName, goal, ok: ours / peer >= ratioMin });
 }
 
 /** A time or size against a peer's in the same run; met when ours/peer ≤ `ratioMax`. */
@@ -53,17 +44,8 @@ export function under(
   peerName: string,
   ratioMax: number,
 ): Row {
-  const ratio = ours / peer;
-  return {
-    work,
-    unit,
-    ours,
-    peer,
-    peerName,
-    ratio,
-    goal: `≤ ${ratioMax}× ${peerName}`,
-    ok: ratio <= ratioMax,
-  };
+  const goal = `≤ ${ratioMax}× ${peerName}`;
+  return against({ work, unit, ours, peer, peerName, goal, ok: ours / peer <= ratioMax });
 }
 
 /** A rate or time that has no peer. */
@@ -76,6 +58,10 @@ export function alone(
   const isMet = "min" in goal ? ours >= goal.min : ours <= goal.max;
   const text = "min" in goal ? `≥ ${goal.min}` : `≤ ${goal.max}`;
   return { work, unit, ours, peer: null, peerName: null, ratio: null, goal: `${text} ${unit}`, ok: isMet };
+}
+
+function against(row: Omit<Row, "ratio" | "peer"> & { peer: number }): Row {
+  return { ...row, ratio: row.ours / row.peer };
 }
 
 export function median(values: number[]): number {
