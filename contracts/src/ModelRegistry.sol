@@ -11,6 +11,8 @@ import {Upgradeable} from "./Upgradeable.sol";
 contract ModelRegistry is IModelRegistry, Upgradeable {
     uint256 public constant PARENTS_MAX = 4;
     uint8 public constant DEPTH_MAX = 16;
+    /// @notice Largest daCommitment, in bytes.
+    uint256 public constant DA_COMMITMENT_BYTES_MAX = 16_384;
     uint8 private constant KIND_BASE = 0;
     uint8 private constant KIND_FULL = 1;
     uint8 private constant KIND_MERGE = 4;
@@ -76,6 +78,16 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
     function useDatanet(bytes32 modelId, uint64 datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash) external {
         _ownedModel(modelId);
         emit DatanetUsed(modelId, datanetId, snapshotRoot, trainingManifestHash);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function publishManifest(bytes32 modelId, bytes32 manifestHash, bytes calldata daCommitment) external {
+        _ownedModel(modelId);
+        require(
+            daCommitment.length <= DA_COMMITMENT_BYTES_MAX,
+            DaCommitmentTooLarge(daCommitment.length, DA_COMMITMENT_BYTES_MAX)
+        );
+        emit TrainingManifestPublished(modelId, manifestHash, keccak256(daCommitment), daCommitment);
     }
 
     /// @inheritdoc IModelRegistry

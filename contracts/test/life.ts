@@ -180,6 +180,7 @@ async function registerModels({ send, client, deployment }: Chain): Promise<Hex>
   const child = { ...params, ownerBps: 6_000, pricePerCall: 11n };
   await send(node, "modelRegistry", "registerModel", ["child", 2, child, [{ modelId, weightBps: 10_000 }]]);
   await send(node, "modelRegistry", "useDatanet", [modelId, 1n, zeroHash, zeroHash]);
+  await send(node, "modelRegistry", "publishManifest", [modelId, keccak256(toHex("manifest")), "0x01"]);
   await send(node, "modelRegistry", "registerServingNode", [
     devAccount(node).address,
     zeroHash,

@@ -218,6 +218,7 @@ export function replayModelRegistry(logs: Log[]): Slots {
         slots.set("isNode", [args.node], true);
         break;
       case "DatanetUsed":
+      case "TrainingManifestPublished":
         break; // Lives in the log alone.
     }
   }

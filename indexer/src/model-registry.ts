@@ -1,4 +1,4 @@
-import { lineageEdge, model, modelDatanet, servingNode } from "ponder:schema";
+import { lineageEdge, model, modelDatanet, servingNode, trainingManifest } from "ponder:schema";
 import type { Args } from "./handler.ts";
 
 export async function applyModelRegistered({ event, context }: Args<"ModelRegistry:ModelRegistered">) {
@@ -35,6 +35,18 @@ export async function applyDatanetUsed({ event, context }: Args<"ModelRegistry:D
     .insert(modelDatanet)
     .values({ modelId, datanetId, ...used })
     .onConflictDoUpdate(used);
+}
+
+export async function applyTrainingManifestPublished({
+  event,
+  context,
+}: Args<"ModelRegistry:TrainingManifestPublished">) {
+  await context.db.insert(trainingManifest).values({
+    ...event.args,
+    eventId: event.id,
+    blockNumber: event.block.number,
+    txHash: event.transaction.hash,
+  });
 }
 
 export async function applyServingNodeRegistered({

@@ -36,6 +36,7 @@ record("DatanetRegistry:UpgradeabilityRevoked");
 on("ModelRegistry:ModelRegistered", modelRegistry.applyModelRegistered);
 on("ModelRegistry:LineageEdge", modelRegistry.applyLineageEdge);
 on("ModelRegistry:DatanetUsed", modelRegistry.applyDatanetUsed);
+on("ModelRegistry:TrainingManifestPublished", modelRegistry.applyTrainingManifestPublished);
 on("ModelRegistry:ServingNodeRegistered", modelRegistry.applyServingNodeRegistered);
 record("ModelRegistry:ModelVersionPublished");
 record("ModelRegistry:ModelStatusChanged");

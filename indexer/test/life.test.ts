@@ -1,5 +1,5 @@
 import { asc, count, eq, sql } from "drizzle-orm";
-import { decodeEventLog, type Hex, HttpRequestError } from "viem";
+import { decodeEventLog, type Hex, HttpRequestError, keccak256 } from "viem";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { abis, type ContractName } from "#contracts/deploy";
 import { onchain } from "#schema/bind";
@@ -137,6 +137,8 @@ it("replays models, channels and node credit to what the contracts store", async
     expect(row.pricePerCall).toBe(await sender.read("modelRegistry", "priceOf", [row.id]));
   }
   expect(await db.select({ rows: count() }).from(onchain.modelDatanet)).toEqual([{ rows: 1 }]);
+  const [manifest] = await db.select().from(onchain.trainingManifest);
+  expect(manifest).toMatchObject({ daCommitment: "0xce47", daRef: keccak256("0xce47") });
   for (const { id, ...row } of await db.select().from(onchain.channel)) {
     const stored = await sender.read<Record<string, unknown>>("channelEscrow", "channelOf", [id]);
     const withdrawFinalizeAfter = BigInt(stored.withdrawFinalizeAfter as number);

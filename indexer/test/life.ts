@@ -181,6 +181,11 @@ async function models(sender: Sender): Promise<void> {
   for (const root of [zeroHash, label("snapshot")]) {
     await send(owner, "modelRegistry", "useDatanet", [await baseModel(sender), 1n, root, zeroHash]);
   }
+  await send(owner, "modelRegistry", "publishManifest", [
+    await baseModel(sender),
+    label("manifest"),
+    "0xce47",
+  ]);
   await send(node, "modelRegistry", "registerServingNode", [
     devAccount(node).address,
     zeroHash,

@@ -49,6 +49,21 @@ export const modelDatanet = onchainTable(
   }),
 );
 
+/** One row per `TrainingManifestPublished`. A model's first one says which payload counts. */
+export const trainingManifest = onchainTable(
+  "training_manifest",
+  (t) => ({
+    eventId: t.text().primaryKey(),
+    modelId: t.hex().notNull(),
+    manifestHash: t.hex().notNull(),
+    daRef: t.hex().notNull(),
+    daCommitment: t.hex().notNull(),
+    blockNumber: t.bigint().notNull(),
+    txHash: t.hex().notNull(),
+  }),
+  (table) => ({ byModel: index().on(table.modelId) }),
+);
+
 /** One row per `ServingNodeRegistered`. */
 export const servingNode = onchainTable("serving_node", (t) => ({
   node: t.hex().primaryKey(),

@@ -25,6 +25,8 @@ interface IModelRegistry {
     event ModelRegistered(bytes32 indexed modelId, address indexed owner, uint8 indexed kind, ModelParams params);
     event LineageEdge(bytes32 indexed childId, bytes32 indexed parentId, uint16 weightBps, uint8 depth);
     event DatanetUsed(bytes32 indexed modelId, uint64 indexed datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash);
+    /// @param manifestHash Content hash of the training payload. @param daRef keccak256(daCommitment).
+    event TrainingManifestPublished(bytes32 indexed modelId, bytes32 indexed manifestHash, bytes32 daRef, bytes daCommitment);
     event ServingNodeRegistered(address indexed node, address indexed operator, bytes32 attestationHash, string endpoint);
 
     /// @param version Counts from 2: what was registered is version 1.
@@ -46,12 +48,17 @@ interface IModelRegistry {
     error InvalidBps(uint16 given);
     error NotModelOwner(address caller);
     error NodeExists(address node);
+    error DaCommitmentTooLarge(uint256 given, uint256 max);
 
     /// @notice A base has no parents, a LoRA or a quantisation exactly one, a merge two to four, a full fine-tune one to four.
     /// @return modelId keccak256(abi.encode(owner, artifactHash, name))
     function registerModel(string calldata name, uint8 kind, ModelParams calldata params, Parent[] calldata parents) external returns (bytes32 modelId);
     /// @notice Declare a Datanet the model retrieves from (snapshotRoot and manifest zero) or was trained on.
     function useDatanet(bytes32 modelId, uint64 datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash) external;
+    /// @notice Owner: where the payload lies that says what the model was trained on. The hash published first counts; the same
+    /// hash again names another blob of the same payload.
+    /// @param daCommitment Certificate of the blob, at most 16,384 bytes.
+    function publishManifest(bytes32 modelId, bytes32 manifestHash, bytes calldata daCommitment) external;
     /// @notice Owner: a new version of the artifact. Price, shares and lineage stay.
     function publishVersion(bytes32 modelId, bytes32 artifactHash, bytes32 evalHash, string calldata uri) external returns (uint32 version);
     /// @notice Owner. @param status 0 active, 1 retired.

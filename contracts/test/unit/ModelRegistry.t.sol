@@ -165,6 +165,22 @@ contract ModelRegistryTest is Base {
         models.useDatanet(modelId, 3, 0, 0);
     }
 
+    function test_only_the_owner_publishes_the_manifest_of_a_model() public {
+        bytes32 modelId = register("base");
+        bytes memory certificate = "certificate";
+        vm.expectEmit();
+        emit IModelRegistry.TrainingManifestPublished(modelId, "manifest", keccak256(certificate), certificate);
+        models.publishManifest(modelId, "manifest", certificate);
+        models.publishManifest(modelId, "manifest", new bytes(16_384));
+        refuse(abi.encodeWithSelector(IModelRegistry.DaCommitmentTooLarge.selector, 16_385, 16_384));
+        models.publishManifest(modelId, "manifest", new bytes(16_385));
+        refuse(abi.encodeWithSelector(IModelRegistry.UnknownModel.selector, bytes32("nobody")));
+        models.publishManifest("nobody", "manifest", certificate);
+        refuse(abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, poster));
+        vm.prank(poster);
+        models.publishManifest(modelId, "manifest", certificate);
+    }
+
     function test_a_node_registers_itself_once() public {
         vm.expectEmit();
         emit IModelRegistry.ServingNodeRegistered(address(this), poster, "hash", "http://node");
