@@ -1,4 +1,14 @@
-import { bigint, boolean, customType, index, integer, pgSchema, primaryKey, text } from "drizzle-orm/pg-core";
+import {
+  bigint,
+  boolean,
+  customType,
+  doublePrecision,
+  index,
+  integer,
+  pgSchema,
+  primaryKey,
+  text,
+} from "drizzle-orm/pg-core";
 import { hex, wei } from "./columns.ts";
 
 /** Rows of the attribution engine: what it fetched and what it scored. All but `cursor` rebuild from chain and DA. */
@@ -118,4 +128,28 @@ export const influence = engineSchema.table(
     scoreWad: wei("score_wad").notNull(),
   },
   (t) => [primaryKey({ columns: [t.receiptDigest, t.methodHash, t.chunkId] }), index().on(t.chunkId)],
+);
+
+/**
+ * How true the influence of one model is under one engine version: a measure against a truth that retraining or ablation
+ * makes. A report, read by people; no money follows from it, so its figures are floats.
+ */
+export const faithfulness = engineSchema.table(
+  "faithfulness",
+  {
+    artifactHash: hex("artifact_hash").notNull(),
+    engineVersion: integer("engine_version").notNull(),
+    /** What was measured, for instance `lds.efim-dual`. */
+    measure: text("measure").notNull(),
+    value: doublePrecision("value").notNull(),
+    /** Bounds of the 95 % interval; null where a figure has none. */
+    low: doublePrecision("low"),
+    high: doublePrecision("high"),
+    unit: text("unit").notNull(),
+    /** Runs with other seeds that the figure is over. */
+    seedCount: integer("seed_count").notNull(),
+    /** Data, sizes and settings: what another person needs to measure the same. */
+    conditions: text("conditions").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.artifactHash, t.engineVersion, t.measure] })],
 );
