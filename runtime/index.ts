@@ -11,7 +11,6 @@ export {
   DeviceUnavailableError,
 } from "./inference/device.ts";
 export type { GeneratedToken, Generation } from "./inference/generate.ts";
-export type { LogProbRequest } from "./inference/log-prob.ts";
 export { ModelClosedError, QueueFullError, WorkerCrashedError } from "./inference/pool.ts";
 export type { ExecutionProfile } from "./inference/profile.ts";
 export type { WeightMode } from "./inference/session-options.ts";
@@ -20,23 +19,16 @@ export { readAdapter, writeAdapter } from "./lora/adapter-folder.ts";
 export { type CombineMethod, combinationError, combine, type WeightedAdapter } from "./lora/combine.ts";
 export { mergeAndSave } from "./lora/merge-weights.ts";
 export {
+  type AdapterChoice,
   ContextExceededError,
   type GenerateRequest,
+  type LogProbRequest,
   logProbRequestsMax,
   type Model,
   type OpenOptions,
   openModel,
 } from "./model.ts";
-export { AdapterKnownError, AdapterUnknownError } from "./multi-lora/adapter-bank.ts";
-export {
-  AdapterInUseError,
-  type Batch,
-  BatchContextError,
-  BatchFullError,
-  type BatchOptions,
-  type BatchSequence,
-  openBatch,
-} from "./multi-lora/batch.ts";
+export { AdapterKnownError, AdapterUnknownError, type LoadedAdapter } from "./multi-lora/adapter-bank.ts";
 export { InvalidRequestError } from "./request.ts";
 export {
   foldSpaces,

@@ -1,7 +1,16 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Adapter, type BatchSequence, openBatch } from "#runtime/index";
+import { linearsOf } from "#runtime/decoder/description";
+import { buildGraphs } from "#runtime/decoder/inference-graphs";
+import type { Adapter } from "#runtime/index";
+import { cacheShapeOf, decode, prefill } from "#runtime/inference/forward";
+import { create, join as joinRow } from "#runtime/inference/kv-cache";
+import { loadModel } from "#runtime/inference/session";
+import { isTarget } from "#runtime/lora/adapter";
+import { createAdapterBank } from "#runtime/multi-lora/adapter-bank";
+import { columnsBuild } from "#runtime/multi-lora/columns-build";
+import { readModelFolder } from "#runtime/weights/model-folder";
 import { type Benchmark, median, type Row } from "../report.ts";
 import { cpuMs, type Peer, pythonVariable, startPeer } from "./peer.ts";
 import { randomTokens, seven, type sizes, writeAdapters, writeModel } from "./random-model.ts";
@@ -112,18 +121,27 @@ async function measure(
   ];
 }
 
-/** A batch with every row started; what is returned makes one step. */
-async function prepare(model: string, adapters: Adapter[], modules: string[], prompts: number[][]) {
-  const batch = await openBatch(model, { rowsMax: prompts.length, adaptableModules: modules });
+/** A cache with every row started; what is returned makes one step of all, as the worker of an open model does. */
+async function prepare(folder: string, adapters: Adapter[], modules: string[], prompts: number[][]) {
+  const read = await readModelFolder(folder);
+  const linears = linearsOf(read.config).filter(({ name }) => isTarget(modules, name));
+  const names = new Set(linears.map(({ name }) => name));
+  const choice = names.size > 0 ? { makeBuild: columnsBuild(({ name }) => names.has(name)) } : {};
+  const graphs = buildGraphs(read, choice);
+  const model = loadModel({ folder: read.path, config: read.config, graphs, linears });
+  const bank = createAdapterBank(linears, Number.MAX_SAFE_INTEGER);
   adapters.forEach((adapter, index) => {
-    batch.bank.add(String(index), adapter);
+    bank.add(String(index), "0x", adapter);
   });
-  const running: BatchSequence[] = [];
+  const followed = prompts.map((_, row) =>
+    adapters.length === 0 ? null : bank.get(String(row % adapters.length)).shared,
+  );
+  const cache = create(cacheShapeOf(model), prompts.length);
   for (const [row, prompt] of prompts.entries()) {
-    const key = adapters.length === 0 ? null : String(row % adapters.length);
-    running.push((await batch.start(key, prompt)).sequence);
+    joinRow(cache, (await prefill(model, prompt, followed[row])).cache);
   }
-  const step = () => batch.step(new Map(running.map((sequence) => [sequence, 5])));
+  const tokenIds = new Array<number>(prompts.length).fill(5);
+  const step = () => decode(model, cache, tokenIds, followed);
   await step();
   return step;
 }

@@ -4,7 +4,7 @@
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { openBatch, readAdapter } from "#runtime/index";
+import { openModel } from "#runtime/index";
 import { randomTokens } from "./random-model.ts";
 
 const [modules = "", adapters = "-", ...models] = process.argv.slice(2);
@@ -12,11 +12,12 @@ const adaptableModules = modules.split(",").filter((name) => name !== "");
 const before = process.memoryUsage.rss();
 const opened = [];
 for (const model of models) {
-  const batch = await openBatch(model, { rowsMax: 8, adaptableModules });
-  const keys = adapters === "-" ? [] : await readdir(adapters);
-  for (const key of keys) batch.bank.add(key, await readAdapter(join(adapters, key)));
-  const { sequence } = await batch.start(keys[0] ?? null, randomTokens(32));
-  await batch.step(new Map([[sequence, 5]]));
-  opened.push(batch);
+  const handle = await openModel(model, { rowsMax: 8, adaptableModules });
+  const names = adapters === "-" ? [] : await readdir(adapters);
+  for (const name of names) await handle.loadAdapter(name, join(adapters, name));
+  const prompt = { promptTokenIds: randomTokens(32), tokensMax: 2, temperature: 0, seed: 0n };
+  await handle.generate({ ...prompt, adapter: names[0] });
+  opened.push(handle);
 }
 console.log(JSON.stringify({ models: opened.length, bytes: process.memoryUsage.rss() - before }));
+for (const handle of opened) await handle.close();

@@ -11,6 +11,15 @@ export interface ModelGraphs {
   readonly prefill: Uint8Array;
   readonly decode: Uint8Array;
   readonly logProb: Uint8Array;
+  /** Where prompts may continue from others. */
+  readonly extend?: Uint8Array;
+}
+
+/** What the graphs of a model are to do besides. */
+export interface GraphChoice {
+  /** `frozenBuild` unless adapters may change matrices. */
+  readonly makeBuild?: MakeBuild;
+  readonly canExtend?: boolean;
 }
 
 /** How matrices are applied; may declare inputs of its own. */
@@ -20,12 +29,14 @@ export type MakeBuild = (graph: Graph, folder: ModelFolder) => Build;
  * The graphs that answers need.
  * @throws WeightMismatchError naming the first tensor that is missing, unclaimed or of the wrong shape.
  */
-export function buildGraphs(folder: ModelFolder): ModelGraphs {
+export function buildGraphs(folder: ModelFolder, choice: GraphChoice = {}): ModelGraphs {
+  const { makeBuild = frozenBuild, canExtend = false } = choice;
   claimTensors(folder, expectedTensors(folder.config));
   return {
-    prefill: encode(prefillGraph(folder)),
-    decode: encode(decodeGraph(folder)),
-    logProb: encode(logProbGraph(folder)),
+    prefill: encode(prefillGraph(folder, makeBuild)),
+    decode: encode(decodeGraph(folder, makeBuild)),
+    logProb: encode(logProbGraph(folder, makeBuild)),
+    ...(canExtend ? { extend: encode(extendGraph(folder, makeBuild)) } : {}),
   };
 }
 
@@ -33,7 +44,7 @@ export function buildGraphs(folder: ModelFolder): ModelGraphs {
  * tokenIds int64[B, T], lastRows int64[R] (indices into B·T) → logits[R, V], key.i and value.i [B, K, T, D].
  * Sequences are padded on the right: under the causal mask no token sees what follows it.
  */
-export function prefillGraph(folder: ModelFolder, makeBuild: MakeBuild = frozenBuild): Graph {
+function prefillGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const graph = create("prefill");
   const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
   const lastRows = input(graph, "lastRows", "int64", ["R"]);
@@ -48,12 +59,12 @@ export function prefillGraph(folder: ModelFolder, makeBuild: MakeBuild = frozenB
  * tokenIds int64[B, T], targetRows int64[R] (indices into B·T), targetIds int64[R] → logProbs[R]:
  * log p(targetIds[r] | the sequence up to and including row targetRows[r]), in nats.
  */
-function logProbGraph(folder: ModelFolder): Graph {
+function logProbGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const graph = create("logProb");
-  const build = frozenBuild(graph, folder);
   const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
   const targetRows = input(graph, "targetRows", "int64", ["R"]);
   const targetIds = input(graph, "targetIds", "int64", ["R"]);
+  const build = makeBuild(graph, folder);
   const { hidden } = runSequences(build, tokenIds, { kind: "prefix" });
   const logProbs = op.logSoftmax(graph, project(build, op.rows(graph, hidden, targetRows)));
   const picked = op.pick(graph, logProbs, op.unsqueeze(graph, targetIds, [1]));
@@ -65,7 +76,7 @@ function logProbGraph(folder: ModelFolder): Graph {
  * T more tokens for B sequences: as `prefillGraph` with positions int64[B, T], and a past as `decodeGraph` has.
  * → logits[R, V], and key.i and value.i [B, K, T, D] of the new tokens.
  */
-export function extendGraph(folder: ModelFolder, makeBuild: MakeBuild = frozenBuild): Graph {
+function extendGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const graph = create("extend");
   const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
   const positions = input(graph, "positions", "int64", ["B", "T"]);
@@ -83,7 +94,7 @@ export function extendGraph(folder: ModelFolder, makeBuild: MakeBuild = frozenBu
  * pastBias[B, P] (0 for slots in use, −∞ for the rest), pastKey.i and pastValue.i [B, K, P, D]
  * → logits[B, V], newKey.i and newValue.i [B, K, 1, D], which the host writes into the next slot.
  */
-export function decodeGraph(folder: ModelFolder, makeBuild: MakeBuild = frozenBuild): Graph {
+function decodeGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const graph = create("decode");
   const tokenIds = input(graph, "tokenIds", "int64", ["B"]);
   const positions = input(graph, "positions", "int64", ["B"]);

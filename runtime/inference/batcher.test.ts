@@ -5,14 +5,14 @@ import { openModel } from "#runtime/index";
 import { readModelFolder } from "#runtime/weights/model-folder";
 import { quantiseFolder } from "#runtime/weights/quantise-folder";
 import { createBatcher } from "./batcher.ts";
-import type { GeneratedToken, GenerateTask, Generation } from "./generate.ts";
+import type { GeneratedToken, Generation } from "./generate.ts";
 import { type LoadedModel, loadModel } from "./session.ts";
 import type { WeightMode } from "./session-options.ts";
 
 const silent = { emit: () => undefined, isAborted: () => false };
 
 /** Answers of many lengths, from prompts on both sides of the block borders, greedy and sampled. */
-const tasks: GenerateTask[] = Array.from({ length: 11 }, (_, index) => ({
+const tasks = Array.from({ length: 11 }, (_, index) => ({
   promptTokenIds: Array.from({ length: 1 + ((index * 37) % 150) }, (_, at) => (at * 31 + index) % 1000),
   tokensMax: 4 + ((index * 13) % 70),
   temperature: index % 3 === 0 ? 0 : 0.8,

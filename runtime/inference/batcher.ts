@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { invariant } from "#runtime/errors";
+import { createPrefixCache, type PrefixCache } from "#runtime/multi-lora/prefix-cache";
 import { cacheShapeOf, decode, prefill } from "./forward.ts";
 import {
   advance,
@@ -38,6 +39,8 @@ interface State {
   readonly model: LoadedModel;
   readonly rowsMax: number;
   readonly cache: KvCache;
+  /** Nothing is reused without it. */
+  readonly prefixes: PrefixCache | undefined;
   readonly rows: Row[];
   readonly waiting: { task: GenerateTask; listener: Listener; settle: Settle }[];
   isRunning: boolean;
@@ -45,8 +48,16 @@ interface State {
 
 /** A batcher over one model in this thread. The caller bounds how many tasks it hands over. */
 export function createBatcher(model: LoadedModel, rowsMax: number): Batcher {
-  const cache = create(cacheShapeOf(model), Math.max(rowsMax, model.rowsMin));
-  const state: State = { model, rowsMax, cache, rows: [], waiting: [], isRunning: false };
+  const { prefixBytesMax } = model;
+  const state: State = {
+    model,
+    rowsMax,
+    cache: create(cacheShapeOf(model), Math.max(rowsMax, model.rowsMin)),
+    prefixes: prefixBytesMax > 0 ? createPrefixCache(prefixBytesMax) : undefined,
+    rows: [],
+    waiting: [],
+    isRunning: false,
+  };
   return {
     generate: (task, listener) =>
       new Promise((resolve, reject) => {
@@ -75,8 +86,10 @@ async function admit(state: State): Promise<void> {
   try {
     const sequence = begin(task, listener, state.model.config.contextTokensMax);
     if (listener.isAborted()) return settle.resolve(finished(sequence, "aborted"));
-    const { logits, cache } = await prefill(state.model, task.promptTokenIds);
+    const { adapter = null, promptTokenIds } = task;
+    const { logits, cache } = await prefill(state.model, promptTokenIds, adapter, state.prefixes);
     join(state.cache, cache);
+    state.prefixes?.keep(adapter?.id ?? null, promptTokenIds, cache);
     state.rows.push({ sequence, settle, logits });
   } catch (error) {
     settle.reject(error);
@@ -93,7 +106,8 @@ async function step(state: State): Promise<void> {
   }
   if (state.rows.length === 0) return;
   try {
-    const logits = await decode(state.model, state.cache, tokenIds);
+    const adapters = state.rows.map(({ sequence }) => sequence.task.adapter ?? null);
+    const logits = await decode(state.model, state.cache, tokenIds, adapters);
     state.rows.forEach((row, index) => {
       row.logits = logits[index]!;
     });

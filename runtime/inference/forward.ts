@@ -1,7 +1,9 @@
 import { invariant } from "#runtime/errors";
+import type { SharedAdapter } from "#runtime/multi-lora/adapter-bank";
+import { extended, type PrefixCache } from "#runtime/multi-lora/prefix-cache";
 import { blockTokens } from "#runtime/time-block";
 import { append, type CacheShape, type KvCache, ofSequence } from "./kv-cache.ts";
-import { floats, integers, type LoadedModel } from "./session.ts";
+import { floats, integers, type LoadedModel, type Run } from "./session.ts";
 
 /** What the caches of a model look like. */
 export function cacheShapeOf({ config }: LoadedModel): CacheShape {
@@ -12,66 +14,128 @@ export function cacheShapeOf({ config }: LoadedModel): CacheShape {
   };
 }
 
-/** Run a whole prompt: logits[V] after its last token and the cache of one row to continue from. */
-export async function prefill(
-  model: LoadedModel,
-  promptTokenIds: readonly number[],
-): Promise<{ logits: Float32Array; cache: KvCache }> {
-  const capacity = blockTokens(promptTokenIds.length);
-  const padded = [...promptTokenIds, ...new Array<number>(capacity - promptTokenIds.length).fill(0)];
-  const run = await model.session("prefill");
-  const outputs = await run({
-    tokenIds: integers(padded, [1, capacity]),
-    lastRows: integers([promptTokenIds.length - 1], [1]),
-  });
-  const shape = cacheShapeOf(model);
-  const keys = layersOf(outputs, "key", shape.layerCount);
-  const values = layersOf(outputs, "value", shape.layerCount);
-  return {
-    logits: take(outputs, "logits"),
-    cache: ofSequence(shape, promptTokenIds.length, capacity, keys, values),
-  };
+/** A prompt that was run: logits[V] after its last token, and the cache of one row to continue from. */
+export interface Prefilled {
+  readonly logits: Float32Array;
+  readonly cache: KvCache;
+  /** Tokens whose keys and values came from an earlier prompt. */
+  readonly reusedTokens: number;
 }
 
 /**
- * Run one more token of every row of a cache, add it there, and return logits[V] after it, row by row.
+ * Run a whole prompt under an adapter; what begins like one that `prefixes` knows starts where they part.
+ * Without reuse its bits depend on nothing but itself; with it they agree to about 1e-5.
+ */
+export async function prefill(
+  model: LoadedModel,
+  promptTokenIds: readonly number[],
+  adapter: SharedAdapter | null = null,
+  prefixes?: PrefixCache,
+): Promise<Prefilled> {
+  const known = prefixes?.find(adapter?.id ?? null, promptTokenIds);
+  return known ? extend(model, adapter, known, promptTokenIds) : prefillWhole(model, adapter, promptTokenIds);
+}
+
+async function prefillWhole(
+  model: LoadedModel,
+  adapter: SharedAdapter | null,
+  promptTokenIds: readonly number[],
+): Promise<Prefilled> {
+  const { length } = promptTokenIds;
+  const capacity = blockTokens(length);
+  const run = await model.session("prefill");
+  const outputs = await run({
+    ...model.adapterFeeds([adapter]),
+    tokenIds: integers(padded(promptTokenIds, capacity), [1, capacity]),
+    lastRows: integers([length - 1], [1]),
+  });
+  const shape = cacheShapeOf(model);
+  const [keys, values] = [layersOf(shape, outputs, "key"), layersOf(shape, outputs, "value")];
+  const cache = ofSequence(shape, length, capacity, keys, values);
+  return { logits: take(outputs, "logits"), cache, reusedTokens: 0 };
+}
+
+/** Run what follows a known beginning. */
+async function extend(
+  model: LoadedModel,
+  adapter: SharedAdapter | null,
+  known: KvCache,
+  promptTokenIds: readonly number[],
+): Promise<Prefilled> {
+  const reusedTokens = known.lengths[0]!;
+  const rest = promptTokenIds.slice(reusedTokens);
+  const { length } = rest;
+  const width = blockTokens(length);
+  const positions = Array.from({ length: width }, (_, index) => reusedTokens + Math.min(index, length - 1));
+  const run = await model.session("extend");
+  const outputs = await run({
+    ...model.adapterFeeds([adapter]),
+    ...pastFeeds(known, 1),
+    tokenIds: integers(padded(rest, width), [1, width]),
+    positions: integers(positions, [1, width]),
+    lastRows: integers([length - 1], [1]),
+  });
+  const { shape } = known;
+  const [keys, values] = [layersOf(shape, outputs, "key"), layersOf(shape, outputs, "value")];
+  return { logits: take(outputs, "logits"), cache: extended(known, { keys, values, length }), reusedTokens };
+}
+
+/**
+ * Run one more token of every row of a cache, add it there, and return logits[V] after it, row by row;
+ * `adapters` are what the rows follow.
  * Logits are NaN where keys or values are no numbers: that row does not take its token.
- * A row's bits do not depend on its company: neither on the other rows nor on the capacity they need.
+ * A row's bits do not depend on its company: neither on the other rows, nor on their adapters, nor on the
+ * capacity they need.
  */
 export async function decode(
   model: LoadedModel,
   cache: KvCache,
   tokenIds: readonly number[],
+  adapters: readonly (SharedAdapter | null)[] = tokenIds.map(() => null),
 ): Promise<Float32Array[]> {
-  const { layerCount, headCount, headSize } = cache.shape;
-  const rows = Math.max(cache.lengths.length, model.rowsMin);
-  invariant(tokenIds.length === cache.lengths.length && rows <= cache.rowsMax, "one token for each row");
-  const pad = new Array<number>(rows - tokenIds.length).fill(0);
-  const shape = [rows, headCount, cache.capacity, headSize];
-  const elements = rows * headCount * cache.capacity * headSize;
-  const inputs: Parameters<Awaited<ReturnType<LoadedModel["session"]>>>[0] = {
-    tokenIds: integers([...tokenIds, ...pad], [rows]),
-    positions: integers([...cache.lengths, ...pad], [rows]),
-    pastBias: floats(cache.bias.subarray(0, rows * cache.capacity), [rows, cache.capacity]),
-  };
-  for (let layer = 0; layer < layerCount; layer++) {
-    inputs[`pastKey.${layer}`] = floats(cache.keys[layer]!.subarray(0, elements), shape);
-    inputs[`pastValue.${layer}`] = floats(cache.values[layer]!.subarray(0, elements), shape);
-  }
+  const { lengths, shape } = cache;
+  const rows = Math.max(lengths.length, model.rowsMin);
+  const isOneEach = tokenIds.length === lengths.length && adapters.length === lengths.length;
+  invariant(isOneEach && rows <= cache.rowsMax, "one token and one adapter for each row");
+  const spare = new Array<null>(rows - lengths.length).fill(null);
   const run = await model.session("decode");
-  const outputs = await run(inputs);
-  const refused = append(
-    cache,
-    layersOf(outputs, "newKey", layerCount),
-    layersOf(outputs, "newValue", layerCount),
-  );
+  const outputs = await run({
+    ...model.adapterFeeds([...adapters, ...spare]),
+    ...pastFeeds(cache, rows),
+    tokenIds: integers(padded(tokenIds, rows), [rows]),
+    positions: integers(padded(lengths, rows), [rows]),
+  });
+  const refused = append(cache, layersOf(shape, outputs, "newKey"), layersOf(shape, outputs, "newValue"));
   const logits = take(outputs, "logits");
   const width = logits.length / rows;
   for (const row of refused) logits.fill(Number.NaN, row * width, (row + 1) * width);
   return tokenIds.map((_, row) => logits.subarray(row * width, (row + 1) * width));
 }
 
-function layersOf(outputs: Record<string, Float32Array>, name: string, layerCount: number): Float32Array[] {
+/** Keys, values and bias of the first `rows` rows of a cache. */
+function pastFeeds(cache: KvCache, rows: number): Parameters<Run>[0] {
+  const { headCount, headSize } = cache.shape;
+  const shape = [rows, headCount, cache.capacity, headSize];
+  const elements = rows * headCount * cache.capacity * headSize;
+  const feeds: Parameters<Run>[0] = {
+    pastBias: floats(cache.bias.subarray(0, rows * cache.capacity), [rows, cache.capacity]),
+  };
+  cache.keys.forEach((layer, index) => {
+    feeds[`pastKey.${index}`] = floats(layer.subarray(0, elements), shape);
+    feeds[`pastValue.${index}`] = floats(cache.values[index]!.subarray(0, elements), shape);
+  });
+  return feeds;
+}
+
+function padded(numbers: readonly number[], length: number): number[] {
+  return [...numbers, ...new Array<number>(length - numbers.length).fill(0)];
+}
+
+function layersOf(
+  { layerCount }: CacheShape,
+  outputs: Record<string, Float32Array>,
+  name: string,
+): Float32Array[] {
   return Array.from({ length: layerCount }, (_, layer) => take(outputs, `${name}.${layer}`));
 }
 

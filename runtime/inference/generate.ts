@@ -1,8 +1,11 @@
+import type { SharedAdapter } from "#runtime/multi-lora/adapter-bank";
 import { chooseToken, type Generator, pcg32, type SamplingOptions } from "./sampler.ts";
 
 /** What to generate. Already checked against the model by the caller. */
 export interface GenerateTask extends SamplingOptions {
   readonly promptTokenIds: readonly number[];
+  /** What the answer follows; null, the default, is the base model. */
+  readonly adapter?: SharedAdapter | null;
   /** Most tokens to generate, stop token excluded. */
   readonly tokensMax: number;
   /** u64 seed of the sampler. */

@@ -1,17 +1,20 @@
 import { invariant, NotFiniteError } from "#runtime/errors";
+import type { SharedAdapter } from "#runtime/multi-lora/adapter-bank";
 import { blockTokens } from "#runtime/time-block";
 import { integers, type LoadedModel } from "./session.ts";
 
 /** One answer to judge under one prompt. Both have at least one token. */
-export interface LogProbRequest {
+export interface LogProbTask {
   readonly promptTokenIds: readonly number[];
   readonly answerTokenIds: readonly number[];
+  /** What it is judged by; null, the default, is the base model. */
+  readonly adapter?: SharedAdapter | null;
 }
 
 /** Requests that run in one call: all padded to the same number of tokens. */
 export interface LogProbBatch {
   readonly paddedTokens: number;
-  readonly requests: readonly { readonly position: number; readonly request: LogProbRequest }[];
+  readonly requests: readonly { readonly position: number; readonly request: LogProbTask }[];
 }
 
 /**
@@ -27,8 +30,8 @@ const targetRowsMin = 2;
  * Group requests into batches. A request's padding follows from its own length alone (the next whole
  * block), never from its neighbours: that is what keeps its result the same bits in any company.
  */
-export function planBatches(requests: readonly LogProbRequest[]): LogProbBatch[] {
-  const groups = new Map<number, { position: number; request: LogProbRequest }[]>();
+export function planBatches(requests: readonly LogProbTask[]): LogProbBatch[] {
+  const groups = new Map<number, { position: number; request: LogProbTask }[]>();
   requests.forEach((request, position) => {
     const paddedTokens = blockTokens(inputTokens(request));
     const group = groups.get(paddedTokens) ?? [];
@@ -68,6 +71,7 @@ export async function logProbBatch(model: LoadedModel, batch: LogProbBatch): Pro
   }
   const run = await model.session("logProb");
   const { logProbs } = await run({
+    ...model.adapterFeeds(batch.requests.map(({ request }) => request.adapter ?? null)),
     tokenIds: integers(tokenIds, [batch.requests.length, batch.paddedTokens]),
     targetRows: integers(targetRows, [targetRows.length]),
     targetIds: integers(targetIds, [targetIds.length]),
@@ -83,6 +87,6 @@ export async function logProbBatch(model: LoadedModel, batch: LogProbBatch): Pro
 }
 
 /** Tokens the graph reads for a request: all but the last, which is only predicted. */
-function inputTokens(request: LogProbRequest): number {
+function inputTokens(request: LogProbTask): number {
   return request.promptTokenIds.length + request.answerTokenIds.length - 1;
 }

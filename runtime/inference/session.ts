@@ -1,7 +1,8 @@
 import * as ort from "onnxruntime-node";
-import type { Decoder } from "#runtime/decoder/description";
+import type { Decoder, Linear } from "#runtime/decoder/description";
 import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { invariant, ModelRuntimeError } from "#runtime/errors";
+import { type AdapterFeeds, createAdapterFeeds } from "#runtime/multi-lora/adapter-feeds";
 import { DeviceUnavailableError } from "./device.ts";
 import { type SessionChoice, sessionOptions } from "./session-options.ts";
 
@@ -12,6 +13,10 @@ export interface ModelSpec extends SessionChoice {
   readonly config: Decoder;
   readonly graphs: ModelGraphs;
   readonly isQuantised?: boolean;
+  /** Matrices that adapters may change; the graphs have inputs for them. None by default. */
+  readonly linears?: readonly Linear[];
+  /** Most bytes of prompts that this thread keeps for reuse; none by default. Needs the extend graph. */
+  readonly prefixBytesMax?: number;
 }
 
 /** Runs named inputs through one graph and returns named outputs. Blocks the thread while it computes. */
@@ -22,10 +27,13 @@ export interface LoadedModel {
   readonly config: Decoder;
   readonly session: (graph: keyof ModelGraphs) => Promise<Run>;
   /**
-   * Fewest rows of a decode step. One row alone would take a kernel with other bits where weights are mapped
-   * or in blocks of codes; padded to two it has the bits it has in company.
+   * Fewest rows of a decode step. One row alone would take a kernel with other bits where a matrix is not
+   * packed beforehand: mapped, in blocks of codes, or an adapter's. Padded to two it has the bits it has in company.
    */
   readonly rowsMin: 1 | 2;
+  /** What the graphs take besides, for rows that follow these adapters. */
+  readonly adapterFeeds: AdapterFeeds;
+  readonly prefixBytesMax: number;
 }
 
 /** Version of the ONNX Runtime binary in this thread. */
@@ -34,9 +42,13 @@ export const ortVersion = ort.env.versions.node ?? "unknown";
 /** Prepare a model for this thread; nothing is loaded before the first run. */
 export function loadModel(spec: ModelSpec): LoadedModel {
   const sessions = new Map<keyof ModelGraphs, Promise<Run>>();
+  const { linears = [], prefixBytesMax = 0 } = spec;
+  const isPacked = spec.weightMode !== "mapped" && !spec.isQuantised && linears.length === 0;
   return {
     config: spec.config,
-    rowsMin: spec.weightMode === "mapped" || spec.isQuantised ? 2 : 1,
+    rowsMin: isPacked ? 1 : 2,
+    adapterFeeds: createAdapterFeeds(linears),
+    prefixBytesMax,
     session: (graph) => {
       const known = sessions.get(graph) ?? createSession(spec, graph);
       sessions.set(graph, known);
@@ -56,7 +68,9 @@ export function floats(values: Float32Array, shape: readonly number[]): ort.Tens
 }
 
 function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
-  return openGraph(graph, spec.graphs[graph], spec.folder, spec);
+  const encoded = spec.graphs[graph];
+  invariant(encoded, `the model has a graph ${graph}`);
+  return openGraph(graph, encoded, spec.folder, spec);
 }
 
 /**

@@ -1,9 +1,12 @@
 import type { Linear } from "#runtime/decoder/description";
-import { invariant, ModelRuntimeError } from "#runtime/errors";
+import { excerpt, invariant, ModelRuntimeError } from "#runtime/errors";
 import { type Adapter, AdapterError, checkAdapter, scaleOf } from "#runtime/lora/adapter";
 
-/** Largest rank of an adapter in a batch. */
+/** Largest rank of a loaded adapter. */
 export const bankRankMax = 128;
+
+/** Most adapters of one model at a time. */
+export const adapterCountMax = 4096;
 
 /** Narrowest bucket: adapters of lower rank are padded to it with zeros. */
 const bucketMin = 8;
@@ -15,122 +18,167 @@ const bucketMin = 8;
  */
 const columnsMin = 72;
 
+let nextId = 0;
+
 /** Factors of some adapters side by side, as `columnsBuild` reads them. */
 export interface Columns {
   readonly count: number;
-  /** First column and width of each adapter, by key. */
-  readonly placeOf: ReadonlyMap<string, { readonly first: number; readonly width: number }>;
+  /** First column and width of each adapter, by id. */
+  readonly placeOf: ReadonlyMap<number, { readonly first: number; readonly width: number }>;
   /** `<module>.a` [count, in] and `<module>.b` [count, out], row major. */
   readonly factors: ReadonlyMap<string, Float32Array>;
 }
 
-/**
- * Adapters held in memory for one base model, ready to be put side by side. An adapter costs its own size,
- * its rank rounded up to a bucket (8, 16, 32, 64, 128); adding one touches no session.
- */
-export interface AdapterBank {
-  /** @throws AdapterError if it does not fit the model or float32, AdapterKnownError if the key is taken. */
-  add(key: string, adapter: Adapter): void;
-  remove(key: string): void;
-  has(key: string): boolean;
-  /** Bytes of all factors held. */
-  bytes(): number;
-  /** These adapters side by side: wide ones first, then by key, whatever the order asked. @throws AdapterUnknownError */
-  columnsOf(keys: Iterable<string>): Columns;
-}
-
-interface Stored {
+/** An adapter ready to be put beside others: plain data over memory that all threads see, so that sending it copies no factor. */
+export interface SharedAdapter {
+  /** Given once in a process and never again: what an adapter made is known by it, whatever takes its name later. */
+  readonly id: number;
+  /** Its largest rank, rounded up to a bucket. */
   readonly width: number;
   /** By `<module>.a` [width, in] and `<module>.b` [width, out], scale included in b. */
   readonly factors: ReadonlyMap<string, Float32Array>;
 }
 
-/** A bank for a model whose `linears` can be adapted. */
-export function createAdapterBank(linears: readonly Linear[]): AdapterBank {
-  const stored = new Map<string, Stored>();
+/** What a caller may know of a loaded adapter. */
+export interface LoadedAdapter {
+  readonly name: string;
+  /** `hashAdapter` of its folder. */
+  readonly hash: `0x${string}`;
+  /** Bytes of its factors in memory. */
+  readonly bytes: number;
+}
+
+/**
+ * Adapters held in memory for one base model. An adapter costs its own size, its rank rounded up to a bucket
+ * (8, 16, 32, 64, 128); adding one touches no session. One that is removed serves on in the answers that
+ * began with it, and its memory goes when they end.
+ */
+export interface AdapterBank {
+  /** @throws AdapterError if it does not fit the model, float32 or the bank, AdapterKnownError if the name is taken. */
+  add(name: string, hash: `0x${string}`, adapter: Adapter): LoadedAdapter;
+  /** @throws AdapterUnknownError */
+  remove(name: string): void;
+  /** @throws AdapterUnknownError */
+  get(name: string): LoadedAdapter & { readonly shared: SharedAdapter };
+  /** In the order they were added. */
+  list(): LoadedAdapter[];
+}
+
+/** A bank of at most `bytesMax` bytes for a model whose `linears` can be adapted. */
+export function createAdapterBank(linears: readonly Linear[], bytesMax: number): AdapterBank {
+  const stored = new Map<string, LoadedAdapter & { readonly shared: SharedAdapter }>();
+  const get = (name: string) => {
+    const found = stored.get(name);
+    if (!found) throw new AdapterUnknownError(name);
+    return found;
+  };
+  const describe = ({ name, hash, bytes }: LoadedAdapter): LoadedAdapter => ({ name, hash, bytes });
   return {
-    add: (key, adapter) => {
-      if (stored.has(key)) throw new AdapterKnownError(key);
-      stored.set(key, store(linears, adapter));
+    add: (name, hash, adapter) => {
+      if (stored.has(name)) throw new AdapterKnownError(name);
+      const layout = layOut(linears, adapter);
+      const held = [...stored.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+      if (stored.size >= adapterCountMax || held + layout.bytes > bytesMax) {
+        const limits = `Max: ${adapterCountMax} adapters, ${bytesMax} bytes`;
+        const given = `${stored.size + 1}, ${held + layout.bytes}`;
+        throw new AdapterError("adapter-too-large", name, `no room for it. ${limits}. Given: ${given}`);
+      }
+      const shared = { id: nextId++, width: layout.width, factors: fill(layout, adapter) };
+      const entry = { name, hash, bytes: layout.bytes, shared };
+      stored.set(name, entry);
+      return describe(entry);
     },
-    remove: (key) => {
-      stored.delete(key);
+    remove: (name) => {
+      get(name);
+      stored.delete(name);
     },
-    has: (key) => stored.has(key),
-    bytes: () =>
-      [...stored.values()]
-        .flatMap(({ factors }) => [...factors.values()])
-        .reduce((sum, { byteLength }) => sum + byteLength, 0),
-    columnsOf: (keys) => {
-      const chosen = [...new Set(keys)].map((key) => {
-        const found = stored.get(key);
-        if (!found) throw new AdapterUnknownError(key);
-        return { key, ...found };
-      });
-      return sideBySide(linears, chosen);
-    },
+    get,
+    list: () => [...stored.values()].map(describe),
   };
 }
 
-/** Pad an adapter to its bucket, and turn B so that both factors have a row per column. */
-function store(linears: readonly Linear[], adapter: Adapter): Stored {
+interface Layout {
+  readonly width: number;
+  readonly bytes: number;
+}
+
+/** The bucket of an adapter and the bytes it takes. @throws AdapterError unless it fits the model. */
+function layOut(linears: readonly Linear[], adapter: Adapter): Layout {
   checkAdapter(adapter);
   const byName = new Map(linears.map((linear) => [linear.name, linear]));
-  const ranks = [...adapter.modules.values()].map(({ rank }) => rank);
-  const width = bucketOf(Math.max(...ranks));
-  const factors = new Map<string, Float32Array>();
-  for (const [name, module] of adapter.modules) {
+  const width = bucketOf(Math.max(...[...adapter.modules.values()].map(({ rank }) => rank)));
+  let bytes = 0;
+  for (const [name, { inSize, outSize }] of adapter.modules) {
     const linear = byName.get(name);
-    if (!linear) throw new AdapterError("adapter-mismatch", name, "this module cannot be adapted here");
-    if (linear.inSize !== module.inSize || linear.outSize !== module.outSize) {
-      const reason = `it is [${module.outSize},${module.inSize}], the model's is [${linear.outSize},${linear.inSize}]`;
+    if (!linear) {
+      const reason = "this module cannot be adapted here: the model lacks it, or was opened without it";
       throw new AdapterError("adapter-mismatch", name, reason);
     }
-    const a = new Float32Array(width * module.inSize);
-    a.set(module.a);
-    factors.set(`${name}.a`, a);
-    const b = turned(module.b, module, width, scaleOf(adapter, module));
-    if (!b.every(Number.isFinite))
-      throw new AdapterError("adapter-invalid", name, "scale · B overflows float32");
-    factors.set(`${name}.b`, b);
+    if (linear.inSize !== inSize || linear.outSize !== outSize) {
+      const reason = `it is [${outSize},${inSize}], the model's is [${linear.outSize},${linear.inSize}]`;
+      throw new AdapterError("adapter-mismatch", name, reason);
+    }
+    bytes += width * (inSize + outSize) * Float32Array.BYTES_PER_ELEMENT;
   }
-  return { width, factors };
+  return { width, bytes };
+}
+
+/** Pad an adapter to its bucket, and turn B so that both factors have a row per column. */
+function fill({ width, bytes }: Layout, adapter: Adapter): Map<string, Float32Array> {
+  const memory = new SharedArrayBuffer(bytes);
+  let offset = 0;
+  const take = (length: number) => {
+    const values = new Float32Array(memory, offset, length);
+    offset += values.byteLength;
+    return values;
+  };
+  const factors = new Map<string, Float32Array>();
+  for (const [name, module] of adapter.modules) {
+    const a = take(width * module.inSize);
+    a.set(module.a);
+    const b = take(width * module.outSize);
+    turn(module.b, module, scaleOf(adapter, module), b);
+    if (!b.every(Number.isFinite)) {
+      throw new AdapterError("adapter-invalid", name, "scale · B overflows float32");
+    }
+    factors.set(`${name}.a`, a).set(`${name}.b`, b);
+  }
+  return factors;
 }
 
 /** B[out, rank] → scale · Bᵀ[width, out]. */
-function turned(
+function turn(
   b: Float32Array,
   { rank, outSize }: { rank: number; outSize: number },
-  width: number,
   scale: number,
-): Float32Array {
-  const result = new Float32Array(width * outSize);
+  into: Float32Array,
+): void {
   for (let column = 0; column < rank; column++) {
-    for (let row = 0; row < outSize; row++) result[column * outSize + row] = scale * b[row * rank + column]!;
+    for (let row = 0; row < outSize; row++) into[column * outSize + row] = scale * b[row * rank + column]!;
   }
-  return result;
 }
 
 function bucketOf(rank: number): number {
   if (rank > bankRankMax) {
-    throw new AdapterError("adapter-mismatch", "rank", `at most ${bankRankMax} in a batch. Given: ${rank}`);
+    throw new AdapterError(
+      "adapter-mismatch",
+      "rank",
+      `at most ${bankRankMax} beside others. Given: ${rank}`,
+    );
   }
   return Math.max(bucketMin, 2 ** Math.ceil(Math.log2(rank)));
 }
 
 /**
- * Wide adapters first, so that each starts at a multiple of its own width and never straddles the pieces of
- * 128 in which kernels sum over columns.
+ * Adapters side by side: wide ones first, whatever the order given, so that each starts at a multiple of its
+ * own width and never straddles the pieces of 128 in which kernels sum over columns.
  */
-function sideBySide(
-  linears: readonly Linear[],
-  chosen: readonly (Stored & { readonly key: string })[],
-): Columns {
-  const ordered = chosen.toSorted((x, y) => y.width - x.width || (x.key < y.key ? -1 : 1));
-  const placeOf = new Map<string, { first: number; width: number }>();
+export function columnsOf(linears: readonly Linear[], adapters: readonly SharedAdapter[]): Columns {
+  const ordered = adapters.toSorted((x, y) => y.width - x.width || x.id - y.id);
+  const placeOf = new Map<number, { first: number; width: number }>();
   let count = 0;
-  for (const { key, width } of ordered) {
-    placeOf.set(key, { first: count, width });
+  for (const { id, width } of ordered) {
+    placeOf.set(id, { first: count, width });
     count += width;
   }
   count = Math.max(count, columnsMin);
@@ -141,9 +189,9 @@ function sideBySide(
       ["b", outSize],
     ] as const) {
       const all = new Float32Array(count * size);
-      for (const { key, factors: own } of ordered) {
+      for (const { id, factors: own } of ordered) {
         const values = own.get(`${name}.${part}`);
-        if (values) all.set(values, placeOf.get(key)!.first * size);
+        if (values) all.set(values, placeOf.get(id)!.first * size);
       }
       factors.set(`${name}.${part}`, all);
     }
@@ -152,28 +200,28 @@ function sideBySide(
 }
 
 /** `adapterMask` [rows, count] for rows that follow these adapters; null is the base model. */
-export function maskOf(columns: Columns, keys: readonly (string | null)[]): Float32Array {
-  const mask = new Float32Array(keys.length * columns.count);
-  keys.forEach((key, row) => {
-    if (key === null) return;
-    const place = columns.placeOf.get(key);
-    invariant(place, `columns hold the adapter ${key}`);
+export function maskOf(columns: Columns, followed: readonly (SharedAdapter | null)[]): Float32Array {
+  const mask = new Float32Array(followed.length * columns.count);
+  followed.forEach((adapter, row) => {
+    if (adapter === null) return;
+    const place = columns.placeOf.get(adapter.id);
+    invariant(place, `columns hold the adapter ${adapter.id}`);
     const start = row * columns.count + place.first;
     mask.fill(1, start, start + place.width);
   });
   return mask;
 }
 
-/** An adapter key that is taken. */
+/** An adapter's name that is taken. */
 export class AdapterKnownError extends ModelRuntimeError {
-  constructor(key: string) {
-    super("adapter-known", `Adapter ${key} is loaded already.`);
+  constructor(name: string) {
+    super("adapter-known", `Adapter ${excerpt(name)} is loaded already.`);
   }
 }
 
-/** An adapter key that nothing is loaded under. */
+/** A name that no adapter is loaded under. */
 export class AdapterUnknownError extends ModelRuntimeError {
-  constructor(key: string) {
-    super("adapter-unknown", `Adapter ${key} is not loaded.`);
+  constructor(name: string) {
+    super("adapter-unknown", `Adapter ${excerpt(name)} is not loaded.`);
   }
 }

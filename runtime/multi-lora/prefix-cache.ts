@@ -5,22 +5,22 @@ import { blockTokens } from "#runtime/time-block";
 const sharedTokensMin = 16;
 
 interface Entry {
-  readonly adapter: string | null;
+  /** Its id, null for the base model. */
+  readonly adapter: number | null;
   readonly tokenIds: readonly number[];
   readonly cache: KvCache;
 }
 
 /**
  * Keys and values of prompts, kept so that the next prompt that begins alike starts where they part. They
- * depend on the adapter that made them, so they are found under its key only. Oldest used go first.
+ * depend on the adapter that made them, so they are found under its id only. Oldest used go first, so what an
+ * unloaded adapter made goes in its turn: no id comes back.
  */
 export interface PrefixCache {
   /** A copy of the longest beginning of `tokenIds` that is known under this adapter, its last token excluded; or null. */
-  find(adapter: string | null, tokenIds: readonly number[]): KvCache | null;
+  find(adapter: number | null, tokenIds: readonly number[]): KvCache | null;
   /** Keep a prompt's cache as it is now; it is copied. */
-  keep(adapter: string | null, tokenIds: readonly number[], cache: KvCache): void;
-  /** Forget what an adapter made. */
-  forget(adapter: string | null): void;
+  keep(adapter: number | null, tokenIds: readonly number[], cache: KvCache): void;
 }
 
 /** A cache of at most `bytesMax` bytes of keys and values. */
@@ -46,9 +46,6 @@ export function createPrefixCache(bytesMax: number): PrefixCache {
       if (known || bytesOf(cache) > bytesMax) return;
       entries.push({ adapter, tokenIds: [...tokenIds], cache: copyOf(cache, tokenIds.length) });
       while (entries.reduce((sum, entry) => sum + bytesOf(entry.cache), 0) > bytesMax) entries.shift();
-    },
-    forget: (adapter) => {
-      entries = entries.filter((entry) => entry.adapter !== adapter);
     },
   };
 }
