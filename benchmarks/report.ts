@@ -64,6 +64,14 @@ function against(row: Omit<Row, "ratio" | "peer"> & { peer: number }): Row {
   return { ...row, ratio: row.ours / row.peer };
 }
 
+/** "mean [low, high]", three digits. */
+export function intervalText({ mean, low, high }: { mean: number; low: number; high: number }): string {
+  const [a, b, c] = [mean, low, high].map((value) =>
+    value.toPrecision(3).replace(/^(-?\d\.\d{3})\d+$/, "$1"),
+  );
+  return `${a} [${b}, ${c}]`;
+}
+
 export function median(values: number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { sum } from "#schema/apportion";
-import { isThroughGate, type Netted, net, type Standing } from "./netting.ts";
+import { throughGate } from "./gate.ts";
+import { type Netted, net, type Standing } from "./netting.ts";
 import { type Influence, type Line, receiptShares, type ScoredReceipt } from "./receipt-shares.ts";
 
 const wad = 10n ** 18n;
@@ -217,13 +218,43 @@ describe("an epoch of one model", () => {
     });
   });
 
-  it("gates by the mean over the gate's questions, with half a standard error in favour of the record", () => {
-    expect(isThroughGate([3n, -2n])).toBe(true);
-    expect(isThroughGate([20n, -21n])).toBe(true);
-    expect(isThroughGate([-2n, -2n, 1n])).toBe(false);
-    expect(isThroughGate([-5n])).toBe(false);
-    expect(isThroughGate([0n, 0n])).toBe(false);
-    expect(isThroughGate([])).toBe(false);
+  it("lets a record through the gate unless it is clearly harmful, and none of an owner whose records do not clearly help", () => {
+    const passing = (...records: [string, string, bigint[]][]) => [
+      ...throughGate(
+        records.map(([recordId, owner, influencesMicro]) => ({ recordId, owner, influencesMicro })),
+      ),
+    ];
+    expect(passing(["a", "o", [3n, 2n]])).toEqual(["a"]);
+    // A mean within its standard error is nothing to stand by alone, and no harm beside records that help.
+    expect(passing(["a", "o", [3n, -2n]])).toEqual([]);
+    expect(passing(["a", "o", [20n, -21n]], ["b", "o", [9n, 9n]])).toEqual([]);
+    expect(passing(["a", "o", [20n, -21n]], ["b", "o", [9n, 39n]])).toEqual(["a", "b"]);
+    expect(passing(["a", "o", [-2n, -2n, 1n]], ["b", "o", [9n, 9n, 9n]])).toEqual(["b"]);
+    expect(passing(["a", "o", [20n, -21n]], ["b", "p", [9n, 39n]])).toEqual(["b"]);
+    expect(passing(["a", "o", [0n, 0n]], ["b", "o", [1n, 1n]])).toEqual(["b"]);
+    expect(passing(["a", "o", [-5n]], ["b", "p", []])).toEqual([]);
+    expect(passing(["a", "o", [5n]])).toEqual(["a"]);
+  });
+
+  it("gates an owner as one: harm that its records do together keeps all of them out", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(influence, { minLength: 3, maxLength: 3 }), { minLength: 1 }),
+        (influences) => {
+          const records = influences.map((influencesMicro, i) => ({
+            recordId: `r${i}`,
+            owner: "o",
+            influencesMicro,
+          }));
+          const through = throughGate(records);
+          expect(throughGate(records.toReversed())).toEqual(through);
+          if (sum(influences.flat()) <= 0n) expect(through.size).toBe(0);
+          for (const { recordId, influencesMicro } of records)
+            if (sum(influencesMicro) > 0n && through.size > 0) expect(through.has(recordId)).toBe(true);
+        },
+      ),
+      runs,
+    );
   });
 
   it("lets 10,000 queries of one's own at the least fee move no other receipt's wei", () => {

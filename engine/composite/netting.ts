@@ -6,7 +6,7 @@ const wad = 10n ** 18n;
 
 /** What decides about one model's lines of one epoch beside the lines themselves. */
 export type Standing = {
-  /** Records that the gate lets be paid: their mean influence on the gate's committed questions was not clearly negative. */
+  /** Records that may be paid: see `gate.ts`. */
   readonly passesGate: (recordId: string) => boolean;
   /** Attenuation of an owner by reputation, in wad, at most one. */
   readonly attenuationWad: (owner: string) => bigint;
@@ -26,18 +26,6 @@ export type Netted = {
   /** Given by receipts and not paid: gated out, netted away or attenuated. Carried for this model, nobody else's. */
   readonly carriedWei: bigint;
 };
-
-/**
- * Whether the gate lets a record through, by its influence on each of the gate's questions: a mean above zero, or below it
- * by less than half its standard error (4n·(Σx)² < n·Σx² − (Σx)², in integers). Exactly at zero one honest record in
- * thirteen fails by chance; netting takes what this lets through. A record without influence is not let through.
- */
-export function isThroughGate(influencesMicro: readonly bigint[]): boolean {
-  const [total, count] = [sum(influencesMicro), BigInt(influencesMicro.length)];
-  if (total > 0n) return true;
-  const squares = sum(influencesMicro.map((influence) => influence * influence));
-  return 4n * count * total * total < count * squares - total * total;
-}
 
 /**
  * Net one model's lines over one epoch per owner: what its records helped minus what they harmed, never below zero, times

@@ -1,10 +1,12 @@
 import { type Generator, pcg32 } from "#runtime/inference/sampler";
 import { sum } from "#schema/apportion";
-import { isThroughGate, net } from "../composite/netting.ts";
+import { type GateRecord, throughGate } from "../composite/gate.ts";
+import { net } from "../composite/netting.ts";
 import { type Line, receiptShares } from "../composite/receipt-shares.ts";
 import { classify } from "../duplicates/classes.ts";
 import { dual, scores } from "../influence/efim.ts";
 import { matrix, row } from "../influence/matrix.ts";
+import { attenuationWad } from "../reputation/reputation.ts";
 import { quantise } from "../score/quantise.ts";
 import { playerValues, scaleRecords } from "../score/total.ts";
 import { shuffled } from "./digits.ts";
@@ -38,12 +40,18 @@ export type Junk = "flipped" | "noise" | "copied" | "paraphrased";
 /** Share of what contributors are paid that reaches the attacker, by how it spreads its records. */
 export type AttackReport = {
   readonly oneIdentity: number;
+  /** Twenty records to an identity, as many as an honest contributor may have. */
+  readonly tenIdentities: number;
   readonly identityEach: number;
+  /** The same, and reputation attenuates: an identity with one accepted record has little of it. */
+  readonly identityEachAttenuated: number;
   /** Two identities: one for the records that end with a loss, known beforehand. */
   readonly isolated: number;
   /** Without gate and netting: every positive line is paid. */
   readonly undefended: number;
   readonly honestThroughGate: number;
+  /** Honest records that would pass as their owner's only one: what the gate costs newcomers. */
+  readonly newcomersThroughGate: number;
 };
 
 /** Pay for digits, attacked: the engine's own influence, shares, gate, classes and netting on a model fitted with the junk. */
@@ -54,33 +62,78 @@ export function measureAttack(digits: Labelled, junk: Junk, seed: bigint, size =
   const honestCount = ownerCount * recordsPerOwner;
   const attacked = withJunk(digits, order.slice(0, honestCount), junk, next, size);
   const train = withoutCopies(attacked);
-  const gate = order.slice(honestCount, honestCount + gateCount);
-  const window = order.slice(honestCount + gateCount, honestCount + gateCount + windowCount);
   const influences = influenceOf(attacked, train);
-  const ownerOf = (record: number) =>
-    record < honestCount ? `owner ${Math.floor(record / recordsPerOwner)}` : "attacker";
-  const onGate = influences(gate);
-  const passes = train.map((_, i) => isThroughGate(onGate.map(({ influencesMicro }) => influencesMicro[i]!)));
-  const lines = influences(window).flatMap((query, i) => linesOf(query, train, `query ${i}`, ownerOf));
-  const totals = new Map<string, bigint>();
-  for (const { recordId, signedWei } of lines) totals.set(recordId, (totals.get(recordId) ?? 0n) + signedWei);
-  const through = new Set(train.filter((_, i) => passes[i]).map((record) => `r${record}`));
-  const share = (identity: (recordId: string) => string) => {
-    const named = lines.map((line) =>
-      line.owner === "attacker" ? { ...line, owner: identity(line.recordId) } : line,
-    );
-    return shareOf(
-      net(named, { passesGate: (id) => through.has(id), attenuationWad: () => 10n ** 18n }).pays,
-    );
+  const onGate = influences(order.slice(honestCount, honestCount + gateCount));
+  const window = order.slice(honestCount + gateCount, honestCount + gateCount + windowCount);
+  const game = {
+    records: train.map((record, i) => ({
+      recordId: `r${record}`,
+      owner: record < honestCount ? `owner ${Math.floor(record / recordsPerOwner)}` : "attacker",
+      influencesMicro: onGate.map(({ influencesMicro }) => influencesMicro[i]!),
+    })),
+    lines: influences(window).flatMap((query, i) => linesOf(query, train, `query ${i}`)),
   };
+  return { ...sharesOf(game), ...passRates(game.records) };
+}
+
+/** Records of the adapter with their influences on the gate, and the lines of the window. */
+type Game = { readonly records: readonly GateRecord[]; readonly lines: readonly Omit<Line, "owner">[] };
+
+function sharesOf(game: Game) {
+  const totals = new Map<string, bigint>();
+  for (const { recordId, signedWei } of game.lines)
+    totals.set(recordId, (totals.get(recordId) ?? 0n) + signedWei);
+  const owners = new Map(game.records.map(({ recordId, owner }) => [recordId, owner]));
+  const positive = game.lines.map(({ recordId, signedWei }) => ({
+    owner: owners.get(recordId)!,
+    payWei: signedWei > 0n ? signedWei : 0n,
+  }));
+  const position = (id: string) => game.records.findIndex(({ recordId }) => recordId === id);
   return {
-    oneIdentity: share(() => "attacker"),
-    identityEach: share((id) => `attacker ${id}`),
-    isolated: share((id) => ((totals.get(id) ?? 0n) < 0n ? "attacker losing" : "attacker winning")),
-    undefended: shareOf(
-      lines.map(({ owner, signedWei }) => ({ owner, payWei: signedWei > 0n ? signedWei : 0n })),
-    ),
-    honestThroughGate: train.filter((record, i) => record < honestCount && passes[i]).length / honestCount,
+    oneIdentity: shareAs(game, () => "attacker"),
+    tenIdentities: shareAs(game, (id) => `attacker ${position(id) % 10}`),
+    identityEach: shareAs(game, (id) => `attacker ${id}`),
+    identityEachAttenuated: shareAs(game, (id) => `attacker ${id}`, attenuations),
+    isolated: shareAs(game, (id) => ((totals.get(id) ?? 0n) < 0n ? "attacker losing" : "attacker winning")),
+    undefended: attackerShare(positive),
+  };
+}
+
+/** The attacker's share of the pay where its records have these identities. */
+function shareAs(
+  { records, lines }: Game,
+  identity: (recordId: string) => string,
+  attenuationsOf = unattenuated,
+) {
+  const named = records.map((record) =>
+    record.owner === "attacker" ? { ...record, owner: identity(record.recordId) } : record,
+  );
+  const owners = new Map(named.map(({ recordId, owner }) => [recordId, owner]));
+  const through = throughGate(named);
+  const attenuationOf = attenuationsOf(named.map(({ owner }) => owner));
+  const { pays } = net(
+    lines.map((line) => ({ ...line, owner: owners.get(line.recordId)! })),
+    { passesGate: (id) => through.has(id), attenuationWad: (owner) => attenuationOf.get(owner)! },
+  );
+  return attackerShare(pays);
+}
+
+function unattenuated(owners: readonly string[]): Map<string, bigint> {
+  return new Map(owners.map((owner) => [owner, 10n ** 18n]));
+}
+
+/** Reputation of each owner after its records were accepted, and nothing else happened yet. */
+function attenuations(owners: readonly string[]): Map<string, bigint> {
+  const counts = Map.groupBy(owners, (owner) => owner);
+  return new Map([...counts].map(([owner, { length }]) => [owner, attenuationWad({ good: length, bad: 0 })]));
+}
+
+function passRates(records: readonly GateRecord[]) {
+  const honest = records.filter(({ owner }) => owner !== "attacker");
+  const newcomers = honest.map((record) => ({ ...record, owner: record.recordId }));
+  return {
+    honestThroughGate: throughGate(honest).size / honest.length,
+    newcomersThroughGate: throughGate(newcomers).size / honest.length,
   };
 }
 
@@ -155,21 +208,20 @@ function linesOf(
   { gainMicro, baseMicro, influencesMicro }: QueryInfluence,
   train: readonly number[],
   id: string,
-  ownerOf: (record: number) => string,
-): Line[] {
+): Game["lines"] {
   const bothMicro = baseMicro + gainMicro;
   const players = playerValues({ baseMicro, contextMicro: baseMicro, adapterMicro: bothMicro, bothMicro });
   const scaled = scaleRecords(influencesMicro, players.adapterMicro);
   const records = train.map((record, i) => ({
     recordId: `r${record}`,
-    owner: ownerOf(record),
+    owner: "",
     influenceMicro: scaled.influencesMicro[i]!,
   }));
   const dataWei = (poolWei * players.dataShareWad) / 10n ** 18n;
-  return [...receiptShares({ receiptDigest: id, dataWei, players, passages: [], records, ...scaled }).lines];
+  return receiptShares({ receiptDigest: id, dataWei, players, passages: [], records, ...scaled }).lines;
 }
 
-function shareOf(pays: readonly { owner: string; payWei: bigint }[]): number {
+function attackerShare(pays: readonly { owner: string; payWei: bigint }[]): number {
   const total = sum(pays.map(({ payWei }) => payWei));
   const won = sum(pays.flatMap(({ owner, payWei }) => (owner.startsWith("attacker") ? [payWei] : [])));
   return total === 0n ? 0 : Number((won * 1_000_000n) / total) / 1_000_000;

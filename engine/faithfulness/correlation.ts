@@ -56,6 +56,19 @@ export function ldsInterval(scores: readonly Numbers[], retrainings: Retrainings
   return { mean: whole, low: whole - 1.96 * error, high: whole + 1.96 * error };
 }
 
+/** Student's t at 97.5 % for 1 to 9 degrees of freedom. */
+const t975 = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
+
+/** Mean over runs with other seeds, 2 to 10 of them, with Student's interval. */
+export function meanInterval(values: readonly number[]): Interval {
+  const t = t975[values.length - 2];
+  invariant(t !== undefined, `from 2 to 10 runs, got ${values.length}`);
+  const center = mean(values);
+  const variance = values.reduce((total, x) => total + (x - center) ** 2, 0) / (values.length - 1);
+  const half = t * Math.sqrt(variance / values.length);
+  return { mean: center, low: center - half, high: center + half };
+}
+
 function compared(scores: readonly Numbers[], { subsets, losses }: Retrainings) {
   return scores.map((ofQuery, query) => ({
     predicted: subsets.map((records) => records.reduce((total, i) => total + ofQuery[i]!, 0)),

@@ -4,13 +4,17 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { invariant, PipelineError } from "#schema/errors";
 import { GradientNotFiniteError } from "../influence/block.ts";
-import { encodeBlock, type Layout, offsets, rowBytes, scaleCount } from "./layout.ts";
+import { encodeBlock, type Layout, offsets } from "./layout.ts";
 import {
+  bytesOf,
   type Description,
   type Manifest,
   readManifest,
   readShard,
+  recordIdBytesMax,
   type Shard,
+  type ShardMemory,
+  shardMemory,
   writeDurably,
   writeManifest,
 } from "./manifest.ts";
@@ -91,11 +95,10 @@ async function writeShard(
   smaller: Shard | undefined,
 ): Promise<Shard> {
   invariant(
-    recordIds.every((id) => id !== "" && !id.includes("\n")),
-    "record ids are single lines",
+    recordIds.every((id) => id !== "" && !id.includes("\n") && Buffer.byteLength(id) <= recordIdBytesMax),
+    `record ids are single lines of at most ${recordIdBytesMax} bytes`,
   );
-  const scales = new Float32Array(recordIds.length * scaleCount(layout));
-  const rows = new Uint8Array(recordIds.length * rowBytes(layout));
+  const { scales, rows } = shardMemory(recordIds.length, layout);
   const kept = smaller?.records ?? 0;
   if (smaller !== undefined) {
     const before = await readShard(folder, smaller, layout);
@@ -108,7 +111,7 @@ async function writeShard(
   gradients.forEach((gradient, i) => {
     encodeRecord(layout, gradient, added[i]!, kept + i, { scales, rows });
   });
-  const parts = [Buffer.from(scales.buffer), rows, Buffer.from(recordIds.join("\n"))];
+  const parts = [bytesOf(scales), rows, Buffer.from(recordIds.join("\n"))];
   const digest = parts.reduce((sha, part) => sha.update(part), createHash("sha256")).digest("hex");
   const file = `shard-${String(index).padStart(6, "0")}-${recordIds.length}.bin`;
   await writeDurably(folder, file, parts);
@@ -120,7 +123,7 @@ function encodeRecord(
   gradient: RecordGradient,
   recordId: string,
   position: number,
-  target: { scales: Float32Array; rows: Uint8Array },
+  target: ShardMemory,
 ): void {
   const starts = offsets(layout);
   const start = position * starts.at(-1)!;

@@ -66,7 +66,7 @@ export async function writeDurably(
   const partial = join(folder, `${file}.partial`);
   const handle = await open(partial, "w");
   try {
-    for (const part of parts) await handle.write(part);
+    for (const part of parts) await handle.writeFile(part);
     await handle.sync();
   } finally {
     await handle.close();
@@ -80,19 +80,60 @@ export async function writeDurably(
   }
 }
 
-/** A shard's parts, its checksum verified. @throws StoreDamagedError. */
-export async function readShard(folder: string, shard: Shard, layout: Layout) {
-  const bytes = await readFile(join(folder, shard.file));
-  const given = createHash("sha256").update(bytes).digest("hex");
-  if (given !== shard.sha256)
-    throw new StoreDamagedError(shard.file, `sha256 is ${given}, not ${shard.sha256}`);
-  const scalesEnd = shard.records * scaleCount(layout) * 4;
-  const rowsEnd = scalesEnd + shard.records * rowBytes(layout);
-  const scales = new Float32Array(shard.records * scaleCount(layout));
-  Buffer.from(scales.buffer).set(bytes.subarray(0, scalesEnd));
-  const recordIds = bytes.subarray(rowsEnd).toString("utf8").split("\n");
-  if (recordIds.length !== shard.records) throw new StoreDamagedError(shard.file, "record ids are missing");
-  return { scales, rows: bytes.subarray(scalesEnd, rowsEnd), recordIds };
+/** Where a shard's parts are read to: scales [records · scaleCount], rows [records · rowBytes]. May be shared memory. */
+export type ShardMemory = { readonly scales: Float32Array; readonly rows: Uint8Array };
+
+/** Longest record id, in bytes of UTF-8. */
+export const recordIdBytesMax = 1_024;
+
+/**
+ * Read a shard's parts to their place and verify its checksum; a store of a gigabyte is never held twice.
+ * @throws StoreDamagedError; `memory` holds nothing of use then.
+ */
+export async function readShard(
+  folder: string,
+  shard: Shard,
+  layout: Layout,
+  memory = shardMemory(shard.records, layout),
+): Promise<ShardMemory & { readonly recordIds: readonly string[] }> {
+  const { scales, rows } = memory;
+  const handle = await open(join(folder, shard.file), "r");
+  try {
+    const idBytes = (await handle.stat()).size - scales.byteLength - rows.byteLength;
+    if (idBytes < 0 || idBytes > shard.records * (recordIdBytesMax + 1)) {
+      throw new StoreDamagedError(shard.file, "its size is not that of its records");
+    }
+    const ids = Buffer.alloc(idBytes);
+    const digest = createHash("sha256");
+    for (const part of [bytesOf(scales), rows, ids]) {
+      for (let at = 0; at < part.length; ) {
+        const { bytesRead } = await handle.read(part, at, part.length - at);
+        if (bytesRead === 0) throw new StoreDamagedError(shard.file, "it was cut while it was read");
+        at += bytesRead;
+      }
+      digest.update(part);
+    }
+    const given = digest.digest("hex");
+    if (given !== shard.sha256)
+      throw new StoreDamagedError(shard.file, `sha256 is ${given}, not ${shard.sha256}`);
+    const recordIds = ids.toString("utf8").split("\n");
+    if (recordIds.length !== shard.records) throw new StoreDamagedError(shard.file, "record ids are missing");
+    return { scales, rows, recordIds };
+  } finally {
+    await handle.close();
+  }
+}
+
+export function shardMemory(records: number, layout: Layout): ShardMemory {
+  return {
+    scales: new Float32Array(records * scaleCount(layout)),
+    rows: new Uint8Array(records * rowBytes(layout)),
+  };
+}
+
+/** The same memory as bytes. */
+export function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 function parseJson(text: string): unknown {

@@ -1,18 +1,25 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { pcg32 } from "#runtime/inference/sampler";
 import { dot } from "../influence/matrix.ts";
+import {
+  adapterHash,
+  description,
+  gradientOf,
+  gradientsOf,
+  ids,
+  madeUpJob,
+} from "../testing/made-up-store.ts";
 import { buildStore, type StoreJob } from "./build.ts";
 import { queryEntryMax } from "./kernel.ts";
 import type { Encoding } from "./layout.ts";
-import type { Description } from "./manifest.ts";
 import { openStore } from "./store.ts";
 
-const adapterHash = `0x${"ab".repeat(32)}`;
 const expected = { adapterHash, engineVersion: 1 };
-const columns = [20, 7, 48];
 
 let folder: string;
 beforeEach(async () => {
@@ -20,27 +27,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-function description(encoding: Encoding, recordsPerShard = 4): Description {
-  const blocks = columns.map((width, i) => ({ name: `layer${i}.a`, columns: width }));
-  return { ...expected, content: "gradients", layout: { encoding, blocks }, recordsPerShard };
-}
-
-/** The gradient of a record follows from its id, blocks of very different size. */
-function gradientOf(id: string): Float32Array[] {
-  const next = pcg32(BigInt(id.slice(1)));
-  return columns.map((width, block) =>
-    Float32Array.from({ length: width }, () => (next() / 2 ** 31 - 1) * 10 ** (block * 2)),
-  );
-}
-
-const ids = (count: number) => Array.from({ length: count }, (_, i) => `r${i}`);
-const gradientsOf = async (wanted: readonly string[]) => wanted.map(gradientOf);
-const jobOf = (count: number, encoding: Encoding = "int8"): StoreJob => ({
-  folder,
-  description: description(encoding),
-  recordIds: ids(count),
-  gradientsOf,
-});
+const jobOf = (count: number, encoding?: Encoding) => madeUpJob(folder, count, encoding);
 
 async function bytesOf(): Promise<Record<string, string>> {
   const files = (await readdir(folder)).sort();
@@ -49,6 +36,17 @@ async function bytesOf(): Promise<Record<string, string>> {
       files.map(async (file) => [file, (await readFile(join(folder, file))).toString("hex")]),
     ),
   );
+}
+
+/** Build in a process of its own and kill it as soon as it says that it has so many records. */
+async function buildUntil(recordsDone: string): Promise<string | null> {
+  const script = join(import.meta.dirname, "../testing/store-builder.ts");
+  const builder = spawn(process.execPath, [script, folder, "40"]);
+  builder.stdout.on("data", (chunk: Buffer) => {
+    if (`\n${chunk}`.includes(`\n${recordsDone}\n`)) builder.kill("SIGKILL");
+  });
+  const [, signal] = await once(builder, "close");
+  return signal;
 }
 
 const query = gradientOf("r999");
@@ -113,6 +111,18 @@ describe("a gradient store", () => {
     }
   });
 
+  it("built by a process that is killed again and again has the bytes of one left alone", async () => {
+    await buildStore(jobOf(40));
+    const undisturbed = await bytesOf();
+    await rm(folder, { recursive: true });
+    const kills = [];
+    for (const recordsDone of ["0", "4", "12", "28"]) kills.push(await buildUntil(recordsDone));
+    expect(kills).toEqual(["SIGKILL", "SIGKILL", "SIGKILL", "SIGKILL"]);
+    expect(await bytesOf()).not.toEqual(undisturbed);
+    await buildStore(jobOf(40));
+    expect(await bytesOf()).toEqual(undisturbed);
+  });
+
   it("is appended to when records are added, without asking for the old ones again", async () => {
     await buildStore(jobOf(6));
     const asked: string[] = [];
@@ -161,7 +171,7 @@ describe("a gradient store", () => {
     await expect(openStore(folder, expected)).rejects.toThrow(/no gradient store/);
     const { shards } = await buildStore(jobOf(6));
     await truncate(join(folder, shards[1]!.file), 10);
-    await expect(openStore(folder, expected)).rejects.toThrow(/sha256/);
+    await expect(openStore(folder, expected)).rejects.toThrow(/damaged/);
     await writeFile(join(folder, "manifest.json"), "{}");
     await expect(openStore(folder, expected)).rejects.toThrow(/manifest.json .* damaged/);
   });

@@ -1,0 +1,20 @@
+/** A process that opens a store and answers queries: `<folder> <columns> <rounds>`. Says CPU time of each and its peak memory. */
+import { openStore } from "#engine/gradient-store/store";
+import { cpuMs } from "../report.ts";
+import { adapterHash, pattern } from "./made-up-gradients.ts";
+
+const [folder = "", columns = 0, rounds = 0] = process.argv
+  .slice(2)
+  .map((given, i) => (i === 0 ? given : Number(given))) as [string, number, number];
+const store = await openStore(folder, { adapterHash, engineVersion: 1 });
+const values = pattern(columns);
+const scores = new Float64Array(store.recordIds.length);
+const times: number[] = [];
+for (let round = 0; round < rounds; round++) {
+  const query = values.subarray(round, round + columns);
+  times.push(await cpuMs(() => store.scores([query], scores)));
+}
+// maxRSS is in KiB.
+console.log(
+  JSON.stringify({ times, records: store.recordIds.length, bytes: process.resourceUsage().maxRSS * 1024 }),
+);
