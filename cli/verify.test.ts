@@ -175,21 +175,29 @@ describe("tributary verify", () => {
     const [settled] = await sources.events("SettlementHub", "BatchSettled", blockNumber);
     const [header] = await finalizedHeaders(sources, blockNumber);
     const checked = await checkEpoch(sources, header!, () => undefined);
-    const epoch = { ...checked, provenance: { ...checked.provenance, receipts: [] } };
     const links: Link[] = [];
-    const check = (one: Settled) => checkBatch(sources, one, epoch, (link) => void links.push(link));
+    const { batchId } = settled!.args;
+    const check = (one: Settled, code: string | null, from = sources) => {
+      const leftOut = code === null ? [] : [{ batchId, code }];
+      const epoch = { ...checked, provenance: { ...checked.provenance, receipts: [], leftOut } };
+      return checkBatch(from, one, epoch, (link) => void links.push(link));
+    };
     const other = { ...settled!, args: { ...settled!.args, contentHash: tree.zeroRoot } };
-    expect((await check(other)).receipts).toEqual([]);
+    expect((await check(other, "content_hash")).receipts).toEqual([]);
     expect(links).toMatchObject([{ name: "receipts blob", detail: expect.stringMatching(/left out/) }]);
-    await expect(check(settled!)).rejects.toThrow(/left out of the epoch, though it is well-formed/);
+    await expect(check(settled!, null)).rejects.toThrow(/is not said to be left out/);
+    await expect(check(settled!, "content_hash")).rejects.toThrow(/but it is well-formed/);
+    await expect(check(settled!, "unknown_chunk")).rejects.toThrow(/takes every contribution/);
     const unclaiming = tamper(sources, "Claimed", { newTotalClaimed: 0n });
-    const unclaimed = await checkBatch(unclaiming, settled!, epoch, (link) => void links.push(link));
-    expect(unclaimed.receipts).toEqual([]);
-    expect(links.at(-1)!.detail).toMatch(/left out: .*which the batch does not claim; its pool is carried/);
+    expect((await check(settled!, "unclaimed_receipt", unclaiming)).receipts).toEqual([]);
+    expect(links.at(-1)!.detail).toMatch(/left out as .*which the batch does not claim; its pool is carried/);
+    await expect(check(settled!, "wrong_node", unclaiming)).rejects.toThrow(/but is unclaimed_receipt/);
+    expect((await check(settled!, "da_unavailable")).receipts).toEqual([]);
+    expect(links.at(-1)!.detail).toMatch(/the poster's word/);
     world.disperser.faults.add("corrupt");
     try {
-      await expect(check(settled!)).rejects.toThrow(CannotCheck);
-      await expect(check(settled!)).rejects.toThrow(/its blob cannot be had/);
+      await expect(check(settled!, "content_hash")).rejects.toThrow(CannotCheck);
+      await expect(check(settled!, "content_hash")).rejects.toThrow(/its blob cannot be had/);
     } finally {
       world.disperser.faults.clear();
     }

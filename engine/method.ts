@@ -3,7 +3,7 @@ import { scoreQuantumWad } from "./score/quantise.ts";
 import { playersMax } from "./score/shapley.ts";
 
 /** Raised with every change that can move a published score. Old scores keep their method's hash. */
-export const engineVersion = 1;
+export const engineVersion = 2;
 
 /** All that shapes a score, as text, and its hash; stands in every epoch. */
 export type Method = { text: string; hash: Hex };

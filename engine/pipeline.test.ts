@@ -79,7 +79,7 @@ describe("the engine", () => {
       const influences = await database().select().from(influence).where(eq(influence.receiptDigest, digest));
       expect(influences).toHaveLength(4);
       const sum = influences.reduce((total, { scoreWad }) => total + scoreWad, 0n);
-      expect(sum).toBe(scored!.valueFullWad - scored!.valueEmptyWad);
+      expect(sum).toBe(scored!.valueBothWad - scored!.valueBaseWad);
     }
   });
 

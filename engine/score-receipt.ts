@@ -68,7 +68,7 @@ async function writeScore(
   scored: Score,
   context: readonly ContextChunk[],
 ): Promise<void> {
-  const { influencesWad, ...values } = scored;
+  const { influences, ...values } = scored;
   const key = { receiptDigest, methodHash: method.hash };
   await db.transaction(async (tx) => {
     await tx
@@ -78,8 +78,10 @@ async function writeScore(
     if (context.length === 0) return;
     const rows = context.map(({ chunkId }, position) => ({
       ...key,
+      player: "context" as const,
+      rank: position,
       chunkId,
-      scoreWad: influencesWad[position]!,
+      ...influences[position]!,
     }));
     await tx.insert(influence).values(rows).onConflictDoNothing();
   });

@@ -29,11 +29,12 @@ afterAll(() => pool?.[Symbol.asyncDispose]());
 describe("scoreAnswer", () => {
   it("gives the quoted passage the most, and all of them together what the context gave", async () => {
     const { score } = await scored(answered);
-    const [first, ...rest] = [...score.influencesWad].sort((a, b) => (a > b ? -1 : 1));
-    expect(score.influencesWad[1]).toBe(first);
+    const influencesWad = score.influences.map(({ scoreWad }) => scoreWad);
+    const [first, ...rest] = [...influencesWad].sort((a, b) => (a > b ? -1 : 1));
+    expect(influencesWad[1]).toBe(first);
     expect(rest.every((value) => value < first!)).toBe(true);
-    const sum = score.influencesWad.reduce((a, b) => a + b, 0n);
-    expect(sum).toBe(score.valueFullWad - score.valueEmptyWad);
+    const sum = influencesWad.reduce((a, b) => a + b, 0n);
+    expect(sum).toBe(score.valueBothWad - score.valueBaseWad);
     expect(score.dataShareWad > 0n && score.dataShareWad <= 10n ** 18n).toBe(true);
   });
 
@@ -48,9 +49,9 @@ describe("scoreAnswer", () => {
 
   it("owes nothing to an empty context", async () => {
     const { score } = await scored({ ...answered, passages: [] });
-    expect(score.influencesWad).toEqual([]);
+    expect(score.influences).toEqual([]);
     expect(score.dataShareWad).toBe(0n);
-    expect(score.valueFullWad).toBe(score.valueEmptyWad);
+    expect(score.valueBothWad).toBe(score.valueBaseWad);
   });
 
   it("refuses tokens that spell another text, that are none, or that the model does not have", async () => {

@@ -10,13 +10,18 @@ export type Answered = {
   passages: readonly string[];
 };
 
-/** Score of an answer; values and influences in wad of nats, `influencesWad` in the order of the passages. */
+/** Score of an answer; values and influences in wad of nats, `influences` in the order of the passages. */
 export type Score = {
-  valueEmptyWad: bigint;
-  valueFullWad: bigint;
+  valueBaseWad: bigint;
+  valueContextWad: bigint;
+  valueAdapterWad: bigint;
+  valueBothWad: bigint;
   dataShareWad: bigint;
-  influencesWad: bigint[];
+  unexplainedWad: bigint;
+  influences: Influence[];
 };
+
+export type Influence = { scoreWad: bigint; standardErrorWad: bigint; estimator: string };
 
 export type Scored =
   | { ok: true; score: Score }
@@ -36,11 +41,19 @@ export async function scoreAnswer(pool: Pick<Pool, "values">, answered: Answered
   }
   const micro = values.nats.map(quantise);
   const [empty, full] = [micro[0]!, micro.at(-1)!];
+  const [baseWad, contextWad] = [toWad(empty), toWad(full)];
   const score = {
-    valueEmptyWad: toWad(empty),
-    valueFullWad: toWad(full),
+    valueBaseWad: baseWad,
+    valueContextWad: contextWad,
+    valueAdapterWad: baseWad,
+    valueBothWad: contextWad,
     dataShareWad: dataShare(empty, full),
-    influencesWad: shapley(micro).map(toWad),
+    unexplainedWad: 0n,
+    influences: shapley(micro).map((influence) => ({
+      scoreWad: toWad(influence),
+      standardErrorWad: 0n,
+      estimator: "shapley-exact",
+    })),
   };
   return { ok: true, score };
 }

@@ -39,6 +39,14 @@ CREATE TABLE "serving"."channel_state" (
 	"voucher_signature" text NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "engine"."adapter" (
+	"model_id" text PRIMARY KEY NOT NULL,
+	"base_model_id" text NOT NULL,
+	"artifact_hash" text NOT NULL,
+	"content_hash" text NOT NULL,
+	"state" text NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "engine"."candidate" (
 	"receipt_digest" text NOT NULL,
 	"rank" integer NOT NULL,
@@ -67,12 +75,35 @@ CREATE TABLE "engine"."cursor" (
 	"last_block_hash" text NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "engine"."duplicate" (
+	"chunk_id" text PRIMARY KEY NOT NULL,
+	"first_chunk_id" text NOT NULL,
+	"novelty_wad" numeric(78,0) NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."faithfulness" (
+	"artifact_hash" text NOT NULL,
+	"engine_version" integer NOT NULL,
+	"measure" text NOT NULL,
+	"value" double precision NOT NULL,
+	"low" double precision,
+	"high" double precision,
+	"unit" text NOT NULL,
+	"seed_count" integer NOT NULL,
+	"conditions" text NOT NULL,
+	CONSTRAINT "faithfulness_artifact_hash_engine_version_measure_pk" PRIMARY KEY("artifact_hash","engine_version","measure")
+);
+--> statement-breakpoint
 CREATE TABLE "engine"."influence" (
 	"receipt_digest" text NOT NULL,
 	"method_hash" text NOT NULL,
+	"player" text NOT NULL,
+	"rank" integer NOT NULL,
 	"chunk_id" text NOT NULL,
 	"score_wad" numeric(78,0) NOT NULL,
-	CONSTRAINT "influence_receipt_digest_method_hash_chunk_id_pk" PRIMARY KEY("receipt_digest","method_hash","chunk_id")
+	"standard_error_wad" numeric(78,0) NOT NULL,
+	"estimator" text NOT NULL,
+	CONSTRAINT "influence_receipt_digest_method_hash_player_chunk_id_pk" PRIMARY KEY("receipt_digest","method_hash","player","chunk_id")
 );
 --> statement-breakpoint
 CREATE TABLE "engine"."payload" (
@@ -120,10 +151,23 @@ CREATE TABLE "engine"."score" (
 	"receipt_digest" text NOT NULL,
 	"method_hash" text NOT NULL,
 	"method" text NOT NULL,
-	"value_empty_wad" numeric(78,0) NOT NULL,
-	"value_full_wad" numeric(78,0) NOT NULL,
+	"value_base_wad" numeric(78,0) NOT NULL,
+	"value_context_wad" numeric(78,0) NOT NULL,
+	"value_adapter_wad" numeric(78,0) NOT NULL,
+	"value_both_wad" numeric(78,0) NOT NULL,
 	"data_share_wad" numeric(78,0) NOT NULL,
+	"unexplained_wad" numeric(78,0) NOT NULL,
 	CONSTRAINT "score_receipt_digest_method_hash_pk" PRIMARY KEY("receipt_digest","method_hash")
+);
+--> statement-breakpoint
+CREATE TABLE "engine"."training_record" (
+	"model_id" text NOT NULL,
+	"index" integer NOT NULL,
+	"chunk_id" text NOT NULL,
+	"passes_gate" boolean,
+	"gate_sum_micro" numeric(78,0),
+	"gate_count" integer,
+	CONSTRAINT "training_record_model_id_index_pk" PRIMARY KEY("model_id","index")
 );
 --> statement-breakpoint
 CREATE TABLE "settlement"."carried" (
@@ -170,6 +214,13 @@ CREATE TABLE "settlement"."epoch_run" (
 	"updated_at" timestamp with time zone DEFAULT now() NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "settlement"."left_out" (
+	"epoch_id" bigint NOT NULL,
+	"batch_id" bigint NOT NULL,
+	"code" text NOT NULL,
+	CONSTRAINT "left_out_epoch_id_batch_id_pk" PRIMARY KEY("epoch_id","batch_id")
+);
+--> statement-breakpoint
 CREATE TABLE "settlement"."reward" (
 	"epoch_id" bigint NOT NULL,
 	"account" text NOT NULL,
@@ -178,15 +229,26 @@ CREATE TABLE "settlement"."reward" (
 	CONSTRAINT "reward_epoch_id_account_pk" PRIMARY KEY("epoch_id","account")
 );
 --> statement-breakpoint
+CREATE TABLE "settlement"."standing" (
+	"epoch_id" bigint NOT NULL,
+	"model_id" text NOT NULL,
+	"account" text NOT NULL,
+	"attenuation_wad" numeric(78,0) NOT NULL,
+	CONSTRAINT "standing_epoch_id_model_id_account_pk" PRIMARY KEY("epoch_id","model_id","account")
+);
+--> statement-breakpoint
 CREATE INDEX "answer_batch_key_index" ON "serving"."answer" USING btree ("batch_key");--> statement-breakpoint
 CREATE INDEX "candidate_chunk_id_index" ON "engine"."candidate" USING btree ("chunk_id");--> statement-breakpoint
 CREATE INDEX "chunk_datanet_id_index" ON "engine"."chunk" USING btree ("datanet_id");--> statement-breakpoint
 CREATE INDEX "chunk_contribution_id_index" ON "engine"."chunk" USING btree ("contribution_id");--> statement-breakpoint
+CREATE INDEX "duplicate_first_chunk_id_index" ON "engine"."duplicate" USING btree ("first_chunk_id");--> statement-breakpoint
 CREATE INDEX "influence_chunk_id_index" ON "engine"."influence" USING btree ("chunk_id");--> statement-breakpoint
 CREATE INDEX "receipt_batch_id_index" ON "engine"."receipt" USING btree ("batch_id");--> statement-breakpoint
 CREATE INDEX "receipt_model_id_index" ON "engine"."receipt" USING btree ("model_id");--> statement-breakpoint
 CREATE INDEX "receipt_payer_index" ON "engine"."receipt" USING btree ("payer");--> statement-breakpoint
+CREATE INDEX "training_record_chunk_id_index" ON "engine"."training_record" USING btree ("chunk_id");--> statement-breakpoint
 CREATE INDEX "entry_account_index" ON "settlement"."entry" USING btree ("account");--> statement-breakpoint
 CREATE INDEX "entry_subject_index" ON "settlement"."entry" USING btree ("subject");--> statement-breakpoint
 CREATE INDEX "entry_receipt_digest_index" ON "settlement"."entry" USING btree ("receipt_digest");--> statement-breakpoint
-CREATE INDEX "reward_account_index" ON "settlement"."reward" USING btree ("account");
+CREATE INDEX "reward_account_index" ON "settlement"."reward" USING btree ("account");--> statement-breakpoint
+CREATE INDEX "standing_account_index" ON "settlement"."standing" USING btree ("account");

@@ -22,12 +22,17 @@ const rebuildable: PgTable[] = [
   engine.chunk,
   engine.receipt,
   engine.candidate,
+  engine.duplicate,
+  engine.adapter,
+  engine.trainingRecord,
   engine.score,
   engine.influence,
   settlement.epochRun,
   settlement.entry,
   settlement.reward,
   settlement.carried,
+  settlement.standing,
+  settlement.leftOut,
 ];
 
 /** Columns of our own run, which a rebuild does not repeat, as table.column. */

@@ -1,15 +1,15 @@
 import { bytesToHex, type Hex } from "viem";
 import { sum } from "#schema/apportion";
 import { invariant } from "#schema/errors";
-import type { carried, entry, epochRun, reward } from "#schema/offchain/50-settlement";
-import { allocateEpoch, type Standing } from "./allocation/epoch.ts";
+import type { carried, entry, epochRun, leftOut, reward, standing } from "#schema/offchain/50-settlement";
+import { allocateEpoch, type Balances } from "./allocation/epoch.ts";
 import type { BatchFacts, Facts } from "./allocation/facts.ts";
 import * as payload from "./blob/payload.ts";
 import * as provenance from "./blob/provenance.ts";
 import * as tree from "./tree/tree.ts";
 
 /** What the previous epoch left: standing amounts, the accumulator and the running sums. Amounts in wei. */
-export type Before = Standing & { receiptsAccumulator: Hex; feesWei: bigint; splitsWei: bigint };
+export type Before = Balances & { receiptsAccumulator: Hex; feesWei: bigint; splitsWei: bigint };
 
 export const beforeFirst: Before = {
   carried: [],
@@ -27,6 +27,8 @@ export type EpochInput = {
   /** Settlements of (fromBlock, toBlock] in log order. */
   settled: readonly { receiptsRoot: Hex; total: bigint; poolShare: bigint }[];
   batches: readonly BatchFacts[];
+  /** Final batches of the range that have no receipts here, ascending. */
+  leftOut: readonly provenance.LeftOut[];
   facts: Facts;
   before: Before;
   scope: { chainId: bigint; distributor: Hex };
@@ -38,6 +40,8 @@ export type Computed = {
   entries: (typeof entry.$inferInsert)[];
   rewards: (typeof reward.$inferInsert)[];
   carried: (typeof carried.$inferInsert)[];
+  standings: (typeof standing.$inferInsert)[];
+  leftOut: (typeof leftOut.$inferInsert)[];
 };
 
 /** Allocate, build both trees, encode the provenance payload. Same input, same bytes. */
@@ -51,6 +55,7 @@ export function computeEpoch(input: EpochInput): Computed {
     fromBlock,
     toBlock,
     receiptsRoots,
+    leftOut: input.leftOut,
     ...allocation,
   });
   const attributionLeaves = provenance.attributionLeaves(allocation.receipts);
@@ -80,6 +85,8 @@ export function computeEpoch(input: EpochInput): Computed {
     entries: entryRows(epochId, allocation.receipts, attributionLeaves),
     rewards: allocation.rewards.map((r, i) => ({ epochId, ...r, leaf: rewardLeaves[i]! })),
     carried: allocation.carried.map((c) => ({ epochId, ...c })),
+    standings: allocation.standings.map((s) => ({ epochId, ...s })),
+    leftOut: input.leftOut.map((one) => ({ epochId, ...one })),
   };
 }
 

@@ -17,7 +17,7 @@ import * as provenance from "./blob/provenance.ts";
 import { advance } from "./lifecycle.ts";
 import { batchesIn, loadBatchFacts } from "./loaders/batches.ts";
 import { loadFacts } from "./loaders/facts.ts";
-import type { EpochRun } from "./loaders/runs.ts";
+import { type EpochRun, runTables } from "./loaders/runs.ts";
 import { contentOf, EpochMismatchError, RootAboveFundsError, ZeroRootError } from "./proposal.ts";
 import { openSettledWorld, type SettledWorld } from "./testing/settled-world.ts";
 import * as tree from "./tree/tree.ts";
@@ -158,7 +158,7 @@ describe("settlement", () => {
 
   it("rebuilds the same rows from chain and scores as a follower that cannot post", async () => {
     const before = await readAll();
-    for (const table of [epochRun, entry, reward, carried]) await db().delete(table);
+    for (const table of runTables) await db().delete(table);
     const follower = { ...world.context, poster: null };
     await world.drive(/^final$/, follower);
     await world.drive(/^final$/, follower);
@@ -195,7 +195,7 @@ describe("settlement", () => {
   }, 200_000);
 
   it("follows as a process, answers its health and stops cleanly", async () => {
-    for (const table of [epochRun, entry, reward, carried]) await db().delete(table);
+    for (const table of runTables) await db().delete(table);
     await using settlement = startSettlement({
       FOLLOW_ONLY: "1",
       POSTER_KEY: "",

@@ -138,7 +138,7 @@ async function compute(
     { isolationLevel: "repeatable read", accessMode: "read only" },
   );
   if (!read.ready) return read;
-  const { settled, batches, facts, before } = read;
+  const { settled, batches, leftOut, facts, before } = read;
   return computeEpoch({
     epochId: (previous?.epochId ?? 0n) + 1n,
     methodHash: methodHash ?? read.methodHash ?? previous?.methodHash ?? zeroRoot,
@@ -146,6 +146,7 @@ async function compute(
     toBlock,
     settled,
     batches,
+    leftOut,
     facts,
     before,
     scope: { chainId, distributor },

@@ -19,7 +19,7 @@ const mayImport: Record<string, RegExp[]> = {
   runtime: [],
   serving: [/^runtime\//, /^eigenda\//, /^settlement\/(tree|blob)\//],
   engine: [/^runtime\//, /^eigenda\//, /^settlement\/(tree|blob)\//],
-  settlement: [/^eigenda\//],
+  settlement: [/^eigenda\//, /^engine\/(score|composite|reputation|duplicates)\//],
   eigenda: [],
   api: [/^eigenda\//, /^settlement\/(tree|blob)\//],
   cli: [
@@ -27,7 +27,7 @@ const mayImport: Record<string, RegExp[]> = {
     /^eigenda\//,
     /^serving\/payment\//,
     /^settlement\/(tree|blob|allocation)\//,
-    /^engine\/score\//,
+    /^engine\/(score|composite|reputation|duplicates)\//,
   ],
 };
 const independent = ["eigenda", "runtime"];

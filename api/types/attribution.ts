@@ -5,7 +5,7 @@ import { Chunk, Contribution, Contributor, Entry, Epoch, Model, Receipt } from "
 
 const zeroAccount = `0x${"00".repeat(20)}`;
 /** Role of entries that are carried, and of those about a model: docs/formats.md. */
-const modelRoles = [3, 4];
+const modelRoles = [3, 4, 8];
 
 Entry.implement({
   description:
@@ -17,7 +17,8 @@ Entry.implement({
     subject: t.expose("subject", { type: "Hex", description: "chunkId or modelId." }),
     scoreWad: t.expose("scoreWad", {
       type: "BigInt",
-      description: "The chunk's Shapley value, wad of nats.",
+      description:
+        "How much the chunk moved the answer, wad of nats; of an adapter's owner what no record explains.",
     }),
     amountWei: t.expose("amountWei", { type: "Wei" }),
     reason: t.exposeInt("reason"),

@@ -71,8 +71,10 @@ Score.implement({
   fields: (t) => ({
     methodHash: t.expose("methodHash", { type: "Hex" }),
     method: t.exposeString("method"),
-    valueEmptyWad: t.expose("valueEmptyWad", { type: "BigInt", description: "Without any chunk." }),
-    valueFullWad: t.expose("valueFullWad", { type: "BigInt", description: "With all chunks in context." }),
+    valueBaseWad: t.expose("valueBaseWad", { type: "BigInt", description: "Of the model alone." }),
+    valueContextWad: t.expose("valueContextWad", { type: "BigInt", description: "With the passages." }),
+    valueAdapterWad: t.expose("valueAdapterWad", { type: "BigInt", description: "With the adapter." }),
+    valueBothWad: t.expose("valueBothWad", { type: "BigInt", description: "With both: as it was answered." }),
     dataShareWad: t.expose("dataShareWad", {
       type: "BigInt",
       description: "Part of the pool that data earned.",

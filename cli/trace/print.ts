@@ -70,7 +70,7 @@ function receiptLines(receipt: ReceiptNode): string[] {
 function entryLines({ role, amountWei, account, reasonText, leaf, subject, chunk }: EntryNode): string[] {
   const who = account === null ? "" : ` to ${account.account}`;
   const head = hop(3, "entry", leaf, `${role}: ${open(amountWei)}${who}; ${reasonText}`);
-  if (chunk === null) return [head, hop(4, role === "model owner" ? "model" : "subject", subject, "")];
+  if (chunk === null) return [head, hop(4, role.endsWith("owner") ? "model" : "subject", subject, "")];
   const { contribution } = chunk;
   return [
     head,

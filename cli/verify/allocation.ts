@@ -1,7 +1,8 @@
 import { type Hex, zeroHash } from "viem";
-import { dataShare, scoreQuantumWad } from "#engine/score/quantise";
+import { scoreQuantumWad } from "#engine/score/quantise";
+import { playerValues } from "#engine/score/total";
 import { sum } from "#schema/apportion";
-import { allocateEpoch, type Standing } from "#settlement/allocation/epoch";
+import { type Allocation, allocateEpoch, type Balances } from "#settlement/allocation/epoch";
 import {
   type BatchFacts,
   type ContributionFacts,
@@ -10,6 +11,7 @@ import {
   type ReceiptFacts,
   unscored,
 } from "#settlement/allocation/facts";
+import { wad } from "#settlement/allocation/wad";
 import type { CheckedReceipt } from "#settlement/blob/batch";
 import { roles } from "#settlement/blob/codes";
 import * as provenance from "#settlement/blob/provenance";
@@ -19,18 +21,25 @@ import { BrokenLink, check, type Report } from "./link.ts";
 import type { Sources } from "./sources.ts";
 
 /**
- * Recompute who gets what from the scores in the payload, the candidates in the receipts, and votes, shares, lineage
- * and retractions in the chain's logs; every entry, carried amount and reward must come out the same.
- * The scores themselves are taken from the payload: recomputing them takes the engine and the model.
+ * Recompute who gets what from the scores, duplicates, gate and attenuations in the payload, the candidates in the
+ * receipts, and votes, shares, lineage and retractions in the chain's logs; every entry, carried amount and reward must
+ * come out the same. What is taken from the payload takes the engine, the model and all contributions to recompute.
  */
 export async function checkAllocation(
   sources: Sources,
   epoch: CheckedEpoch,
   batches: readonly CheckedBatch[],
-  before: Standing,
+  before: Balances,
   report: Report,
 ): Promise<void> {
   const given = epoch.provenance;
+  const without = batches.filter(({ receipts }) => receipts.length === 0);
+  const leftOut = without.map(({ settled }) => settled.args.batchId).sort((a, b) => (a < b ? -1 : 1));
+  if (leftOut.join() !== given.leftOut.map(({ batchId }) => batchId).join())
+    throw new BrokenLink(
+      "allocation",
+      `epoch ${given.epoch} leaves out other batches than those without receipts`,
+    );
   const facts = await factsFromLogs(sources, given);
   const computed = allocateEpoch(
     batches.map((batch) => batchFacts(batch, given)),
@@ -48,21 +57,36 @@ export async function checkAllocation(
   );
 }
 
-type Allocated = Pick<provenance.Provenance, "receipts" | "carried" | "rewards">;
+type Allocated = Pick<provenance.Provenance, keyof Allocation>;
 
-function bytesOf({ receipts, carried, rewards }: Allocated): string {
-  const frame = { epoch: 0n, methodHash: zeroHash, fromBlock: 0n, toBlock: 0n, receiptsRoots: [] };
-  return Buffer.from(provenance.encode({ ...frame, receipts, carried, rewards })).toString("hex");
+const nothing = { receipts: [], duplicates: [], gated: [], standings: [], carried: [], rewards: [] };
+
+function bytesOf({ receipts, duplicates, gated, standings, carried, rewards }: Allocated): string {
+  const frame = {
+    epoch: 0n,
+    methodHash: zeroHash,
+    fromBlock: 0n,
+    toBlock: 0n,
+    receiptsRoots: [],
+    leftOut: [],
+  };
+  const allocated = { receipts, duplicates, gated, standings, carried, rewards };
+  return Buffer.from(provenance.encode({ ...frame, ...allocated })).toString("hex");
 }
 
 function difference(computed: Allocated, given: Allocated): string {
-  const only = (receipts: Allocated["receipts"]) => bytesOf({ receipts, carried: [], rewards: [] });
+  const only = (receipts: Allocated["receipts"]) => bytesOf({ ...nothing, receipts });
   const index = given.receipts.findIndex((r, i) => {
     const ours = computed.receipts[i];
     return ours === undefined || only([ours]) !== only([r]);
   });
   if (index >= 0) return `receipt ${given.receipts[index]!.receiptDigest} has other entries`;
-  return "the carried amounts or the rewards differ";
+  const names = ["duplicates", "gated", "standings", "carried", "rewards"] as const;
+  const name = names.find(
+    (list) =>
+      bytesOf({ ...nothing, [list]: computed[list] }) !== bytesOf({ ...nothing, [list]: given[list] }),
+  );
+  return `its ${name ?? "receipts"} differ`;
 }
 
 function batchFacts({ settled, usage, receipts }: CheckedBatch, given: provenance.Provenance): BatchFacts {
@@ -80,27 +104,38 @@ function receiptFacts(
 ): ReceiptFacts {
   const scored = given.receipts.find((r) => r.receiptDigest === digest);
   if (scored === undefined) throw new BrokenLink("allocation", `receipt ${digest} is missing from the epoch`);
-  const { valueFullWad, valueEmptyWad, dataShareWad } = scored;
+  const { valueBaseWad, valueContextWad, valueAdapterWad, valueBothWad, dataShareWad } = scored;
   const base = { receiptDigest: digest, modelId: receipt.modelId, feeWei: receipt.fee };
   if (isUnscored(scored)) return { ...base, ...unscored };
-  const scoreOf = new Map(
-    scored.entries.filter((e) => e.role === roles.contributor).map((e) => [e.subject, e.scoreWad]),
-  );
-  const candidates = disclosed.candidates.map(({ chunkId, inContext }) => ({
-    chunkId,
-    inContext,
-    scoreWad: inContext ? (scoreOf.get(chunkId) ?? 0n) : 0n,
-  }));
-  return { ...base, valueFullWad, valueEmptyWad, dataShareWad, candidates };
+  const { passages, records, unexplainedWad } = influencesOf(scored);
+  return {
+    ...base,
+    ...{ valueBaseWad, valueContextWad, valueAdapterWad, valueBothWad, dataShareWad },
+    candidates: disclosed.candidates.map(({ chunkId, inContext }) => ({ chunkId, inContext })),
+    passages: new Map(passages.map(({ subject, scoreWad }) => [subject, scoreWad])),
+    records: records.map(({ subject, scoreWad }) => ({ chunkId: subject, scoreWad })),
+    unexplainedWad,
+  };
+}
+
+/** Scores as the entries tell them: one contributor's entry for each candidate, class and training record. */
+function influencesOf({ entries }: provenance.ReceiptScore) {
+  const of = (role: number) => entries.filter((entry) => entry.role === role);
+  return {
+    passages: of(roles.contributor),
+    records: of(roles.recordContributor),
+    unexplainedWad: of(roles.adapterOwner)[0]?.scoreWad ?? 0n,
+  };
 }
 
 /**
- * What the published scores must be among themselves: Shapley values of the chunks in context sum to v(N) − v(∅), and
- * the data share follows from the two values.
+ * What the published scores must be among themselves: those of the passages sum to what the context is worth, those of
+ * training records and the unexplained part are within the adapter's worth, and the data share follows from the values.
  */
 export function checkScores({ provenance: given }: CheckedEpoch, report: Report): void {
   const wrong = given.receipts.find((r) => !isUnscored(r) && !isConsistent(r));
-  const text = "Σ scores = v(N) − v(∅) and data share = (v(N) − v(∅)) / −v(∅), scores taken from the payload";
+  const text =
+    "Σ passages = worth of the context, Σ records ≤ worth of the adapter, data share = (v(both) − v(base)) / −v(base), scores taken from the payload";
   check(
     report,
     "scores",
@@ -110,25 +145,58 @@ export function checkScores({ provenance: given }: CheckedEpoch, report: Report)
   );
 }
 
-function isUnscored({ valueEmptyWad, dataShareWad }: provenance.ReceiptScore): boolean {
-  return valueEmptyWad === unscored.valueEmptyWad && dataShareWad === unscored.dataShareWad;
+function isUnscored({ valueBaseWad, dataShareWad }: provenance.ReceiptScore): boolean {
+  return valueBaseWad === unscored.valueBaseWad && dataShareWad === unscored.dataShareWad;
 }
 
 function isConsistent(r: provenance.ReceiptScore): boolean {
-  const scores = r.entries.filter((e) => e.role === roles.contributor).map((e) => e.scoreWad);
-  const [empty, full] = [r.valueEmptyWad / scoreQuantumWad, r.valueFullWad / scoreQuantumWad];
-  return sum(scores) === r.valueFullWad - r.valueEmptyWad && dataShare(empty, full) === r.dataShareWad;
+  const { passages, records, unexplainedWad } = influencesOf(r);
+  const scores = passages.map(({ scoreWad }) => scoreWad);
+  const published = [r.valueBaseWad, r.valueContextWad, r.valueAdapterWad, r.valueBothWad, unexplainedWad];
+  const all = [...published, ...scores, ...records.map(({ scoreWad }) => scoreWad)];
+  if (all.some((value) => value % scoreQuantumWad !== 0n)) return false;
+  const players = playerValues({
+    baseMicro: r.valueBaseWad / scoreQuantumWad,
+    contextMicro: r.valueContextWad / scoreQuantumWad,
+    adapterMicro: r.valueAdapterWad / scoreQuantumWad,
+    bothMicro: r.valueBothWad / scoreQuantumWad,
+  });
+  const [contextWad, adapterWad] = [
+    players.contextMicro * scoreQuantumWad,
+    players.adapterMicro * scoreQuantumWad,
+  ];
+  const passagesWad = sum(scores);
+  const hasAdapter = r.valueAdapterWad !== r.valueBaseWad || r.valueBothWad !== r.valueContextWad;
+  // Shapley values with the adapter on that sum to nothing, or for a context worth nothing, are not stretched.
+  const isStretched = !hasAdapter || (passagesWad > 0n && contextWad > 0n);
+  const helpedWad = sum(records.map(({ scoreWad }) => (scoreWad > 0n ? scoreWad : 0n)));
+  const room = adapterWad > 0n ? adapterWad : 0n;
+  return (
+    players.dataShareWad === r.dataShareWad &&
+    (!isStretched || passagesWad === contextWad) &&
+    unexplainedWad >= 0n &&
+    helpedWad + unexplainedWad <= room
+  );
 }
 
 /** Which contribution a chunk is of is the payload's word here; `chunk` links check it for the chunks paid. */
 async function factsFromLogs(sources: Sources, given: provenance.Provenance): Promise<Facts> {
   const contributions = await contributionsFromLogs(sources, given.toBlock);
   const models = await modelsFromLogs(sources, given.toBlock);
-  const entries = given.receipts.flatMap((r) => r.entries).filter((e) => e.role === roles.contributor);
+  const named: number[] = [roles.contributor, roles.recordContributor];
+  const entries = given.receipts.flatMap((r) => r.entries).filter((e) => named.includes(e.role));
   const contributionIdOf = new Map(entries.map((e) => [e.subject, e.contributionBatchId]));
+  const memberships = new Map(given.duplicates.map(({ chunkId, ...membership }) => [chunkId, membership]));
+  const gated = new Set(given.gated.map(({ modelId, chunkId }) => `${modelId} ${chunkId}`));
+  const attenuations = new Map(
+    given.standings.map(({ modelId, account, attenuationWad }) => [`${modelId} ${account}`, attenuationWad]),
+  );
   return {
     contributionOf: (chunkId) => contributions.get(contributionIdOf.get(chunkId) ?? 0n),
     modelOf: (modelId) => models.get(modelId),
+    membershipOf: (chunkId) => memberships.get(chunkId),
+    passesGate: (modelId, chunkId) => !gated.has(`${modelId} ${chunkId}`),
+    attenuationWad: ({ modelId, account }) => attenuations.get(`${modelId} ${account}`) ?? wad,
   };
 }
 
@@ -157,6 +225,7 @@ async function contributionsFromLogs(
       }));
       const facts: ContributionFacts = {
         contributionBatchId: batchId,
+        datanetId,
         contributor: lowercase(contributor),
         isRetracted: gone.has(batchId),
         datanetOwner: lowercase(owner),

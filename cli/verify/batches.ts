@@ -52,8 +52,15 @@ export async function checkBatch(
     .map(({ args }) => args)
     .filter((args) => args.batchId === batchId);
   const scored = epoch.provenance.receipts.filter((r) => r.batchId === batchId);
-  if (scored.length === 0)
-    return { settled, usage, receipts: await checkLeftOut(sources, settled, usage, report) };
+  const leftOut = epoch.provenance.leftOut.find((one) => one.batchId === batchId);
+  if (scored.length > 0 === (leftOut !== undefined)) {
+    const fault = leftOut
+      ? "is left out, and yet has receipts"
+      : "has no receipts, and is not said to be left out";
+    throw new BrokenLink("allocation", `batch ${batchId} ${fault}`);
+  }
+  if (leftOut !== undefined)
+    return { settled, usage, receipts: await checkLeftOut(sources, { settled, usage, ...leftOut }, report) };
   const opened = await openBatch(sources, settled, usage, report);
   const isSame = scored.map((r) => r.receiptDigest).join() === opened.map((r) => r.digest).join();
   if (!isSame)
@@ -62,11 +69,23 @@ export async function checkBatch(
 }
 
 /**
- * A batch without receipts in the epoch must be one whose blob is bad: its pool is carried. A relay's wrong bytes do not
- * show that: whoever left the batch out may run the relay.
+ * A batch without receipts in the epoch must be one that is refused, by the code the epoch gives: its pool is carried.
+ * That its blob could not be had when the epoch was computed is the poster's word: it may have turned up since.
  */
-async function checkLeftOut(sources: Sources, settled: Settled, usage: Usage[], report: Report): Promise<[]> {
-  const { batchId } = settled.args;
+async function checkLeftOut(
+  sources: Sources,
+  { settled, usage, code }: { settled: Settled; usage: Usage[]; code: string },
+  report: Report,
+): Promise<[]> {
+  const { batchId, receiptsRoot } = settled.args;
+  const tell = (reason: string) => {
+    const detail = `batch ${batchId} left out as ${code}: ${reason}; its pool is carried`;
+    report({ name: "receipts blob", ok: true, hash: receiptsRoot, detail });
+  };
+  if (provenance.availabilityCodes.includes(code)) {
+    tell("the poster's word, taken as it is");
+    return [];
+  }
   try {
     await openBatch(sources, settled, usage, () => undefined);
   } catch (error) {
@@ -76,14 +95,32 @@ async function checkLeftOut(sources: Sources, settled: Settled, usage: Usage[], 
         `Batch ${batchId} was left out, and its blob cannot be had: ${error.message}`,
         error,
       );
-    const detail = `batch ${batchId} left out: ${error.message}; its pool is carried`;
-    report({ name: "receipts blob", ok: true, hash: settled.args.receiptsRoot, detail });
+    if (error instanceof RefusedBatch && error.faultCode !== code)
+      throw new BrokenLink(
+        "receipts blob",
+        `batch ${batchId} was left out as ${code}, but is ${error.faultCode}`,
+      );
+    tell(error.message);
     return [];
   }
+  if (!codesOfChunks.includes(code))
+    throw new BrokenLink("receipts blob", `batch ${batchId} was left out as ${code}, but it is well-formed`);
   throw new CannotCheck(
-    `Batch ${batchId} was left out of the epoch, though it is well-formed. Whether its receipts name chunks that nobody ` +
+    `Batch ${batchId} was left out of the epoch as ${code}. Whether its receipts name chunks that nobody ` +
       "contributed takes every contribution: `tributary rebuild` checks that.",
   );
+}
+
+/** Codes of the one judgement that takes every contribution. */
+const codesOfChunks = ["unknown_chunk", "chunk_of_other_datanet"];
+
+/** A batch that the engine's own rules refuse. */
+class RefusedBatch extends BrokenLink {
+  readonly faultCode: string;
+  constructor(batchId: bigint, { code, reason }: batch.Fault) {
+    super(linkOf[code] ?? "receipts blob", `batch ${batchId}: ${reason}`);
+    this.faultCode = code;
+  }
 }
 
 /** The link a fault of the batch's payload breaks; "receipts blob" where it is malformed. */
@@ -135,8 +172,7 @@ async function openBatch(
   const fault = checked.ok
     ? batch.unclaimed(checked.receipts, await readClaims(sources, settled))
     : { code: checked.code, reason: checked.reason };
-  if (!checked.ok || fault !== null)
-    throw new BrokenLink(linkOf[fault!.code] ?? "receipts blob", `batch ${batchId}: ${fault!.reason}`);
+  if (!checked.ok || fault !== null) throw new RefusedBatch(batchId, fault!);
   check(report, "receipts root", receiptsRoot, true, `over ${calls} receipts`);
   check(report, "receipt signatures", null, true, `each of ${calls} by node ${node}`);
   check(report, "fee totals", null, true, `Σ fees = ${total} wei = ModelUsage of batch ${batchId}`);

@@ -1,5 +1,5 @@
 import type { Address, Hex } from "viem";
-import { roles } from "#settlement/blob/codes";
+import { chunkRoles } from "#settlement/blob/codes";
 import * as contribution from "#settlement/blob/contribution";
 import * as payload from "#settlement/blob/payload";
 import type { Entry } from "#settlement/blob/provenance";
@@ -8,7 +8,8 @@ import type { CheckedEpoch } from "./epoch.ts";
 import { BrokenLink, check, type Report } from "./link.ts";
 import { type Event, retrievePayload, type Sources } from "./sources.ts";
 
-const chunkRoles: readonly number[] = [roles.contributor, roles.datanetOwner, roles.validator];
+/** Of entries about a chunk: as a passage, and as a training record. */
+const rolesOfChunks: readonly number[] = Object.values(chunkRoles).flatMap((roles) => Object.values(roles));
 
 type Paid = { account: Address; report: Report; checked: Checked };
 
@@ -24,7 +25,7 @@ export async function checkChunks(
   const paid = epochs
     .flatMap(({ provenance }) => provenance.receipts)
     .flatMap(({ entries }) => entries)
-    .filter((e) => e.account === account.toLowerCase() && e.amountWei > 0n && chunkRoles.includes(e.role));
+    .filter((e) => e.account === account.toLowerCase() && e.amountWei > 0n && rolesOfChunks.includes(e.role));
   if (paid.length === 0) return;
   const toBlock = epochs.at(-1)!.header.toBlock;
   const submitted = await sources.events("DatanetRegistry", "ContributionSubmitted", toBlock);

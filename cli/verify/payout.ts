@@ -1,6 +1,6 @@
 import type { Hex } from "viem";
 import { sum } from "#schema/apportion";
-import type { Standing } from "#settlement/allocation/epoch";
+import type { Balances } from "#settlement/allocation/epoch";
 import { checkAllocation, checkScores } from "./allocation.ts";
 import { checkAccumulator, checkBatch } from "./batches.ts";
 import type { Checked } from "./checked.ts";
@@ -33,7 +33,7 @@ export async function verifyPayout(
     .at(-1)!;
   const epochs: CheckedEpoch[] = [];
   const walk = { sources, headers, report, checked };
-  let before = await standingBefore(walk, first);
+  let before = await balancesBefore(walk, first);
   for (let id = first; id <= last; id++) {
     const epoch = await checkedEpoch(walk, id);
     if (!checked.made.has(id)) await checkMaking(sources, epoch, { headers, before, report });
@@ -48,7 +48,7 @@ export async function verifyPayout(
 }
 
 type Walk = { sources: Sources; headers: readonly Header[]; report: Report; checked: Checked };
-type Making = { headers: readonly Header[]; before: Standing; report: Report };
+type Making = { headers: readonly Header[]; before: Balances; report: Report };
 
 /** The epoch's roots and sums, checked now or before. */
 async function checkedEpoch({ sources, headers, report, checked }: Walk, id: bigint): Promise<CheckedEpoch> {
@@ -98,7 +98,7 @@ function checkReward({ claim }: Payout, epochs: readonly CheckedEpoch[]): void {
   }
 }
 
-async function standingBefore(walk: Walk, first: bigint): Promise<Standing> {
+async function balancesBefore(walk: Walk, first: bigint): Promise<Balances> {
   if (first === 1n) return { carried: [], rewards: [] };
   return (await checkedEpoch(walk, first - 1n)).provenance;
 }

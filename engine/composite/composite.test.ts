@@ -3,7 +3,13 @@ import { describe, expect, it } from "vitest";
 import { sum } from "#schema/apportion";
 import { throughGate } from "./gate.ts";
 import { type Netted, net, type Standing } from "./netting.ts";
-import { type Influence, type Line, receiptShares, type ScoredReceipt } from "./receipt-shares.ts";
+import {
+  type Influence,
+  type Line,
+  type ReceiptShares,
+  receiptShares,
+  type ScoredReceipt,
+} from "./receipt-shares.ts";
 
 const wad = 10n ** 18n;
 const open: Standing = { passesGate: () => true, attenuationWad: () => wad };
@@ -42,7 +48,8 @@ function scored(drawn: Drawn, index: number, ownerOf = (record: number) => `o${r
 }
 
 const linesOf = (drawn: readonly Drawn[], ownerOf?: (record: number) => string) =>
-  drawn.flatMap((one, i) => receiptShares(scored(one, i, ownerOf)).lines);
+  drawn.flatMap((one, i) => linesIn(receiptShares(scored(one, i, ownerOf))));
+const linesIn = ({ passages, records }: ReceiptShares) => [...passages, ...records];
 const payOf = ({ pays }: Netted, owner: string) => pays.find((pay) => pay.owner === owner)?.payWei ?? 0n;
 const positiveWei = (lines: readonly Line[]) =>
   sum(lines.map(({ signedWei }) => (signedWei > 0n ? signedWei : 0n)));
@@ -52,8 +59,11 @@ describe("one receipt", () => {
     fc.assert(
       fc.property(receipts, (drawn) => {
         for (const [i, one] of drawn.entries()) {
-          const { lines, adapterOwnerWei, unclaimedWei } = receiptShares(scored(one, i));
-          expect(positiveWei(lines) + adapterOwnerWei + unclaimedWei).toBe(one.dataWei);
+          const unlistedMicro = one.unexplained / 3n;
+          const shares = receiptShares({ ...scored(one, i), unlistedMicro });
+          const { adapterOwnerWei, unlistedWei, unclaimedWei } = shares;
+          const total = positiveWei(linesIn(shares)) + adapterOwnerWei + unlistedWei + unclaimedWei;
+          expect(total).toBe(one.dataWei);
         }
       }),
       runs,
@@ -69,7 +79,11 @@ describe("one receipt", () => {
       records: [],
       unexplained: 0n,
     };
-    expect(receiptShares(scored(drawn, 0)).lines.map(({ signedWei }) => signedWei)).toEqual([100n, -50n, 0n]);
+    expect(linesIn(receiptShares(scored(drawn, 0))).map(({ signedWei }) => signedWei)).toEqual([
+      100n,
+      -50n,
+      0n,
+    ]);
   });
 
   it("lets a question cost the records that harm its answer no more than it paid", () => {
@@ -81,7 +95,7 @@ describe("one receipt", () => {
       records: [],
       unexplained: 0n,
     };
-    expect(receiptShares(scored(drawn, 0)).lines.map(({ signedWei }) => signedWei)).toEqual([
+    expect(linesIn(receiptShares(scored(drawn, 0))).map(({ signedWei }) => signedWei)).toEqual([
       100n,
       -67n,
       -34n,
@@ -105,8 +119,9 @@ describe("one receipt", () => {
       records: [1n, -1n],
       unexplained: 4n,
     };
-    const { lines, adapterOwnerWei } = receiptShares(scored(drawn, 0));
-    expect(lines.map(({ signedWei }) => signedWei)).toEqual([50n, 10n, -10n]);
+    const shares = receiptShares(scored(drawn, 0));
+    const { adapterOwnerWei } = shares;
+    expect(linesIn(shares).map(({ signedWei }) => signedWei)).toEqual([50n, 10n, -10n]);
     expect(adapterOwnerWei).toBe(40n);
   });
 });
@@ -130,8 +145,10 @@ describe("an epoch of one model", () => {
             const given = lines.find(
               (l) => l.receiptDigest === line.receiptDigest && l.recordId === line.recordId,
             );
-            expect(line.wei <= given!.signedWei).toBe(true);
-            expect(gate[Number(line.recordId.slice(1))]).toBe(true);
+            const parts = [line.wei, line.gatedWei, line.nettedWei, line.attenuatedWei];
+            expect(sum(parts)).toBe(given!.signedWei);
+            expect(parts.every((wei) => wei >= 0n)).toBe(true);
+            if (!gate[Number(line.recordId.slice(1))]) expect(line.wei).toBe(0n);
           }
         }
       }),
@@ -212,8 +229,17 @@ describe("an epoch of one model", () => {
       { receiptDigest: "b", recordId: "r1", owner: "o", signedWei: 3n },
     ];
     const netted = net(lines, { ...open, passesGate: (id) => id === "r0" });
-    expect(netted).toEqual({
-      pays: [{ owner: "o", payWei: 6n, lines: [{ receiptDigest: "a", recordId: "r0", wei: 6n }] }],
+    expect(netted).toMatchObject({
+      pays: [
+        {
+          owner: "o",
+          payWei: 6n,
+          lines: [
+            { receiptDigest: "a", recordId: "r0", wei: 6n, gatedWei: 0n, nettedWei: 4n },
+            { receiptDigest: "b", recordId: "r1", wei: 0n, gatedWei: 3n, nettedWei: 0n },
+          ],
+        },
+      ],
       carriedWei: 7n,
     });
   });

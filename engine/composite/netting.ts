@@ -12,16 +12,31 @@ export type Standing = {
   readonly attenuationWad: (owner: string) => bigint;
 };
 
-/** One owner's pay, and the lines it is made of: Σ lines = payWei, each at most what its receipt gave. */
+/** What becomes of one positive line: givenWei = gatedWei + nettedWei + attenuatedWei + wei. */
+export type NettedLine = {
+  readonly receiptDigest: string;
+  readonly recordId: string;
+  readonly owner: string;
+  readonly givenWei: bigint;
+  /** All of it where the record is not let through. */
+  readonly gatedWei: bigint;
+  /** Taken because the owner's records harmed other answers. */
+  readonly nettedWei: bigint;
+  /** Taken by the owner's reputation. */
+  readonly attenuatedWei: bigint;
+  /** Paid. */
+  readonly wei: bigint;
+};
+
+/** One owner's pay, and the lines it is made of: Σ wei of the lines = payWei. */
 export type OwnerPay = {
   readonly owner: string;
   readonly payWei: bigint;
-  readonly lines: readonly PaidLine[];
+  readonly lines: readonly NettedLine[];
 };
-export type PaidLine = { readonly receiptDigest: string; readonly recordId: string; readonly wei: bigint };
 
 export type Netted = {
-  /** Ascending by owner, only who is paid. */
+  /** Of every owner with a positive line, ascending. */
   readonly pays: readonly OwnerPay[];
   /** Given by receipts and not paid: gated out, netted away or attenuated. Carried for this model, nobody else's. */
   readonly carriedWei: bigint;
@@ -35,36 +50,36 @@ export type Netted = {
  * An owner's pay comes from its own lines' receipts, so many cheap answers move nobody else's fee.
  * Σ pay + carried = Σ positive lines.
  */
-export function net(lines: readonly Line[], { passesGate, attenuationWad }: Standing): Netted {
-  const byOwner = new Map<string, Line[]>();
-  for (const line of lines) {
-    const owned = byOwner.get(line.owner);
-    if (owned === undefined) byOwner.set(line.owner, [line]);
-    else owned.push(line);
-  }
+export function net(lines: readonly Line[], standing: Standing): Netted {
+  const byOwner = Map.groupBy(lines, ({ owner }) => owner);
   const pays = [...byOwner]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([owner, owned]) => {
-      const paid = owned.filter(({ recordId, signedWei }) => signedWei > 0n && passesGate(recordId));
-      const helpedWei = sum(paid.map(({ signedWei }) => signedWei));
-      const harmedWei = -sum(owned.map(({ signedWei }) => (signedWei < 0n ? signedWei : 0n)));
-      const attenuation = attenuationWad(owner);
-      invariant(attenuation >= 0n && attenuation <= wad, "reputation attenuates, it gives no bonus");
-      const netWei = helpedWei > harmedWei ? helpedWei - harmedWei : 0n;
-      return payOf(owner, paid, (netWei * attenuation) / wad);
-    })
-    .filter(({ payWei }) => payWei > 0n);
+    .map(([owner, owned]) => payOf(owner, owned, standing))
+    .filter((pay) => pay.lines.length > 0);
   const givenWei = sum(lines.map(({ signedWei }) => (signedWei > 0n ? signedWei : 0n)));
   return { pays, carriedWei: givenWei - sum(pays.map(({ payWei }) => payWei)) };
 }
 
-/** Every line shrinks by the same factor, so none exceeds what its receipt gave. */
-function payOf(owner: string, paid: readonly Line[], payWei: bigint): OwnerPay {
-  if (payWei === 0n) return { owner, payWei, lines: [] };
-  const parts = apportion(
-    payWei,
-    paid.map(({ signedWei }) => signedWei),
-  );
-  const lines = paid.map(({ receiptDigest, recordId }, i) => ({ receiptDigest, recordId, wei: parts[i]! }));
-  return { owner, payWei, lines: lines.filter(({ wei }) => wei > 0n) };
+/** Every line shrinks by the same factor, first by netting, then by attenuation: none exceeds what its receipt gave. */
+function payOf(owner: string, owned: readonly Line[], { passesGate, attenuationWad }: Standing): OwnerPay {
+  const helping = owned.filter(({ signedWei }) => signedWei > 0n);
+  const given = helping.map(({ recordId, signedWei }) => (passesGate(recordId) ? signedWei : 0n));
+  const helpedWei = sum(given);
+  const harmedWei = -sum(owned.map(({ signedWei }) => (signedWei < 0n ? signedWei : 0n)));
+  const attenuation = attenuationWad(owner);
+  invariant(attenuation >= 0n && attenuation <= wad, "reputation attenuates, it gives no bonus");
+  const netWei = helpedWei > harmedWei ? helpedWei - harmedWei : 0n;
+  const payWei = (netWei * attenuation) / wad;
+  const netted = apportion(netWei, given);
+  // By what netting left, so that no line gets more than that: shares of largest remainder can fall as a total rises.
+  const paid = apportion(payWei, netted);
+  const lines = helping.map(({ signedWei, ...line }, i) => ({
+    ...line,
+    givenWei: signedWei,
+    gatedWei: signedWei - given[i]!,
+    nettedWei: given[i]! - netted[i]!,
+    attenuatedWei: netted[i]! - paid[i]!,
+    wei: paid[i]!,
+  }));
+  return { owner, payWei, lines };
 }

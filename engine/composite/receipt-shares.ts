@@ -17,6 +17,8 @@ export type ScoredReceipt = {
   readonly records: readonly Influence[];
   /** What the adapter is worth beyond what its records explain. */
   readonly unexplainedMicro: bigint;
+  /** What the records that helped, but are too small to be among `records`, explain together. */
+  readonly unlistedMicro?: bigint;
 };
 
 /** A record's signed part of one receipt's data share. Negative wei are no money: they only count in the owner's net. */
@@ -27,10 +29,13 @@ export type Line = {
   readonly signedWei: bigint;
 };
 
-/** Σ positive lines + adapterOwnerWei + unclaimedWei = dataWei. */
+/** Σ positive lines + adapterOwnerWei + unlistedWei + unclaimedWei = dataWei. */
 export type ReceiptShares = {
-  readonly lines: readonly Line[];
+  readonly passages: readonly Line[];
+  readonly records: readonly Line[];
   readonly adapterOwnerWei: bigint;
+  /** Of records too small to be listed: carried for the model. */
+  readonly unlistedWei: bigint;
   /** Nobody helped: carried for the model. */
   readonly unclaimedWei: bigint;
 };
@@ -39,25 +44,37 @@ export type ReceiptShares = {
  * Divide one receipt's data share into signed wei by its own influences. First between the players, by their positive
  * values; then among passages that helped, and among training records that helped beside what the adapter's owner is left.
  * A record that harmed gets negative wei at its receipt's own price of a nat. Positive lines never exceed the share: a
- * receipt's fee pays for its own answer only.
+ * receipt's fee pays for its own answer only. A line for each passage and record, in their order; none where its player
+ * gets nothing.
  */
 export function receiptShares(receipt: ScoredReceipt): ReceiptShares {
-  const { dataWei, players, passages, records, unexplainedMicro } = receipt;
+  const {
+    receiptDigest,
+    dataWei,
+    players,
+    passages,
+    records,
+    unexplainedMicro,
+    unlistedMicro = 0n,
+  } = receipt;
   const worth = [players.contextMicro, players.adapterMicro].map(positive);
   const helped = [passages, records].map((of) =>
     sum(of.map(({ influenceMicro }) => positive(influenceMicro))),
   );
-  const claims = [helped[0]!, helped[1]! + unexplainedMicro];
+  const claims = [helped[0]!, helped[1]! + unexplainedMicro + unlistedMicro];
   const weights = worth.map((value, i) => (claims[i]! > 0n ? value : 0n));
-  if (sum(weights) === 0n) return { lines: [], adapterOwnerWei: 0n, unclaimedWei: dataWei };
+  if (sum(weights) === 0n)
+    return { passages: [], records: [], adapterOwnerWei: 0n, unlistedWei: 0n, unclaimedWei: dataWei };
   const [contextWei, adapterWei] = apportion(dataWei, weights);
-  const [recordsWei, adapterOwnerWei] =
-    claims[1]! > 0n ? apportion(adapterWei!, [helped[1]!, unexplainedMicro]) : [0n, 0n];
-  const lines = [
-    ...signedLines(receipt.receiptDigest, passages, contextWei!),
-    ...signedLines(receipt.receiptDigest, records, recordsWei!),
-  ];
-  return { lines, adapterOwnerWei: adapterOwnerWei!, unclaimedWei: 0n };
+  const [recordsWei, adapterOwnerWei, unlistedWei] =
+    claims[1]! > 0n ? apportion(adapterWei!, [helped[1]!, unexplainedMicro, unlistedMicro]) : [0n, 0n, 0n];
+  return {
+    passages: signedLines(receiptDigest, passages, contextWei!),
+    records: signedLines(receiptDigest, records, recordsWei!),
+    adapterOwnerWei: adapterOwnerWei!,
+    unlistedWei: unlistedWei!,
+    unclaimedWei: 0n,
+  };
 }
 
 /**

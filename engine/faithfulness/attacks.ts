@@ -218,7 +218,7 @@ function linesOf(
     influenceMicro: scaled.influencesMicro[i]!,
   }));
   const dataWei = (poolWei * players.dataShareWad) / 10n ** 18n;
-  return receiptShares({ receiptDigest: id, dataWei, players, passages: [], records, ...scaled }).lines;
+  return receiptShares({ receiptDigest: id, dataWei, players, passages: [], records, ...scaled }).records;
 }
 
 function attackerShare(pays: readonly { owner: string; payWei: bigint }[]): number {

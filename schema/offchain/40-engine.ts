@@ -104,30 +104,90 @@ export const candidate = engineSchema.table(
   (t) => [primaryKey({ columns: [t.receiptDigest, t.rank] }), index().on(t.chunkId)],
 );
 
-/** Score of one receipt under one engine version; `values` are v(∅) and v(N) in wad of nats. */
+/**
+ * Class of duplicates of a chunk: that of the first registered record it equals or resembles, itself where there is none;
+ * and the part of its text that stands in no earlier record, in wad. Written once, in the order of registration.
+ */
+export const duplicate = engineSchema.table(
+  "duplicate",
+  {
+    chunkId: hex("chunk_id").primaryKey(),
+    firstChunkId: hex("first_chunk_id").notNull(),
+    noveltyWad: wei("novelty_wad").notNull(),
+  },
+  (t) => [index().on(t.firstChunkId)],
+);
+
+/**
+ * An adapter whose training payload was fetched and fits the chain; `ready` once the gradients of its records are stored
+ * and its gate was judged. A receipt of an adapter that is not ready waits.
+ */
+export const adapter = engineSchema.table("adapter", {
+  modelId: hex("model_id").primaryKey(),
+  baseModelId: hex("base_model_id").notNull(),
+  artifactHash: hex("artifact_hash").notNull(),
+  /** Of its training payload, kind 4. */
+  contentHash: hex("content_hash").notNull(),
+  state: text("state", { enum: ["fetched", "ready"] }).notNull(),
+});
+
+/** A record an adapter was trained on, in training order, and what the gate says of it: null until it was judged. */
+export const trainingRecord = engineSchema.table(
+  "training_record",
+  {
+    modelId: hex("model_id").notNull(),
+    index: integer("index").notNull(),
+    chunkId: hex("chunk_id").notNull(),
+    passesGate: boolean("passes_gate"),
+    /** Sum of its influences on the gate's rows, in micro-nats times records, and how many rows those are. */
+    gateSumMicro: wei("gate_sum_micro"),
+    gateCount: integer("gate_count"),
+  },
+  (t) => [primaryKey({ columns: [t.modelId, t.index] }), index().on(t.chunkId)],
+);
+
+/**
+ * Score of one receipt under one engine version, in wad of nats: log p(answer) of the model alone, with the passages,
+ * with the adapter, with both. Without an adapter `adapter` is `base` and `both` is `context`.
+ */
 export const score = engineSchema.table(
   "score",
   {
     receiptDigest: hex("receipt_digest").notNull(),
     methodHash: hex("method_hash").notNull(),
     method: text("method").notNull(),
-    valueEmptyWad: wei("value_empty_wad").notNull(),
-    valueFullWad: wei("value_full_wad").notNull(),
+    valueBaseWad: wei("value_base_wad").notNull(),
+    valueContextWad: wei("value_context_wad").notNull(),
+    valueAdapterWad: wei("value_adapter_wad").notNull(),
+    valueBothWad: wei("value_both_wad").notNull(),
     dataShareWad: wei("data_share_wad").notNull(),
+    /** What of the adapter's value no training record explains. */
+    unexplainedWad: wei("unexplained_wad").notNull(),
   },
   (t) => [primaryKey({ columns: [t.receiptDigest, t.methodHash] })],
 );
 
-/** Shapley value of one chunk in one receipt, wad of nats; negative values are kept. */
+/**
+ * How much one player moved one answer, wad of nats; negative values are kept. `context`: a class of duplicates in
+ * context, under its first chunk. `adapter`: a training record. `rank` orders the rows of a player from 0.
+ */
 export const influence = engineSchema.table(
   "influence",
   {
     receiptDigest: hex("receipt_digest").notNull(),
     methodHash: hex("method_hash").notNull(),
+    player: text("player", { enum: ["context", "adapter"] }).notNull(),
+    rank: integer("rank").notNull(),
     chunkId: hex("chunk_id").notNull(),
     scoreWad: wei("score_wad").notNull(),
+    /** Of the estimate; zero where it is exact. */
+    standardErrorWad: wei("standard_error_wad").notNull(),
+    estimator: text("estimator").notNull(),
   },
-  (t) => [primaryKey({ columns: [t.receiptDigest, t.methodHash, t.chunkId] }), index().on(t.chunkId)],
+  (t) => [
+    primaryKey({ columns: [t.receiptDigest, t.methodHash, t.player, t.chunkId] }),
+    index().on(t.chunkId),
+  ],
 );
 
 /**

@@ -77,3 +77,26 @@ export const carried = settlementSchema.table(
   },
   (t) => [primaryKey({ columns: [t.epochId, t.modelId] })],
 );
+
+/** Attenuation by reputation of a contributor in one model's epoch, in wad: what its lines were multiplied by. */
+export const standing = settlementSchema.table(
+  "standing",
+  {
+    epochId: bigint("epoch_id", { mode: "bigint" }).notNull(),
+    modelId: hex("model_id").notNull(),
+    account: hex("account").notNull(),
+    attenuationWad: wei("attenuation_wad").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.epochId, t.modelId, t.account] }), index().on(t.account)],
+);
+
+/** A final batch of an epoch's blocks without receipts in the epoch, with the code of its refusal. */
+export const leftOut = settlementSchema.table(
+  "left_out",
+  {
+    epochId: bigint("epoch_id", { mode: "bigint" }).notNull(),
+    batchId: bigint("batch_id", { mode: "bigint" }).notNull(),
+    code: text("code").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.epochId, t.batchId] })],
+);

@@ -7,37 +7,58 @@ export type BatchFacts = {
   batchId: bigint;
   poolWei: bigint;
   usage: readonly { modelId: Hex; amountWei: bigint }[];
-  /** In the order served; empty where the batch's blob was refused. */
+  /** In the order served; empty where the batch is left out. */
   receipts: readonly ReceiptFacts[];
 };
 
-/** A receipt with its score. Candidates in rank order; `scoreWad` is the Shapley value, zero below the cut. */
-export type ReceiptFacts = {
+/** log p(answer) in wad of nats: of the model alone, with the passages, with the adapter, with both. */
+export type ValueFacts = {
+  valueBaseWad: bigint;
+  valueContextWad: bigint;
+  valueAdapterWad: bigint;
+  valueBothWad: bigint;
+  dataShareWad: bigint;
+};
+
+/** A receipt with its score. Candidates in rank order. */
+export type ReceiptFacts = ValueFacts & {
   receiptDigest: Hex;
   modelId: Hex;
   feeWei: bigint;
-  valueFullWad: bigint;
-  valueEmptyWad: bigint;
-  dataShareWad: bigint;
   candidates: readonly CandidateFacts[];
+  /** Influence of each class of duplicates in context, under its first chunk, scaled to what the context is worth. */
+  passages: ReadonlyMap<Hex, bigint>;
+  /** Training records listed for this answer, scaled to what the adapter is worth. None without an adapter. */
+  records: readonly InfluenceFacts[];
+  /** What of the adapter no record explains: its owner's. */
+  unexplainedWad: bigint;
 };
 
 /**
- * Stands for a receipt the engine could not score: values no score has, for with v(∅) = 0 the data share is zero.
+ * Stands for a receipt the engine could not score: values no score has, for with v(base) = 0 the data share is zero.
  * Nobody earns, so its whole pool is carried.
  */
 export const unscored = {
-  valueFullWad: 0n,
-  valueEmptyWad: 0n,
+  valueBaseWad: 0n,
+  valueContextWad: 0n,
+  valueAdapterWad: 0n,
+  valueBothWad: 0n,
   dataShareWad: 10n ** 18n,
   candidates: [],
+  passages: new Map(),
+  records: [],
+  unexplainedWad: 0n,
 } as const satisfies Partial<ReceiptFacts>;
 
-export type CandidateFacts = { chunkId: Hex; inContext: boolean; scoreWad: bigint };
+export type CandidateFacts = { chunkId: Hex; inContext: boolean };
+
+/** How much a chunk moved an answer, in wad of nats; negative where it harmed. */
+export type InfluenceFacts = { chunkId: Hex; scoreWad: bigint };
 
 /** A contribution that chunks belong to. `votes` are those for it, ascending by validator. */
 export type ContributionFacts = {
   contributionBatchId: bigint;
+  datanetId: bigint;
   contributor: Address;
   isRetracted: boolean;
   datanetOwner: Address;
@@ -55,7 +76,16 @@ export type ModelFacts = {
   parents: readonly { modelId: Hex; weightBps: number }[];
 };
 
+/** The class of duplicates of a chunk, by its first registered one, and the part of its text that is its own. */
+export type MembershipFacts = { firstChunkId: Hex; noveltyWad: bigint };
+
 export type Facts = {
   contributionOf: (chunkId: Hex) => ContributionFacts | undefined;
   modelOf: (modelId: Hex) => ModelFacts | undefined;
+  /** Undefined where the chunk is the first of its class, and wholly its own. */
+  membershipOf: (chunkId: Hex) => MembershipFacts | undefined;
+  /** Whether a training record of the model may be paid: engine/composite/gate.ts. */
+  passesGate: (modelId: Hex, chunkId: Hex) => boolean;
+  /** Attenuation of a contributor by reputation: the lowest of the whole and of these Datanets. */
+  attenuationWad: (given: { modelId: Hex; account: Address; datanetIds: readonly bigint[] }) => bigint;
 };

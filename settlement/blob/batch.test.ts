@@ -149,8 +149,8 @@ describe("checkBatch", () => {
       Promise.all(
         Array.from({ length: count }, (_, i) => entry(BigInt(i + 1), { disclosure: { candidates } })),
       );
-    expect(await verdict(await crowded(20))).toBe("ok"); // 158 entries each.
-    expect(await verdict(await crowded(21))).toMatch(/^batch_too_large: may need 3318 entries, at most 3200/);
+    expect(await verdict(await crowded(18))).toBe("ok"); // 176 entries each.
+    expect(await verdict(await crowded(19))).toMatch(/^batch_too_large: may need 3344 entries, at most 3200/);
   });
 
   it("refuses a batch that is not what was settled", async () => {

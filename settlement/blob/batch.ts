@@ -1,4 +1,4 @@
-import type { Hex } from "viem";
+import { type Hex, zeroHash } from "viem";
 import * as commitments from "./commitments.ts";
 import * as disclosures from "./disclosure.ts";
 import { receiptEntriesMax } from "./provenance.ts";
@@ -30,7 +30,7 @@ export type Checked = { ok: true; receipts: CheckedReceipt[] } | ({ ok: false } 
 
 /**
  * Most entries the receipts of a batch may need in an epoch: with their 224 bytes each they fit into a blob of 1 MiB
- * beside the rewards of some thousand accounts, so that no batch can keep an epoch from being posted.
+ * beside duplicates, standings and the rewards of some thousand accounts, so that no batch can keep an epoch from being posted.
  */
 export const batchEntriesMax = 3_200;
 
@@ -62,7 +62,11 @@ export async function checkBatch(payload: Uint8Array, chain: BatchOnChain): Prom
   }
   const fault = totalsFault(receipts, chain);
   if (fault !== null) return refuse("totals_mismatch", fault);
-  const entriesMax = receipts.reduce((sum, { disclosed }) => sum + receiptEntriesMax(disclosed), 0);
+  const entriesMax = receipts.reduce(
+    (sum, { receipt, disclosed }) =>
+      sum + receiptEntriesMax({ ...disclosed, hasAdapter: receipt.adapterSet !== zeroHash }),
+    0,
+  );
   if (entriesMax > batchEntriesMax)
     return refuse("batch_too_large", `may need ${entriesMax} entries, at most ${batchEntriesMax}`);
   return { ok: true, receipts };

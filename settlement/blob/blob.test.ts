@@ -41,6 +41,7 @@ const proven: provenance.Provenance = {
   fromBlock: 5n,
   toBlock: 9n,
   receiptsRoots: [h("r1"), h("r2")],
+  leftOut: [{ batchId: 7n, code: "da_unavailable" }],
   receipts: [
     {
       receiptDigest: h("d"),
@@ -48,8 +49,10 @@ const proven: provenance.Provenance = {
       modelId: h("m"),
       poolWei: 100n,
       carriedInWei: 1n,
-      valueFullWad: -1_000_000_000_000n,
-      valueEmptyWad: -5_000_000_000_000_000_000n,
+      valueBaseWad: -5_000_000_000_000_000_000n,
+      valueContextWad: -3_000_000_000_000_000_000n,
+      valueAdapterWad: -2_000_000_000_000_000_000n,
+      valueBothWad: -1_000_000_000_000n,
       dataShareWad: 10n ** 18n,
       entries: [
         {
@@ -64,6 +67,9 @@ const proven: provenance.Provenance = {
       ],
     },
   ],
+  duplicates: [{ chunkId: h("b"), firstChunkId: h("a"), noveltyWad: 5n }],
+  gated: [{ modelId: h("m"), chunkId: h("c") }],
+  standings: [{ modelId: h("m"), account: account(0xbeef), attenuationWad: 10n ** 18n }],
   carried: [{ modelId: h("m"), amountWei: 4n }],
   rewards: [{ account: account(0xbeef), cumulativeWei: 101n }],
 };

@@ -10,9 +10,10 @@ import {
 import type { Decoded } from "#schema/errors";
 import { type Codec, payloadBytesMax } from "./codec.ts";
 
-/** Kinds of payload. Each has version 1. */
+/** Kinds of payload, and the version of each. */
 export const kinds = { contribution: 1, receipts: 2, provenance: 3 } as const;
 export type Kind = keyof typeof kinds;
+const versions: Record<Kind, number> = { contribution: 1, receipts: 1, provenance: 2 };
 
 /** keccak(payload): stands on chain beside the certificate. */
 export function contentHash(payload: Uint8Array): Hex {
@@ -21,16 +22,21 @@ export function contentHash(payload: Uint8Array): Hex {
 
 /** payload = abi(uint16 kind, uint16 version, bytes body). */
 export function encode<T>(kind: Kind, body: Codec<T>, value: T): Uint8Array {
-  return hexToBytes(encodeAbiParameters(outer, [kinds[kind], version, bytesToHex(body.encode(value))]));
+  return hexToBytes(
+    encodeAbiParameters(outer, [kinds[kind], versions[kind], bytesToHex(body.encode(value))]),
+  );
 }
 
 /** The body of a payload of this kind, or why the bytes are refused: size, kind, version, encoding. */
 export function decode<T>(kind: Kind, body: Codec<T>, payload: Uint8Array): Decoded<T> {
   const opened = open(payload);
   if (!opened.ok) return opened;
-  if (opened.value.kind !== kinds[kind] || opened.value.version !== version) {
+  if (opened.value.kind !== kinds[kind] || opened.value.version !== versions[kind]) {
     const given = `kind ${opened.value.kind} version ${opened.value.version}`;
-    return { ok: false, reason: `payload is ${given}, expected kind ${kinds[kind]} version ${version}` };
+    return {
+      ok: false,
+      reason: `payload is ${given}, expected kind ${kinds[kind]} version ${versions[kind]}`,
+    };
   }
   return body.decode(hexToBytes(opened.value.body));
 }
@@ -52,5 +58,4 @@ export function open(payload: Uint8Array): Decoded<{ kind: number; version: numb
   }
 }
 
-const version = 1;
 const outer = parseAbiParameters("uint16 kind, uint16 version, bytes body");

@@ -4,30 +4,62 @@ import * as leaf from "../tree/leaf.ts";
 import { codec } from "./codec.ts";
 import * as payload from "./payload.ts";
 
-/** Kind 3: everything one epoch decided. Blocks: (fromBlock, toBlock]. Receipts by (batchId, position in the batch). */
+/**
+ * Kind 3, version 2: everything one epoch decided. Blocks: (fromBlock, toBlock]. Receipts by (batchId, position in the
+ * batch). What the allocation took from elsewhere than the chain stands here too, so that it can be recomputed:
+ * left-out batches, duplicates, records the gate shut out, attenuations by reputation.
+ */
 export type Provenance = {
   epoch: bigint;
   methodHash: Hex;
   fromBlock: bigint;
   toBlock: bigint;
   receiptsRoots: readonly Hex[];
+  leftOut: readonly LeftOut[];
   receipts: readonly ReceiptScore[];
+  duplicates: readonly Duplicate[];
+  gated: readonly Gated[];
+  standings: readonly Standing[];
   carried: readonly Carried[];
   rewards: readonly Reward[];
 };
 
-/** One receipt: its money in wei, its values in wad of nats, and who gets what. Σ amountWei = poolWei + carriedInWei. */
+/** A final batch of the range without receipts in the epoch, and why: a code of engine/README.md. Ascending by batch. */
+export type LeftOut = { batchId: bigint; code: string };
+
+/** Codes that say a blob could not be had: the poster's judgement, which whoever reads it later adopts. */
+export const availabilityCodes: readonly string[] = ["da_unavailable", "da_mismatch"];
+
+/**
+ * One receipt: its money in wei, its values in wad of nats, and who gets what. Σ amountWei = poolWei + carriedInWei.
+ * Values are log p(answer) of the model alone, with the passages, with the adapter, with both; without an adapter
+ * `adapter` is `base` and `both` is `context`.
+ */
 export type ReceiptScore = {
   receiptDigest: Hex;
   batchId: bigint;
   modelId: Hex;
   poolWei: bigint;
   carriedInWei: bigint;
-  valueFullWad: bigint;
-  valueEmptyWad: bigint;
+  valueBaseWad: bigint;
+  valueContextWad: bigint;
+  valueAdapterWad: bigint;
+  valueBothWad: bigint;
   dataShareWad: bigint;
   entries: readonly Entry[];
 };
+
+/**
+ * A chunk named by a receipt that is not wholly its own: its class is that of `firstChunkId`, and of its text the part
+ * `noveltyWad` stands in no earlier record. Ascending by chunk.
+ */
+export type Duplicate = { chunkId: Hex; firstChunkId: Hex; noveltyWad: bigint };
+
+/** A training record named by a receipt of the model that did not pass the gate. Ascending by model, then chunk. */
+export type Gated = { modelId: Hex; chunkId: Hex };
+
+/** Attenuation by reputation of a contributor whose records moved the model's answers. Ascending by model, then account. */
+export type Standing = { modelId: Hex; account: Address; attenuationWad: bigint };
 
 /** Roles and reasons: codes.ts. `account` is zero where nobody is eligible. */
 export type Entry = {
@@ -47,10 +79,25 @@ export type Carried = { modelId: Hex; amountWei: bigint };
 export const validatorsPaidMax = 8;
 export const modelsPaidMax = 32;
 
-/** Most entries one receipt can need: its candidates, owner, validators and rest of those in context, models and rest. */
-export function receiptEntriesMax({ candidates }: { candidates: readonly { inContext: boolean }[] }): number {
+/** Most training records of one receipt that become entries: those that helped most, and those that harmed most. */
+export const recordsHelpedMax = 16;
+export const recordsHarmedMax = 16;
+
+/** Entries of a chunk that is paid: contributor, owner, validators; and of what is netted, attenuated or not novel. */
+const lineEntriesMax = 2 + validatorsPaidMax + 3;
+
+/**
+ * Most entries one receipt can need: its candidates, those of each passage (whose first registrant may be another chunk),
+ * those of its training records, models and rest of both.
+ */
+export function receiptEntriesMax(receipt: {
+  candidates: readonly { inContext: boolean }[];
+  hasAdapter: boolean;
+}): number {
+  const { candidates, hasAdapter } = receipt;
   const inContext = candidates.filter((candidate) => candidate.inContext).length;
-  return candidates.length + inContext * (validatorsPaidMax + 2) + modelsPaidMax + 2;
+  const records = hasAdapter ? recordsHelpedMax * lineEntriesMax + recordsHarmedMax + 2 : 0;
+  return candidates.length + inContext * lineEntriesMax + records + modelsPaidMax + 2;
 }
 
 /** Cumulative wei of an account over all epochs; ascending by account. */
@@ -89,9 +136,13 @@ const twoWords = parseAbiParameters("bytes32, bytes32");
 const body = codec(
   parseAbiParameters([
     "Body body",
-    "struct Body { uint64 epoch; bytes32 methodHash; uint64 fromBlock; uint64 toBlock; bytes32[] receiptsRoots; ReceiptScore[] receipts; Carried[] carried; Reward[] rewards; }",
-    "struct ReceiptScore { bytes32 receiptDigest; uint64 batchId; bytes32 modelId; uint128 poolWei; uint128 carriedInWei; int256 valueFullWad; int256 valueEmptyWad; uint256 dataShareWad; Entry[] entries; }",
+    "struct Body { uint64 epoch; bytes32 methodHash; uint64 fromBlock; uint64 toBlock; bytes32[] receiptsRoots; LeftOut[] leftOut; ReceiptScore[] receipts; Duplicate[] duplicates; Gated[] gated; Standing[] standings; Carried[] carried; Reward[] rewards; }",
+    "struct LeftOut { uint64 batchId; string code; }",
+    "struct ReceiptScore { bytes32 receiptDigest; uint64 batchId; bytes32 modelId; uint128 poolWei; uint128 carriedInWei; int256 valueBaseWad; int256 valueContextWad; int256 valueAdapterWad; int256 valueBothWad; uint256 dataShareWad; Entry[] entries; }",
     "struct Entry { uint8 role; bytes32 subject; uint64 contributionBatchId; address account; int256 scoreWad; uint128 amountWei; uint8 reason; }",
+    "struct Duplicate { bytes32 chunkId; bytes32 firstChunkId; uint64 noveltyWad; }",
+    "struct Gated { bytes32 modelId; bytes32 chunkId; }",
+    "struct Standing { bytes32 modelId; address account; uint64 attenuationWad; }",
     "struct Carried { bytes32 modelId; uint128 amountWei; }",
     "struct Reward { address account; uint128 cumulativeWei; }",
   ]),

@@ -4,6 +4,7 @@ import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
 import * as engine from "#schema/offchain/40-engine";
 import { type BatchFacts, type CandidateFacts, type ReceiptFacts, unscored } from "../allocation/facts.ts";
+import type { LeftOut } from "../blob/provenance.ts";
 
 const { batch, modelUsage } = onchain;
 
@@ -25,7 +26,8 @@ export async function loadBatchFacts(
   rows: readonly BatchRow[],
   method: Hex | null,
 ): Promise<
-  { ready: true; methodHash: Hex | null; batches: BatchFacts[] } | { ready: false; missing: string }
+  | { ready: true; methodHash: Hex | null; batches: BatchFacts[]; leftOut: LeftOut[] }
+  | { ready: false; missing: string }
 > {
   const ids = rows.map(({ id }) => id);
   const refused = await refusedBatches(db, rows);
@@ -56,17 +58,22 @@ export async function loadBatchFacts(
           ...(unscorable.has(digest) ? unscored : scored.get(digest)!),
         })),
   }));
-  return { ready: true, methodHash, batches };
+  const leftOut = rows
+    .flatMap(({ id, eventId }) =>
+      refused.has(eventId) ? [{ batchId: id, code: refused.get(eventId)! }] : [],
+    )
+    .sort((a, b) => (a.batchId < b.batchId ? -1 : 1));
+  return { ready: true, methodHash, batches, leftOut };
 }
 
-/** Event ids of batches the engine refused: their pools are carried. */
-async function refusedBatches(db: Reader, rows: readonly BatchRow[]): Promise<Set<string>> {
+/** Codes of the batches the engine refused, by event id: their pools are carried. */
+async function refusedBatches(db: Reader, rows: readonly BatchRow[]): Promise<Map<string, string>> {
   const eventIds = rows.map(({ eventId }) => eventId);
   const refusals = await db
-    .select({ eventId: engine.refusal.eventId })
+    .select({ eventId: engine.refusal.eventId, code: engine.refusal.code })
     .from(engine.refusal)
     .where(inArray(engine.refusal.eventId, eventIds));
-  return new Set(refusals.map(({ eventId }) => eventId));
+  return new Map(refusals.map(({ eventId, code }) => [eventId, code]));
 }
 
 type ReceiptRow = { digest: Hex; batchId: bigint; modelId: Hex; feeWei: bigint };
@@ -112,63 +119,63 @@ async function completeMethod(
   return complete.map(([hash]) => hash).sort()[0] ?? null;
 }
 
-type Scored = Pick<ReceiptFacts, "valueFullWad" | "valueEmptyWad" | "dataShareWad" | "candidates">;
+type Scored = Omit<ReceiptFacts, "receiptDigest" | "modelId" | "feeWei">;
 
 async function scoresOf(db: Reader, batchIds: bigint[], methodHash: Hex | null): Promise<Map<Hex, Scored>> {
   if (methodHash === null) return new Map();
   const { score, receipt } = engine;
+  const { valueBaseWad, valueContextWad, valueAdapterWad, valueBothWad, dataShareWad, unexplainedWad } =
+    score;
+  const values = {
+    valueBaseWad,
+    valueContextWad,
+    valueAdapterWad,
+    valueBothWad,
+    dataShareWad,
+    unexplainedWad,
+  };
   const rows = await db
-    .select({
-      digest: score.receiptDigest,
-      valueFullWad: score.valueFullWad,
-      valueEmptyWad: score.valueEmptyWad,
-      dataShareWad: score.dataShareWad,
-    })
+    .select({ digest: score.receiptDigest, ...values })
     .from(score)
     .innerJoin(receipt, eq(receipt.digest, score.receiptDigest))
     .where(and(inArray(receipt.batchId, batchIds), eq(score.methodHash, methodHash)));
-  const candidates = await candidatesOf(db, batchIds, methodHash);
+  const candidates = await candidatesOf(db, batchIds);
+  const influences = await influencesOf(db, batchIds, methodHash);
   return new Map(
-    rows.map(({ digest, ...values }) => [digest, { ...values, candidates: candidates.get(digest) ?? [] }]),
+    rows.map(({ digest, ...values }) => {
+      const { context = [], adapter = [] } = Object.groupBy(
+        influences.get(digest) ?? [],
+        ({ player }) => player,
+      );
+      const passages = new Map(context.map(({ chunkId, scoreWad }) => [chunkId, scoreWad]));
+      const records = adapter.map(({ chunkId, scoreWad }) => ({ chunkId, scoreWad }));
+      return [digest, { ...values, candidates: candidates.get(digest) ?? [], passages, records }];
+    }),
   );
 }
 
-async function candidatesOf(
-  db: Reader,
-  batchIds: bigint[],
-  methodHash: Hex,
-): Promise<Map<Hex, CandidateFacts[]>> {
-  const { candidate, influence, receipt } = engine;
+async function candidatesOf(db: Reader, batchIds: bigint[]): Promise<Map<Hex, CandidateFacts[]>> {
+  const { candidate, receipt } = engine;
+  const { receiptDigest: digest, chunkId, inContext, rank } = candidate;
   const rows = await db
-    .select({
-      digest: candidate.receiptDigest,
-      chunkId: candidate.chunkId,
-      inContext: candidate.inContext,
-      scoreWad: influence.scoreWad,
-    })
+    .select({ digest, chunkId, inContext })
     .from(candidate)
-    .innerJoin(receipt, eq(receipt.digest, candidate.receiptDigest))
-    .leftJoin(
-      influence,
-      and(
-        eq(influence.receiptDigest, candidate.receiptDigest),
-        eq(influence.chunkId, candidate.chunkId),
-        eq(influence.methodHash, methodHash),
-      ),
-    )
+    .innerJoin(receipt, eq(receipt.digest, digest))
     .where(inArray(receipt.batchId, batchIds))
-    .orderBy(asc(candidate.receiptDigest), asc(candidate.rank));
-  const grouped = Map.groupBy(rows, (row) => row.digest);
-  return new Map(
-    [...grouped].map(([digest, list]) => [
-      digest,
-      list.map(({ chunkId, inContext, scoreWad }) => ({
-        chunkId,
-        inContext,
-        scoreWad: inContext ? (scoreWad ?? 0n) : 0n,
-      })),
-    ]),
-  );
+    .orderBy(asc(digest), asc(rank));
+  return Map.groupBy(rows, (row) => row.digest);
+}
+
+async function influencesOf(db: Reader, batchIds: bigint[], method: Hex) {
+  const { influence, receipt } = engine;
+  const { receiptDigest: digest, player, chunkId, scoreWad, rank, methodHash } = influence;
+  const rows = await db
+    .select({ digest, player, chunkId, scoreWad })
+    .from(influence)
+    .innerJoin(receipt, eq(receipt.digest, digest))
+    .where(and(inArray(receipt.batchId, batchIds), eq(methodHash, method)))
+    .orderBy(asc(digest), asc(player), asc(rank));
+  return Map.groupBy(rows, (row) => row.digest);
 }
 
 async function usageOf(db: Reader, batchIds: bigint[]) {

@@ -2,23 +2,68 @@ import { and, asc, eq, gt, inArray, lte } from "drizzle-orm";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
-import { chunk } from "#schema/offchain/40-engine";
-import type { BatchFacts, ContributionFacts, Facts, ModelFacts } from "../allocation/facts.ts";
+import { chunk, duplicate, trainingRecord } from "#schema/offchain/40-engine";
+import type {
+  BatchFacts,
+  ContributionFacts,
+  Facts,
+  MembershipFacts,
+  ModelFacts,
+} from "../allocation/facts.ts";
 import { lineageDepthMax } from "../allocation/lineage.ts";
+import { wad } from "../allocation/wad.ts";
 
 const { contribution, datanet, lineageEdge, model, validationVote } = onchain;
 type Reader = Drizzle | Transaction;
 
-/** What the chain says about the chunks and models of these batches, as of `toBlock`. */
+/** What the chain says about the chunks and models of these batches, as of `toBlock`, and the engine of their classes and gates. */
 export async function loadFacts(db: Reader, batches: readonly BatchFacts[], toBlock: bigint): Promise<Facts> {
   const receipts = batches.flatMap((batch) => batch.receipts);
-  const chunkIds = receipts.flatMap(({ candidates }) => candidates.map(({ chunkId }) => chunkId));
-  const contributions = await contributionsOf(db, [...new Set(chunkIds)], toBlock);
-  const models = await modelsOf(db, [...new Set(receipts.map(({ modelId }) => modelId))]);
+  const modelIds = [...new Set(receipts.map(({ modelId }) => modelId))];
+  const named = receipts.flatMap(({ candidates, passages, records }) => [
+    ...candidates.map(({ chunkId }) => chunkId),
+    ...passages.keys(),
+    ...records.map(({ chunkId }) => chunkId),
+  ]);
+  const memberships = await membershipsOf(db, [...new Set(named)]);
+  const firsts = [...memberships.values()].map(({ firstChunkId }) => firstChunkId);
+  const contributions = await contributionsOf(db, [...new Set([...named, ...firsts])], toBlock);
+  const models = await modelsOf(db, modelIds);
+  const gated = await gatedRecords(db, modelIds);
   return {
     contributionOf: (chunkId) => contributions.get(chunkId),
     modelOf: (modelId) => models.get(modelId),
+    membershipOf: (chunkId) => memberships.get(chunkId),
+    passesGate: (modelId, chunkId) => !gated.has(`${modelId} ${chunkId}`),
+    attenuationWad: () => wad,
   };
+}
+
+/** Chunks that are not the first of their class, or not wholly their own. */
+async function membershipsOf(db: Reader, chunkIds: Hex[]): Promise<Map<Hex, MembershipFacts>> {
+  const memberships = new Map<Hex, MembershipFacts>();
+  for (let start = 0; start < chunkIds.length; start += idsMax) {
+    const rows = await db
+      .select()
+      .from(duplicate)
+      .where(inArray(duplicate.chunkId, chunkIds.slice(start, start + idsMax)));
+    for (const { chunkId, firstChunkId, noveltyWad } of rows) {
+      if (chunkId !== firstChunkId || noveltyWad < wad)
+        memberships.set(chunkId, { firstChunkId, noveltyWad });
+    }
+  }
+  return memberships;
+}
+
+/** "model chunk" of each training record that did not pass its model's gate. */
+async function gatedRecords(db: Reader, modelIds: Hex[]): Promise<Set<string>> {
+  if (modelIds.length === 0) return new Set();
+  const { modelId, chunkId, passesGate } = trainingRecord;
+  const rows = await db
+    .select({ modelId, chunkId })
+    .from(trainingRecord)
+    .where(and(inArray(modelId, modelIds), eq(passesGate, false)));
+  return new Set(rows.map((row) => `${row.modelId} ${row.chunkId}`));
 }
 
 /** Most ids in one query; PostgreSQL allows 65,535 parameters. */
@@ -41,6 +86,7 @@ async function contributionsOf(
     for (const { chunkId, contribution: c, datanet: d } of rows) {
       facts.set(chunkId, {
         contributionBatchId: c.id,
+        datanetId: c.datanetId,
         contributor: lowercase(c.contributor),
         isRetracted: c.retractedBlock !== null && c.retractedBlock <= toBlock,
         datanetOwner: lowercase(d.owner),

@@ -1,7 +1,7 @@
 import { and, asc, desc, eq } from "drizzle-orm";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
-import { carried, entry, epochRun, reward } from "#schema/offchain/50-settlement";
+import { carried, entry, epochRun, leftOut, reward, standing } from "#schema/offchain/50-settlement";
 import { type Before, beforeFirst, type Computed } from "../compute.ts";
 
 export type EpochRun = typeof epochRun.$inferSelect;
@@ -9,6 +9,9 @@ type Reader = Drizzle | Transaction;
 
 /** Most rows in one insert: 11 columns each, PostgreSQL allows 65,535 parameters. */
 const insertRowsMax = 4_000;
+
+/** All that an epoch writes, its own row last. */
+export const runTables = [entry, reward, carried, standing, leftOut, epochRun] as const;
 
 export async function latestRun(db: Reader): Promise<EpochRun | undefined> {
   const [row] = await db.select().from(epochRun).orderBy(desc(epochRun.epochId)).limit(1);
@@ -39,6 +42,8 @@ export async function insertComputed(db: Drizzle, computed: Computed): Promise<v
     for (const rows of slices(computed.entries)) await tx.insert(entry).values(rows);
     for (const rows of slices(computed.rewards)) await tx.insert(reward).values(rows);
     for (const rows of slices(computed.carried)) await tx.insert(carried).values(rows);
+    for (const rows of slices(computed.standings)) await tx.insert(standing).values(rows);
+    for (const rows of slices(computed.leftOut)) await tx.insert(leftOut).values(rows);
   });
 }
 
@@ -59,7 +64,7 @@ export async function moveRun(
 /** Forgets a rejected epoch, so that it is computed again. */
 export async function deleteRun(db: Drizzle, epochId: bigint): Promise<void> {
   await db.transaction(async (tx) => {
-    for (const table of [entry, reward, carried, epochRun]) {
+    for (const table of runTables) {
       await tx.delete(table).where(eq(table.epochId, epochId));
     }
   });
