@@ -16,7 +16,7 @@ import {
   type LoadedAdapter,
   type SharedAdapter,
 } from "#runtime/multi-lora/adapter-bank";
-import { columnsBuild } from "#runtime/multi-lora/columns-build";
+import { slotsBuild } from "#runtime/multi-lora/slots-build";
 import { check, checkTokens } from "#runtime/request";
 import { hashAdapter, hashFiles } from "#runtime/weights/model-files";
 import { locate, type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
@@ -215,7 +215,7 @@ function adaptable(config: Decoder, modules: readonly string[]): Linear[] {
 function graphChoice(linears: readonly Linear[], { prefixBytesMax }: Required<OpenOptions>): GraphChoice {
   const names = new Set(linears.map(({ name }) => name));
   return {
-    ...(names.size > 0 ? { makeBuild: columnsBuild(({ name }) => names.has(name)) } : {}),
+    ...(names.size > 0 ? { makeBuild: slotsBuild(({ name }) => names.has(name)) } : {}),
     canExtend: prefixBytesMax > 0,
   };
 }

@@ -9,7 +9,7 @@ import { create, join as joinRow } from "#runtime/inference/kv-cache";
 import { loadModel } from "#runtime/inference/session";
 import { isTarget } from "#runtime/lora/adapter";
 import { createAdapterBank } from "#runtime/multi-lora/adapter-bank";
-import { columnsBuild } from "#runtime/multi-lora/columns-build";
+import { slotsBuild } from "#runtime/multi-lora/slots-build";
 import { readModelFolder } from "#runtime/weights/model-folder";
 import { type Benchmark, median, type Row } from "../report.ts";
 import { cpuMs, type Peer, pythonVariable, startPeer } from "./peer.ts";
@@ -126,7 +126,7 @@ async function prepare(folder: string, adapters: Adapter[], modules: string[], p
   const read = await readModelFolder(folder);
   const linears = linearsOf(read.config).filter(({ name }) => isTarget(modules, name));
   const names = new Set(linears.map(({ name }) => name));
-  const choice = names.size > 0 ? { makeBuild: columnsBuild(({ name }) => names.has(name)) } : {};
+  const choice = names.size > 0 ? { makeBuild: slotsBuild(({ name }) => names.has(name)) } : {};
   const graphs = buildGraphs(read, choice);
   const model = loadModel({ folder: read.path, config: read.config, graphs, linears });
   const bank = createAdapterBank(linears, Number.MAX_SAFE_INTEGER);

@@ -45,7 +45,7 @@ async function prefillWhole(
   const capacity = blockTokens(length);
   const run = await model.session("prefill");
   const outputs = await run({
-    ...model.adapterFeeds([adapter]),
+    ...model.adapterFeeds("sequences", [adapter]),
     tokenIds: integers(padded(promptTokenIds, capacity), [1, capacity]),
     lastRows: integers([length - 1], [1]),
   });
@@ -69,7 +69,7 @@ async function extend(
   const positions = Array.from({ length: width }, (_, index) => reusedTokens + Math.min(index, length - 1));
   const run = await model.session("extend");
   const outputs = await run({
-    ...model.adapterFeeds([adapter]),
+    ...model.adapterFeeds("sequences", [adapter]),
     ...pastFeeds(known, 1),
     tokenIds: integers(padded(rest, width), [1, width]),
     positions: integers(positions, [1, width]),
@@ -100,7 +100,7 @@ export async function decode(
   const spare = new Array<null>(rows - lengths.length).fill(null);
   const run = await model.session("decode");
   const outputs = await run({
-    ...model.adapterFeeds([...adapters, ...spare]),
+    ...model.adapterFeeds("step", [...adapters, ...spare]),
     ...pastFeeds(cache, rows),
     tokenIds: integers(padded(tokenIds, rows), [rows]),
     positions: integers(padded(lengths, rows), [rows]),

@@ -71,7 +71,10 @@ export async function logProbBatch(model: LoadedModel, batch: LogProbBatch): Pro
   }
   const run = await model.session("logProb");
   const { logProbs } = await run({
-    ...model.adapterFeeds(batch.requests.map(({ request }) => request.adapter ?? null)),
+    ...model.adapterFeeds(
+      "sequences",
+      batch.requests.map(({ request }) => request.adapter ?? null),
+    ),
     tokenIds: integers(tokenIds, [batch.requests.length, batch.paddedTokens]),
     targetRows: integers(targetRows, [targetRows.length]),
     targetIds: integers(targetIds, [targetIds.length]),

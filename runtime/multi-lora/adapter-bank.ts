@@ -1,5 +1,5 @@
 import type { Linear } from "#runtime/decoder/description";
-import { excerpt, invariant, ModelRuntimeError } from "#runtime/errors";
+import { excerpt, ModelRuntimeError } from "#runtime/errors";
 import { type Adapter, AdapterError, checkAdapter, scaleOf } from "#runtime/lora/adapter";
 
 /** Largest rank of a loaded adapter. */
@@ -11,23 +11,7 @@ export const adapterCountMax = 4096;
 /** Narrowest bucket: adapters of lower rank are padded to it with zeros. */
 const bucketMin = 8;
 
-/**
- * Fewest columns of a batch. Kernels cut long sums into pieces whose length depends on the number of columns
- * when that is 64 or less; above it is always 128. So more than 64 keep a row's bits the same in any company.
- * Source: onnxruntime/core/mlas/lib/sgemm.cpp, MlasSgemmOperation (strides).
- */
-const columnsMin = 72;
-
 let nextId = 0;
-
-/** Factors of some adapters side by side, as `columnsBuild` reads them. */
-export interface Columns {
-  readonly count: number;
-  /** First column and width of each adapter, by id. */
-  readonly placeOf: ReadonlyMap<number, { readonly first: number; readonly width: number }>;
-  /** `<module>.a` [count, in] and `<module>.b` [count, out], row major. */
-  readonly factors: ReadonlyMap<string, Float32Array>;
-}
 
 /** An adapter ready to be put beside others: plain data over memory that all threads see, so that sending it copies no factor. */
 export interface SharedAdapter {
@@ -167,49 +151,6 @@ function bucketOf(rank: number): number {
     );
   }
   return Math.max(bucketMin, 2 ** Math.ceil(Math.log2(rank)));
-}
-
-/**
- * Adapters side by side: wide ones first, whatever the order given, so that each starts at a multiple of its
- * own width and never straddles the pieces of 128 in which kernels sum over columns.
- */
-export function columnsOf(linears: readonly Linear[], adapters: readonly SharedAdapter[]): Columns {
-  const ordered = adapters.toSorted((x, y) => y.width - x.width || x.id - y.id);
-  const placeOf = new Map<number, { first: number; width: number }>();
-  let count = 0;
-  for (const { id, width } of ordered) {
-    placeOf.set(id, { first: count, width });
-    count += width;
-  }
-  count = Math.max(count, columnsMin);
-  const factors = new Map<string, Float32Array>();
-  for (const { name, inSize, outSize } of linears) {
-    for (const [part, size] of [
-      ["a", inSize],
-      ["b", outSize],
-    ] as const) {
-      const all = new Float32Array(count * size);
-      for (const { id, factors: own } of ordered) {
-        const values = own.get(`${name}.${part}`);
-        if (values) all.set(values, placeOf.get(id)!.first * size);
-      }
-      factors.set(`${name}.${part}`, all);
-    }
-  }
-  return { count, placeOf, factors };
-}
-
-/** `adapterMask` [rows, count] for rows that follow these adapters; null is the base model. */
-export function maskOf(columns: Columns, followed: readonly (SharedAdapter | null)[]): Float32Array {
-  const mask = new Float32Array(followed.length * columns.count);
-  followed.forEach((adapter, row) => {
-    if (adapter === null) return;
-    const place = columns.placeOf.get(adapter.id);
-    invariant(place, `columns hold the adapter ${adapter.id}`);
-    const start = row * columns.count + place.first;
-    mask.fill(1, start, start + place.width);
-  });
-  return mask;
 }
 
 /** An adapter's name that is taken. */

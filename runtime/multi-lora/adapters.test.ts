@@ -16,8 +16,8 @@ import { initialAdapter } from "#runtime/training/initial-adapter";
 import { adapterTargets } from "#runtime/training/trainer";
 import { type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
 import { createAdapterBank, type SharedAdapter } from "./adapter-bank.ts";
-import { columnsBuild } from "./columns-build.ts";
 import { createPrefixCache } from "./prefix-cache.ts";
+import { slotsBuild } from "./slots-build.ts";
 
 const seven = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
@@ -70,7 +70,7 @@ const shared = (name: string | null) => (name === null ? null : bank.get(name).s
 function load(folder: ModelFolder, modules: readonly string[]): LoadedModel {
   const adaptable = linearsOf(folder.config).filter(({ name }) => isTarget(modules, name));
   const names = new Set(adaptable.map(({ name }) => name));
-  const makeBuild = columnsBuild(({ name }) => names.has(name));
+  const makeBuild = slotsBuild(({ name }) => names.has(name));
   const graphs = buildGraphs(folder, { makeBuild, canExtend: true });
   return loadModel({ folder: folder.path, config: folder.config, graphs, linears: adaptable });
 }
