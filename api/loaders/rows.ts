@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray } from "drizzle-orm";
+import { and, asc, desc, eq, inArray } from "drizzle-orm";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Transaction } from "#schema/database";
@@ -18,6 +18,7 @@ export type ReceiptRow = typeof engine.receipt.$inferSelect;
 export type CandidateRow = typeof engine.candidate.$inferSelect;
 export type ScoreRow = typeof engine.score.$inferSelect;
 export type ChunkRow = typeof engine.chunk.$inferSelect;
+export type FaithfulnessRow = typeof engine.faithfulness.$inferSelect;
 export type RunRow = typeof settlement.epochRun.$inferSelect;
 export type EntryRow = typeof settlement.entry.$inferSelect;
 export type RewardRow = typeof settlement.reward.$inferSelect;
@@ -50,6 +51,16 @@ function dataLoaders(tx: Transaction) {
     ),
     model: batchLoader(async (ids: Hex[]) =>
       byKey(await tx.select().from(model).where(inArray(model.id, ids)), (row) => row.id),
+    ),
+    faithfulness: batchLoader(async (hashes: Hex[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(engine.faithfulness)
+          .where(inArray(engine.faithfulness.artifactHash, hashes))
+          .orderBy(desc(engine.faithfulness.engineVersion), asc(engine.faithfulness.measure)),
+        (row) => row.artifactHash,
+      ),
     ),
     parents: batchLoader(async (ids: Hex[]) =>
       Map.groupBy(

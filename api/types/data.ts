@@ -4,7 +4,7 @@ import { reasonText } from "#settlement/blob/codes";
 import { builder, found, pageArgs, pageType } from "../builder.ts";
 import { contributionPage, datanetPage, entryPage, zeroReasons } from "../loaders/pages.ts";
 import { EntryPage } from "./attribution.ts";
-import { Chunk, Contribution, Contributor, Datanet, Model, RewardLeaf, Vote } from "./refs.ts";
+import { Chunk, Contribution, Contributor, Datanet, Faithfulness, Model, RewardLeaf, Vote } from "./refs.ts";
 
 const stateNames: Record<number, string> = {
   1: "pending",
@@ -119,6 +119,26 @@ Model.implement({
       type: [Parent],
       resolve: async ({ id }, _, { rows }) => (await rows.parents(id)) ?? [],
     }),
+    faithfulness: t.field({
+      type: [Faithfulness],
+      description:
+        "How true the influence on its answers is, the newest engine version first; empty where nobody measured.",
+      resolve: async ({ artifactHash }, _, { rows }) => (await rows.faithfulness(artifactHash)) ?? [],
+    }),
+  }),
+});
+
+Faithfulness.implement({
+  description: "One figure of the faithfulness report: docs/faithfulness.md says what each measure is.",
+  fields: (t) => ({
+    engineVersion: t.exposeInt("engineVersion"),
+    measure: t.exposeString("measure"),
+    value: t.exposeFloat("value"),
+    low: t.exposeFloat("low", { nullable: true, description: "Bounds of the 95 % interval." }),
+    high: t.exposeFloat("high", { nullable: true }),
+    unit: t.exposeString("unit"),
+    seedCount: t.exposeInt("seedCount"),
+    conditions: t.exposeString("conditions"),
   }),
 });
 

@@ -9,6 +9,7 @@ import type {
   DatanetRow,
   EntryRow,
   EpochRow,
+  FaithfulnessRow,
   ModelRow,
   ReceiptRow,
   RewardRow,
@@ -29,6 +30,8 @@ export const Chunk = builder.objectRef<ChunkRow>("Chunk");
 export const Contribution = builder.objectRef<ContributionRow>("Contribution");
 export const Vote = builder.objectRef<VoteRow>("Vote");
 export const Datanet = builder.objectRef<DatanetRow>("Datanet");
+/** How true a model's attribution is: one figure of the report. */
+export const Faithfulness = builder.objectRef<FaithfulnessRow>("Faithfulness");
 export const Model = builder.objectRef<ModelRow>("Model");
 /** Anyone who may be paid: contributor, Datanet owner, validator, model owner. */
 export const Contributor = builder.objectRef<{ account: Hex }>("Contributor");

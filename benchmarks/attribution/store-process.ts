@@ -8,7 +8,7 @@ const [folder = "", columns = 0, rounds = 0] = process.argv
   .map((given, i) => (i === 0 ? given : Number(given))) as [string, number, number];
 const store = await openStore(folder, { adapterHash, engineVersion: 1 });
 const values = pattern(columns);
-const scores = new Float64Array(store.recordIds.length);
+const scores = new Float64Array(store.recordCount);
 const times: number[] = [];
 for (let round = 0; round < rounds; round++) {
   const query = values.subarray(round, round + columns);
@@ -16,5 +16,5 @@ for (let round = 0; round < rounds; round++) {
 }
 // maxRSS is in KiB.
 console.log(
-  JSON.stringify({ times, records: store.recordIds.length, bytes: process.resourceUsage().maxRSS * 1024 }),
+  JSON.stringify({ times, records: store.recordCount, bytes: process.resourceUsage().maxRSS * 1024 }),
 );

@@ -28,7 +28,7 @@ const config = {
   tie_word_embeddings: true,
 };
 
-const preTraining = { records: 4_096, steps: 600, rank: 64, peak: 5e-3 } as const;
+export const preTraining = { records: 4_096, steps: 250, rank: 64, peak: 5e-3 } as const;
 
 /** `<begin> question <answer> answer <end>`, learned from the answer on. */
 export function exampleOf({ question, answer }: TaskRecord): Example {
@@ -52,7 +52,7 @@ export async function makeWordModel(folder: string, seed: bigint): Promise<strin
     targetModules: seven,
     seed,
   };
-  const { adapter, losses } = await train(random, initialAdapter(decodeConfig(config), settings), {
+  const { adapter } = await train(random, initialAdapter(decodeConfig(config), settings), {
     examples: drawSimple(records, pcg32(seed, 1n)).map(exampleOf),
     schedule: { kind: "cosine", peak, warmupSteps: 20, stepsMax: steps },
     rowTokens: 64,
@@ -60,15 +60,6 @@ export async function makeWordModel(folder: string, seed: bigint): Promise<strin
     runsPerStep: 1,
     seed,
   });
-  if (process.env.DEBUG)
-    console.log(
-      "pre",
-      losses
-        .filter((_, i) => i % 50 === 0)
-        .map((x) => x.toFixed(2))
-        .join(" "),
-      losses.at(-1),
-    );
   await rm(trained, { recursive: true, force: true });
   await mergeAndSave(random, adapter, trained);
   return trained;

@@ -15,12 +15,12 @@ export interface Peer extends AsyncDisposable {
 /** The environment variable that names a Python with torch, transformers and peft. */
 export const pythonVariable = "PYTHON";
 
-/** Start the peer on one thread; null without a Python. */
-export function startPeer(): Peer | null {
+/** Start the peer on one thread, or another script that answers in its way; null without a Python. */
+export function startPeer(script = join(import.meta.dirname, "peer.py")): Peer | null {
   const python = process.env[pythonVariable];
   if (!python) return null;
   const env = { ...process.env, OMP_NUM_THREADS: "1", MKL_NUM_THREADS: "1", HF_HUB_OFFLINE: "1" };
-  const child = spawn(python, [join(import.meta.dirname, "peer.py")], {
+  const child = spawn(python, [script], {
     env,
     stdio: ["pipe", "pipe", "ignore"],
   });
@@ -29,7 +29,7 @@ export function startPeer(): Peer | null {
     ask: async (request) => {
       child.stdin.write(`${JSON.stringify(request)}\n`);
       const { value, done } = await lines.next();
-      if (done) throw new RangeError("the peer stopped: run benchmarks/runtime/peer.py by hand to see why");
+      if (done) throw new RangeError(`the peer stopped: run ${script} by hand to see why`);
       return JSON.parse(value);
     },
     [Symbol.asyncDispose]: async () => {

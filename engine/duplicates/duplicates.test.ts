@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { apportion, sum } from "#schema/apportion";
 import { textMaker } from "../testing/text-edits.ts";
 import { ClassIndex, classify, jaccardMin, overlap } from "./classes.ts";
+import { embed, isSimilar, quantiseTable } from "./embedding.ts";
 import { byPriority, keepNovel, playersOf } from "./priority.ts";
 import { bandKeys, fold, jaccard, shingles, signature } from "./shingles.ts";
 
@@ -167,5 +168,30 @@ describe("priority", () => {
       { classId: "victim", positions: [0, 2, 3] },
       { classId: "other", positions: [1] },
     ]);
+  });
+});
+
+describe("the advice of embeddings", () => {
+  const table = quantiseTable(
+    Float32Array.from({ length: 8 * 6 }, (_, i) => Math.sin(i * i)),
+    6,
+  );
+
+  it("is of whole bytes, the largest of them 127 in size, and does not mind the order of tokens", () => {
+    expect(Math.max(...table.bytes.map(Math.abs))).toBe(127);
+    expect(embed(table, [1, 5, 3])).toEqual(embed(table, [3, 1, 5]));
+    expect(isSimilar(embed(table, [1, 5, 3]), embed(table, [5, 3, 1]))).toBe(true);
+    expect(isSimilar(embed(table, [1]), embed(table, [2]))).toBe(false);
+    expect(isSimilar(embed(table, []), embed(table, []))).toBe(false);
+  });
+
+  it("stands on one side of its bound exactly", () => {
+    // cos = 31/32 for (31, x) and (1, 0) where x² = 32² − 31² = 63: just below is similar, just above is not.
+    const scaled = (x: number) => Int32Array.of(31_000, x);
+    const axis = Int32Array.of(1, 0);
+    const x = Math.floor(Math.sqrt(63) * 1_000);
+    expect(isSimilar(scaled(x), axis)).toBe(true);
+    expect(isSimilar(scaled(x + 1), axis)).toBe(false);
+    expect(isSimilar(Int32Array.of(-1, 0), axis)).toBe(false);
   });
 });

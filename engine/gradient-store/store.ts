@@ -3,14 +3,15 @@ import type { Query } from "../influence/block.ts";
 import { dot } from "../influence/matrix.ts";
 import { kernelPagesMax, pageBytes, productsOver, queryEntryMax, sharedMemory } from "./kernel.ts";
 import { decodeBlock, type Layout, offsets, quantiseQuery, rowBytes, scaleCount } from "./layout.ts";
-import { type Manifest, readManifest, readShard } from "./manifest.ts";
+import { type Manifest, type RecordIds, readManifest, readShard, recordIdAt } from "./manifest.ts";
 
 /** A store that answers queries from memory. Thread-safe: no; a thread that wants its own makes one over `memory`. */
 export type Store = {
   readonly manifest: Manifest;
-  readonly recordIds: readonly string[];
+  readonly recordCount: number;
+  readonly recordIdAt: (index: number) => string;
   /**
-   * Σ over blocks of rowᵢ · query, of every record, in the order of `recordIds`. Written to `target` where one is given:
+   * Σ over blocks of rowᵢ · query, of every record, in the order of the build. Written to `target` where one is given:
    * for a million records that is 8 MB a query which nobody needs to collect.
    */
   readonly scores: (query: Query, target?: Float64Array) => Float64Array;
@@ -36,10 +37,10 @@ export async function openStore(folder: string, expected: Expected): Promise<Sto
 async function openFloats(folder: string, manifest: Manifest): Promise<Store> {
   const { layout } = manifest;
   const starts = offsets(layout);
-  const recordIds: string[] = [];
+  const shardIds: RecordIds[] = [];
   const records: Float32Array[][] = [];
   for (const shard of manifest.shards) {
-    const { rows, recordIds: ids } = await readShard(folder, shard, layout);
+    const { rows, ids } = await readShard(folder, shard, layout);
     const aligned = Uint8Array.from(rows);
     for (let i = 0; i < shard.records; i++) {
       const start = i * starts.at(-1)!;
@@ -49,7 +50,7 @@ async function openFloats(folder: string, manifest: Manifest): Promise<Store> {
         ),
       );
     }
-    recordIds.push(...ids);
+    shardIds.push(ids);
   }
   const scores = (query: Query, target: Float64Array = new Float64Array(records.length)) => {
     records.forEach((blocks, i) => {
@@ -57,7 +58,7 @@ async function openFloats(folder: string, manifest: Manifest): Promise<Store> {
     });
     return target;
   };
-  return { manifest, recordIds, scores };
+  return { manifest, ...lookup(manifest, shardIds), scores };
 }
 
 /** Memory: rows, then the query as int16, then the products of a block as int32. */
@@ -73,20 +74,31 @@ async function openBytes(folder: string, manifest: Manifest): Promise<Store> {
   const memory = sharedMemory(Math.max(bytes, 1));
   const rows = new Uint8Array(memory.buffer);
   const scales = new Float32Array(count * scaleCount(layout));
-  const recordIds: string[] = [];
+  const shardIds: RecordIds[] = [];
+  const perRecord = scaleCount(layout);
+  let start = 0;
   for (const shard of shards) {
-    const [start, end] = [recordIds.length, recordIds.length + shard.records];
-    const perRecord = scaleCount(layout);
-    const part = await readShard(folder, shard, layout, {
+    const end = start + shard.records;
+    const { ids } = await readShard(folder, shard, layout, {
       scales: scales.subarray(start * perRecord, end * perRecord),
       rows: rows.subarray(start * stride, end * stride),
     });
-    for (const id of part.recordIds) recordIds.push(id);
+    shardIds.push(ids);
+    start = end;
   }
   return {
     manifest,
-    recordIds,
+    ...lookup(manifest, shardIds),
     scores: byteScores(layout, memory, { count, scales, queryStart, productsStart }),
+  };
+}
+
+/** All shards but the last have `recordsPerShard` records. */
+function lookup({ recordsPerShard, shards }: Manifest, shardIds: readonly RecordIds[]) {
+  return {
+    recordCount: shards.reduce((total, { records }) => total + records, 0),
+    recordIdAt: (index: number) =>
+      recordIdAt(shardIds[Math.floor(index / recordsPerShard)]!, index % recordsPerShard),
   };
 }
 

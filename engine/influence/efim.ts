@@ -30,6 +30,26 @@ export function scores(blocks: readonly Block[], query: Query): Float64Array {
   return sumOverBlocks(blocks, query, times);
 }
 
+/**
+ * The same scores for trying several dampings: Gram matrices once, then n³/6 per ratio and n² per query and block, where
+ * `dual` solves for every column. Agrees with `dual` to 1e-9 relative.
+ */
+export function dualByQuery(blocks: readonly Block[]): (ratio: number) => (query: Query) => Float64Array {
+  const grams = blocks.map(gram);
+  return (ratio) => {
+    const lowers = blocks.map((block, index) => {
+      const lambda = damping(block, ratio);
+      return lambda === 0 ? null : factor(grams[index]!, block.rows * lambda);
+    });
+    return (query) =>
+      sumOverBlocks(blocks, query, (block, v, index) => {
+        const lower = lowers[index]!;
+        if (lower === null) return new Float64Array(block.rows);
+        return solve(lower, times(block, v)).map((x) => x * block.rows);
+      });
+  };
+}
+
 /** A block in primal form: gradients, and the Cholesky factor of GᵀG/n + λI; null where all gradients are zero. */
 export type PrimalBlock = { readonly block: Block; readonly fisher: Matrix | null };
 

@@ -1,0 +1,65 @@
+import { invariant } from "#schema/errors";
+
+/**
+ * A third look at records, after equal texts and MinHash: the sum of a model's token embeddings, which a paraphrase keeps
+ * where it keeps the words in another order. It is advice and decides no money: a record of the same words with another
+ * number or with its parts swapped is as similar as a copy (`npm run bench -- duplicates`), so whoever were paid by it
+ * could be robbed by a template.
+ *
+ * All in integers: the table is rounded once, sums and products of bytes are exact, so every machine that has the model's
+ * file and tokenizer gives the same advice.
+ */
+export type EmbeddingTable = { readonly columns: number; readonly bytes: Int8Array };
+
+/** From this cosine on, two records are called similar: 31 ÷ 32, about 14 degrees. */
+export const similarity = { numerator: 31n, denominator: 32n } as const;
+
+/** A record's embedding: a sum of bytes per column, below 2^53 by far. */
+export type Embedding = Int32Array;
+
+/** Tokens a record may have: the products of two embeddings stay exact in float64. */
+export const embeddedTokensMax = 16_384;
+
+/**
+ * A float32 embedding matrix [tokens, columns] as bytes: less its mean row, which all tokens share, and scaled so that the
+ * largest entry is 127. Float64 in a fixed order, rounded half up.
+ */
+export function quantiseTable(values: Float32Array, columns: number): EmbeddingTable {
+  invariant(columns > 0 && values.length % columns === 0, "whole rows");
+  const rows = values.length / columns;
+  const means = new Float64Array(columns);
+  for (let i = 0; i < values.length; i++) means[i % columns]! += values[i]! / rows;
+  let peak = 0;
+  for (let i = 0; i < values.length; i++) peak = Math.max(peak, Math.abs(values[i]! - means[i % columns]!));
+  const bytes = new Int8Array(values.length);
+  if (peak > 0) {
+    for (let i = 0; i < values.length; i++)
+      bytes[i] = Math.floor(((values[i]! - means[i % columns]!) * 127) / peak + 0.5);
+  }
+  return { columns, bytes };
+}
+
+export function embed({ columns, bytes }: EmbeddingTable, tokenIds: readonly number[]): Embedding {
+  invariant(tokenIds.length <= embeddedTokensMax, `at most ${embeddedTokensMax} tokens`);
+  const sums = new Int32Array(columns);
+  for (const tokenId of tokenIds) {
+    invariant((tokenId + 1) * columns <= bytes.length, `token ${tokenId} is in the table`);
+    for (let j = 0; j < columns; j++) sums[j]! += bytes[tokenId * columns + j]!;
+  }
+  return sums;
+}
+
+/** Whether the cosine is at least `similarity`: a·b > 0 and (a·b · denominator)² ≥ |a|²|b|² · numerator². */
+export function isSimilar(a: Embedding, b: Embedding): boolean {
+  const [ab, aa, bb] = [product(a, b), product(a, a), product(b, b)].map(BigInt) as [bigint, bigint, bigint];
+  const { numerator, denominator } = similarity;
+  return ab > 0n && (ab * denominator) ** 2n >= aa * bb * numerator ** 2n;
+}
+
+function product(a: Embedding, b: Embedding): number {
+  invariant(a.length === b.length, "embeddings of one table");
+  let total = 0;
+  for (let j = 0; j < a.length; j++) total += a[j]! * b[j]!;
+  invariant(Number.isSafeInteger(total), "an exact product");
+  return total;
+}
