@@ -64,11 +64,9 @@ function against(row: Omit<Row, "ratio" | "peer"> & { peer: number }): Row {
   return { ...row, ratio: row.ours / row.peer };
 }
 
-/** "mean [low, high]", three digits. */
+/** "mean [low, high]", three digits, at most four decimals. */
 export function intervalText({ mean, low, high }: { mean: number; low: number; high: number }): string {
-  const [a, b, c] = [mean, low, high].map((value) =>
-    value.toPrecision(3).replace(/^(-?\d\.\d{3})\d+$/, "$1"),
-  );
+  const [a, b, c] = [mean, low, high].map((value) => String(Number(Number(value.toPrecision(3)).toFixed(4))));
   return `${a} [${b}, ${c}]`;
 }
 

@@ -13,7 +13,7 @@ import { exampleOf, makeWordModel, preTraining, seven } from "./word-model.ts";
 const seeds = (process.env.SEEDS ?? "1,2,3").split(",").map(BigInt);
 const perTask = { records: 90, queries: 10 };
 const training = { epochs: 16, peak: 1.5e-2, rowTokens: 64, rowCount: 64, rank: 8 };
-const halves = { subsetCount: 42, choosingCount: 12, ordersPerSubset: 1 };
+const halves = { subsetCount: 36, choosingCount: 6, ordersPerSubset: 1 };
 const settings = { perTask, training, halves, preTraining };
 
 export const benchmark: Benchmark = {
@@ -29,27 +29,24 @@ export const benchmark: Benchmark = {
 
 async function judge(seed: bigint): Promise<LoraJudgement> {
   const results = resultsFolder("lora", { ...settings, seed: String(seed) });
-  const folder = join(results, "base");
-  if (!existsSync(folder)) await makeWordModel(results, seed);
-  const { epochs, peak, rowTokens, rowCount, rank } = training;
-  const start = initialAdapter((await readModelFolder(folder)).config, {
-    baseModel: null,
-    rank,
-    alpha: 2 * rank,
-    isRankStabilized: false,
-    targetModules: seven,
-    seed,
-  });
-  const [next, asked] = [pcg32(seed), new Set<string>()];
-  const records = drawTasks(perTask.records, next, asked).map(recordOf);
-  const queries = drawTasks(perTask.queries, next, asked).map(recordOf);
-  return judgeLora({
-    training: { folder, start, epochs, peak, rowTokens, rowCount },
-    records,
-    queries,
-    ...halves,
-    seed,
-    remember: rememberIn(results),
+  const remember = rememberIn(results);
+  return remember("judgement", async () => {
+    const folder = join(results, "base");
+    if (!existsSync(folder)) await makeWordModel(results, seed);
+    const { epochs, peak, rowTokens, rowCount, rank } = training;
+    const start = initialAdapter((await readModelFolder(folder)).config, {
+      baseModel: null,
+      rank,
+      alpha: 2 * rank,
+      isRankStabilized: false,
+      targetModules: seven,
+      seed,
+    });
+    const [next, asked] = [pcg32(seed), new Set<string>()];
+    const records = drawTasks(perTask.records, next, asked).map(recordOf);
+    const queries = drawTasks(perTask.queries, next, asked).map(recordOf);
+    const worldOf = { training: { folder, start, epochs, peak, rowTokens, rowCount }, records, queries };
+    return judgeLora({ ...worldOf, ...halves, seed, remember });
   });
 }
 

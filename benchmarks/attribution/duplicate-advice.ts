@@ -22,6 +22,7 @@ export type Advice = {
   readonly paraphrases: number;
   readonly paraphrasesInClass: number;
   readonly otherFacts: number;
+  readonly renumbered: number;
 };
 
 export async function measureAdvice(seeds: readonly bigint[]): Promise<Advice[]> {
@@ -54,6 +55,7 @@ export async function measureAdvice(seeds: readonly bigint[]): Promise<Advice[]>
       paraphrases: share(({ told, retold }) => isAdvised(told, retold)),
       paraphrasesInClass: share(({ told, retold }) => isInClass(told, retold)),
       otherFacts: share(({ told, other }) => isAdvised(told, other)),
+      renumbered: share(({ told, renumbered }) => isAdvised(told, renumbered)),
     };
   });
 }

@@ -12,7 +12,7 @@ export type GateRecord = {
  * Records that may be paid: not clearly harmful themselves, and of an owner whose records together clearly help. The
  * second is what many identities cannot get around: of records with false labels a few seem to help by chance, and an
  * identity for each of them must stand by that one record, where an owner of fifty honest ones stands far from doubt. It
- * costs an honest newcomer with a single record the pay of that record in about one case of eight (`npm run bench --
+ * costs an honest newcomer with a single record the pay of that record in about one case of seven (`npm run bench --
  * attacks`); what is withheld is carried.
  */
 export function throughGate(records: readonly GateRecord[]): Set<string> {

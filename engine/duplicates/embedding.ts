@@ -2,17 +2,17 @@ import { invariant } from "#schema/errors";
 
 /**
  * A third look at records, after equal texts and MinHash: the sum of a model's token embeddings, which a paraphrase keeps
- * where it keeps the words in another order. It is advice and decides no money: a record of the same words with another
- * number or with its parts swapped is as similar as a copy (`npm run bench -- duplicates`), so whoever were paid by it
- * could be robbed by a template.
+ * where it keeps the words in another order. It is advice and decides no money: a fact with another number in it, or with
+ * its parts swapped, is as similar as a copy (`npm run bench -- duplicates`), so records that follow a template would be
+ * taken from whoever came second.
  *
  * All in integers: the table is rounded once, sums and products of bytes are exact, so every machine that has the model's
  * file and tokenizer gives the same advice.
  */
 export type EmbeddingTable = { readonly columns: number; readonly bytes: Int8Array };
 
-/** From this cosine on, two records are called similar: 31 ÷ 32, about 14 degrees. */
-export const similarity = { numerator: 31n, denominator: 32n } as const;
+/** From this cosine on, two records are called similar: 7 ÷ 8. */
+export const similarity = { numerator: 7n, denominator: 8n } as const;
 
 /** A record's embedding: a sum of bytes per column, below 2^53 by far. */
 export type Embedding = Int32Array;

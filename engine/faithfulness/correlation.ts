@@ -1,7 +1,7 @@
 import { invariant } from "#schema/errors";
 import { mean, type Vector } from "../influence/matrix.ts";
 
-type Numbers = Vector | readonly number[];
+export type Numbers = Vector | readonly number[];
 
 /** Pearson's r; 0 where one side does not vary. */
 export function pearson(a: Numbers, b: Numbers): number {

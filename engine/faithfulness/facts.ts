@@ -63,13 +63,19 @@ export function drawFact(kind: FactKind, passageCount: number, next: Generator):
   };
 }
 
-/** A fact, the same in another order of words, and another fact of the same thing. */
-export function drawFactTexts(next: Generator): { told: string; retold: string; other: string } {
+/** A fact, the same in another order of words, another fact of the same thing, and the fact with another number. */
+export function drawFactTexts(next: Generator): {
+  told: string;
+  retold: string;
+  other: string;
+  renumbered: string;
+} {
   const subject = drawSubject(next);
   const { told, retold } = drawTexts(subject, next);
+  const renumbered = told.replace(/\d+/, (number) => String(Number(number) + 1 + (next() % 9)));
   for (;;) {
     const other = drawTexts(subject, next).told;
-    if (other !== told) return { told, retold, other };
+    if (other !== told) return { told, retold, other, renumbered };
   }
 }
 

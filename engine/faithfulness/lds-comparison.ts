@@ -1,11 +1,11 @@
 import { pcg32 } from "#runtime/inference/sampler";
 import { factor, solve } from "../influence/cholesky.ts";
-import { covariance, matrix, mean, times, timesTransposed, type Vector } from "../influence/matrix.ts";
-import { type Interval, type Retrainings, spearman } from "./correlation.ts";
+import { covariance, matrix, mean, times, timesTransposed } from "../influence/matrix.ts";
+import { type Interval, type Numbers, type Retrainings, spearman } from "./correlation.ts";
 
 /** Scores of one method on one run's queries, [queries][records], and the run's retrained models. */
 export type JudgedScores = {
-  readonly scores: readonly Vector[];
+  readonly scores: readonly Numbers[];
   readonly retrainings: Retrainings;
   /** Class of each record. */
   readonly classes: readonly number[];

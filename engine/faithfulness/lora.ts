@@ -3,10 +3,10 @@ import { pcg32 } from "#runtime/inference/sampler";
 import type { Block, Query } from "../influence/block.ts";
 import { dataInf } from "../influence/datainf.ts";
 import { dualByQuery, scores } from "../influence/efim.ts";
-import { mean, type Vector } from "../influence/matrix.ts";
+import { mean } from "../influence/matrix.ts";
 import { textSimilarity } from "../influence/text-similarity.ts";
 import { hybrid, less } from "../influence/trajectory.ts";
-import { linearDatamodelling, type Retrainings, spearman } from "./correlation.ts";
+import { linearDatamodelling, type Numbers, type Retrainings, spearman } from "./correlation.ts";
 import { shuffled } from "./digits.ts";
 import {
   checkpointsOf,
@@ -42,9 +42,9 @@ export type LoraWorld = {
 export const methods = ["eFIM-dual", "DataInf", "Grad-Dot", "LESS", "TF-IDF", "hybrid"] as const;
 export type Method = (typeof methods)[number];
 
-/** What is judged: scores of each method, [queries][records], and the retrained models it never saw. */
+/** What is judged, as JSON can keep it: scores of each method, [queries][records], and the retrained models it never saw. */
 export type LoraJudgement = {
-  readonly scores: Readonly<Record<Method, readonly Vector[]>>;
+  readonly scores: Readonly<Record<Method, readonly Numbers[]>>;
   readonly retrainings: Retrainings;
   readonly classes: readonly number[];
   readonly efimRatio: number;
@@ -102,12 +102,12 @@ export async function judgeLora(world: LoraWorld): Promise<LoraJudgement> {
   );
   return {
     scores: {
-      "eFIM-dual": efimScores,
-      DataInf: asked.map((v) => dataInf(blocks, v)),
-      "Grad-Dot": asked.map((v) => scores(blocks, v)),
-      LESS: judging.map((_, i) => less(checkpointsOf(checkpoints, i))),
-      "TF-IDF": text,
-      hybrid: efimScores.map((influence, i) => hybrid(influence, text[i]!)),
+      "eFIM-dual": efimScores.map(plain),
+      DataInf: asked.map((v) => plain(dataInf(blocks, v))),
+      "Grad-Dot": asked.map((v) => plain(scores(blocks, v))),
+      LESS: judging.map((_, i) => plain(less(checkpointsOf(checkpoints, i)))),
+      "TF-IDF": text.map(plain),
+      hybrid: efimScores.map((influence, i) => plain(hybrid(influence, text[i]!))),
     },
     retrainings: part(world.choosingCount, world.subsetCount, judging),
     classes: records.map(({ classIndex }) => classIndex),
@@ -154,6 +154,10 @@ function chooseDamping(
   }));
   const { ratio } = tried.reduce((a, b) => (b.lds > a.lds ? b : a));
   return { ratio, scoresOf: under(ratio) };
+}
+
+function plain(values: Float64Array): number[] {
+  return [...values];
 }
 
 function exampleOf({ example }: LoraRecord): Example {

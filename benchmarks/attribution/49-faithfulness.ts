@@ -1,0 +1,114 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { FactJudgement } from "#engine/faithfulness/causes";
+import { meanInterval } from "#engine/faithfulness/correlation";
+import { type FactKind, factKinds } from "#engine/faithfulness/facts";
+import { type Figure, type Report, renderReport } from "#engine/faithfulness/report";
+import { engineVersion } from "#engine/method";
+import { publishReport } from "#engine/publish-report";
+import { hashArtifact } from "#runtime/index";
+import { alone, type Benchmark } from "../report.ts";
+import { attackConditions, attackJunks, attackSeeds, measureAttacks } from "./46-attacks.ts";
+import { factConditions, factSettings, type JudgedFacts, judgeFacts, overSeeds } from "./48-facts.ts";
+import { scoringCost } from "./scoring-cost.ts";
+
+const model = "runtime/models/quote";
+const docs = join(import.meta.dirname, "../../docs");
+
+export const benchmark: Benchmark = {
+  name: "faithfulness",
+  title: "The faithfulness report of the project's model",
+  conditions:
+    "those of `facts` and `attacks`, whose kept results it takes; writes docs/faithfulness.{json,md}, and the rows to PostgreSQL where DATABASE_URL names one",
+  run: async () => {
+    const report: Report = {
+      artifactHash: await hashArtifact(model),
+      model,
+      engineVersion,
+      figures: [...passageFigures(await judgeFacts()), ...(await costFigures()), ...(await attackFigures())],
+    };
+    writeFileSync(join(docs, "faithfulness.json"), `${JSON.stringify(report, null, 2)}\n`);
+    writeFileSync(join(docs, "faithfulness.md"), renderReport(report));
+    const { DATABASE_URL } = process.env;
+    if (DATABASE_URL !== undefined) await publishReport(DATABASE_URL, report);
+    return report.figures.map(({ measure, unit, value }) => alone(measure, unit, value, { min: -1e9 }));
+  },
+};
+
+function passageFigures(judged: JudgedFacts): Figure[] {
+  const figure = (
+    measure: string,
+    unit: string,
+    kinds: readonly FactKind[],
+    of: (judgement: FactJudgement) => number,
+  ): Figure => {
+    const { mean, low, high } = overSeeds(judged, kinds, of);
+    return {
+      measure,
+      value: mean,
+      low,
+      high,
+      unit,
+      seedCount: factSettings.seeds.length,
+      conditions: factConditions,
+    };
+  };
+  return [
+    ...factKinds.map((kind) =>
+      figure(`passages.gold-first.${kind}`, "of facts", [kind], ({ isGoldFirst }) => Number(isGoldFirst)),
+    ),
+    figure("passages.gap-of-duplicates", "of their mean", ["duplicated"], ({ goldGap }) => goldGap),
+    figure("passages.lds", "ρ", factKinds, ({ lds }) => lds),
+    figure("passages.drop-without-top", "nats", ["single"], ({ topDrop }) => topDrop),
+    figure("passages.drop-without-random", "nats", ["single"], ({ randomDrop }) => randomDrop),
+    figure("passages.rank-stability", "ρ", factKinds, ({ rankStability }) => rankStability),
+    figure("passages.junk-share", "of the positive influence", ["single"], ({ junkShare }) => junkShare),
+    figure(
+      "passages.paraphrase-share",
+      "of the positive influence",
+      ["paraphrased"],
+      ({ paraphraseShare }) => paraphraseShare,
+    ),
+  ];
+}
+
+async function costFigures(): Promise<Figure[]> {
+  const { answerMs, scoreMs, conditions } = await scoringCost();
+  const figure = (measure: string, values: readonly number[], unit: string): Figure => {
+    const { mean, low, high } = meanInterval(values);
+    return { measure, value: mean, low, high, unit, seedCount: values.length, conditions };
+  };
+  return [
+    figure("cost.answer", answerMs, "CPU ms"),
+    figure("cost.score", scoreMs, "CPU ms"),
+    figure(
+      "cost.score-per-answer",
+      scoreMs.map((ms, i) => ms / answerMs[i]!),
+      "times the answer",
+    ),
+  ];
+}
+
+async function attackFigures(): Promise<Figure[]> {
+  const conditions = `${attackConditions}; the rule of payment under attack, on another model than this one`;
+  const figures: Figure[] = [];
+  for (const [junk] of attackJunks) {
+    const reports = await measureAttacks(junk);
+    for (const key of ["oneIdentity", "identityEach", "undefended"] as const) {
+      const { mean, low, high } = meanInterval(reports.map((report) => report[key]));
+      const name = { oneIdentity: "one-identity", identityEach: "200-identities", undefended: "undefended" }[
+        key
+      ];
+      figures.push({
+        measure: `attacks.${junk}.${name}`,
+        value: mean,
+        low,
+        high,
+        unit: "of the pay",
+        seedCount: attackSeeds.length,
+        conditions,
+      });
+    }
+  }
+  return figures;
+}
