@@ -13,9 +13,11 @@ export type Finished = { status: number; stdout: string; stderr: string };
 /**
  * Runs forge in the repository root with our configuration. The root is the repository's so that node_modules lies
  * inside it; the configuration travels by environment, since forge 1.7.1 finds no sources with --config-path.
+ * @param settings Further FOUNDRY_ variables.
  */
-export function forge(args: string[]): Promise<Finished> {
-  return run("env", ["FOUNDRY_CONFIG=contracts/foundry.toml", forgeBinary(), ...args]);
+export function forge(args: string[], settings: Record<string, string> = {}): Promise<Finished> {
+  const given = Object.entries(settings).map(([name, value]) => `${name}=${value}`);
+  return run("env", ["FOUNDRY_CONFIG=contracts/foundry.toml", ...given, forgeBinary(), ...args]);
 }
 
 /** The npm package's own command is a wrapper that exits with 0 when forge fails; this is what it runs. */

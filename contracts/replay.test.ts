@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Abi, type Address, type Log, parseEventLogs } from "viem";
+import { type Abi, type Address, encodeAbiParameters, keccak256, type Log, parseEventLogs } from "viem";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { abis, type ContractName } from "#contracts/deploy";
 import {
@@ -132,6 +132,12 @@ function replay(name: Recording): Slots {
       return replayAttributionLedger(own, {
         challengeWindowSeconds,
         timestampOf: (block) => timestamps.get(block)!,
+        genesis: keccak256(
+          encodeAbiParameters(
+            [{ type: "uint256" }, { type: "address" }],
+            [BigInt(deployment.chainId), deployment.contracts.attributionLedger],
+          ),
+        ),
       });
   }
 }

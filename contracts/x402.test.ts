@@ -25,6 +25,7 @@ import {
   type TestDeployment,
   walletClient,
 } from "#schema/testing/stack";
+import { compactClaim } from "../serving/payment/voucher.ts";
 import { x402Addresses } from "./deploy.ts";
 
 /** An OP Stack chain has it from genesis; anvil does not. The stock facilitator reads through it. */
@@ -192,14 +193,15 @@ async function settleInHub(paid: Paid[]): Promise<void> {
   const { settlementHub, modelRegistry } = deployment.contracts;
   const registered = { address: modelRegistry, abi: modelRegistryAbi, eventName: "ModelRegistered" } as const;
   const [model] = await client.getContractEvents({ ...registered, strict: true, fromBlock: 0n });
-  const claims = paid.map(({ channelConfig, voucher }) => ({
-    voucher: { channel: channelConfig, maxClaimableAmount: BigInt(voucher.maxClaimableAmount) },
-    signature: voucher.signature,
-    totalClaimed: BigInt(voucher.maxClaimableAmount),
-  }));
+  const claims = paid.map(({ channelConfig, voucher: { signature, ...voucher } }) => {
+    const maxClaimableAmount = BigInt(voucher.maxClaimableAmount);
+    const claim = { maxClaimableAmount, totalClaimed: maxClaimableAmount, signature };
+    return compactClaim(channelConfig, claim);
+  });
   const amount = claims.reduce((sum, { totalClaimed }) => sum + totalClaimed, 0n);
   const totals = [{ modelId: model!.args.modelId, amount, calls: 4 }];
-  const args = [claims, totals, keccak256(toHex("receipts")), zeroHash, "0xda"] as const;
+  const receiptsRoot = keccak256(toHex("receipts"));
+  const args = [node.address, claims, [], totals, receiptsRoot, zeroHash, "0xda"] as const;
   await send(node, { address: settlementHub, abi: settlementHubAbi, functionName: "submitBatch", args });
 }
 

@@ -72,13 +72,14 @@ export class Ledger {
     return { status, challengeEnd };
   }
 
-  headerHashOf(epochId: bigint): Promise<Hex> {
-    return this.client.readContract({
-      address: this.#contracts.attributionLedger,
-      abi: attributionLedgerAbi,
-      functionName: "headerHashOf",
-      args: [epochId],
-    });
+  /** Whether this is the header of the open epoch: the chain keeps a hash of it alone. */
+  async isOpen(header: EpochHeader): Promise<boolean> {
+    const read = { address: this.#contracts.attributionLedger, abi: attributionLedgerAbi } as const;
+    const [before, open] = await Promise.all([
+      this.client.readContract({ ...read, functionName: "headerHash" }),
+      this.client.readContract({ ...read, functionName: "openHeaderHash" }),
+    ]);
+    return open === headerHash(before, header);
   }
 
   fundedWei(): Promise<bigint> {
@@ -142,20 +143,22 @@ export class Ledger {
     return this.#send(wallet, "rejectUnresolved", [epochId]);
   }
 
-  finalize(wallet: Wallet, epochId: bigint): Promise<Hex> {
-    return this.#send(wallet, "finalize", [epochId]);
+  /** @param header As proposed. */
+  finalize(wallet: Wallet, epochId: bigint, header: EpochHeader): Promise<Hex> {
+    return this.#send(wallet, "finalize", [epochId, header]);
   }
 
-  /** Bonds come back as a credit: drawn when the balance alone cannot pay for the next. */
+  /** Bonds come back as a credit, which pays the next one; less than one is drawn when the balance alone cannot. */
   async #coverBond(wallet: Wallet): Promise<void> {
     const poster = wallet.account.address;
     const read = { address: this.#contracts.attributionLedger, abi: attributionLedgerAbi } as const;
     const bondWei = await this.client.readContract({ ...read, functionName: "bondAmount" });
+    const args = [poster] as const;
+    const creditWei = await this.client.readContract({ ...read, functionName: "bondCredit", args });
+    if (creditWei >= bondWei) return;
     const token = { address: this.#contracts.openToken, abi: openTokenAbi } as const;
-    if ((await this.#balanceOf(poster)) < bondWei) {
-      const args = [poster] as const;
-      const creditWei = await this.client.readContract({ ...read, functionName: "bondCredit", args });
-      if (creditWei > 0n) await this.#send(wallet, "withdrawBond", []);
+    if (creditWei > 0n && (await this.#balanceOf(poster)) < bondWei) {
+      await this.#send(wallet, "withdrawBond", []);
     }
     const balanceWei = await this.#balanceOf(poster);
     if (balanceWei < bondWei) throw new BondUnaffordableError(poster, balanceWei, bondWei);
@@ -222,10 +225,10 @@ function isRevert(error: unknown): boolean {
   return error instanceof ContractFunctionRevertedError;
 }
 
-/** keccak256(abi.encode(header)), as the ledger stores it. */
-export function headerHash(header: EpochHeader): Hex {
+/** keccak256(abi.encode(hash of the last final epoch, header)), as the ledger chains headers. */
+function headerHash(before: Hex, header: EpochHeader): Hex {
   const { inputs } = getAbiItem({ abi: attributionLedgerAbi, name: "propose" });
-  return keccak256(encodeAbiParameters([inputs[1]], [header]));
+  return keccak256(encodeAbiParameters([{ type: "bytes32" }, inputs[1]], [before, header]));
 }
 
 /** daRef of a certificate. */

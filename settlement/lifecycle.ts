@@ -3,7 +3,7 @@ import type { Drizzle } from "#schema/database";
 import { PipelineError } from "#schema/errors";
 import { finalBlock } from "#schema/finality";
 import { type Computed, computeEpoch } from "./compute.ts";
-import { daRefOf, epochStatus, headerHash, type Ledger, type Wallet } from "./ledger.ts";
+import { daRefOf, epochStatus, type Ledger, type Wallet } from "./ledger.ts";
 import { batchesIn, loadBatchFacts } from "./loaders/batches.ts";
 import { loadFacts } from "./loaders/facts.ts";
 import {
@@ -198,24 +198,28 @@ async function finish(
   chain: { status: number; challengeEnd: bigint },
 ): Promise<Step> {
   const { db, ledger, poster } = context;
-  if ((await ledger.headerHashOf(run.epochId)) !== headerHash(headerOf(run))) return adopt(context, run);
+  const isFinal = chain.status === epochStatus.finalized;
+  if (!isFinal && !(await ledger.isOpen(headerOf(run)))) return adopt(context, run);
   if (chain.status === epochStatus.disputed) return awaitArbiter(context, run);
   if (chain.status === epochStatus.proposed) {
     const { timestamp } = await ledger.client.getBlock();
     if (timestamp < chain.challengeEnd)
       return waiting(run.epochId, `challenge window to ${chain.challengeEnd}`);
     if (poster === null) return waiting(run.epochId, "its finalisation");
-    const finalizeTx = await ledger.finalize(poster.wallet, run.epochId);
+    const finalizeTx = await ledger.finalize(poster.wallet, run.epochId, headerOf(run));
     await moveRun(db, run, { finalizeTx });
     return moved(run.epochId, `finalised in ${finalizeTx}`);
   }
   const final = await finalBlock({ db, client: ledger.client });
   const indexed = await indexedEpoch(db, run.epochId);
-  const { finalizedBlock = null, finalizedTx = null } = indexed ?? {};
+  const finalizedBlock = indexed?.finalizedBlock ?? null;
   if (final === undefined || finalizedBlock === null || finalizedBlock > final.blockNumber) {
     return waiting(run.epochId, "its finalisation to become final");
   }
-  await moveRun(db, run, { state: "final", finalizeTx: finalizedTx, proposeTx: indexed!.proposedTx });
+  const { daRef, finalizedTx, proposedTx } = indexed!;
+  if (daRef !== run.daRef) return adopt(context, run);
+  assertSameContent(run.epochId, contentOf(run), indexed!);
+  await moveRun(db, run, { state: "final", finalizeTx: finalizedTx, proposeTx: proposedTx });
   return moved(run.epochId, "final");
 }
 

@@ -51,29 +51,30 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     uint64 public immutable challengeWindowSeconds;
     uint64 public immutable arbitrationTimeoutSeconds;
 
+    /// @dev Of the one open epoch, or of the last one where that is rejected or final. One slot.
     struct Epoch {
         uint8 status;
         uint64 challengeEnd;
         address poster;
     }
 
-    /// @dev What finalising needs of the one open epoch. Overwritten by each proposal.
-    struct OpenEpoch {
-        bytes32 rewardRoot;
-        uint128 rootTotal;
-        uint64 toBlock;
-        uint64 arbitrationEnd;
+    /// @dev One slot, empty but while an epoch is disputed.
+    struct Dispute {
         address disputer;
+        uint64 arbitrationEnd;
     }
 
-    mapping(uint64 epoch => Epoch) private _epochs;
-    /// @inheritdoc IAttributionLedger
-    mapping(uint64 epoch => bytes32) public headerHashOf;
-    OpenEpoch private _open;
+    // In the slot of `pausedUntil`, which a proposal reads anyway.
     /// @inheritdoc IAttributionLedger
     uint64 public epochCount;
     /// @notice toBlock of the last finalised epoch, where the next one begins.
     uint64 public settledToBlock;
+    Epoch private _open;
+    Dispute private _dispute;
+    /// @inheritdoc IAttributionLedger
+    bytes32 public openHeaderHash;
+    /// @inheritdoc IAttributionLedger
+    bytes32 public headerHash;
     /// @inheritdoc IAttributionLedger
     mapping(address account => uint128) public bondCredit;
 
@@ -90,6 +91,7 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         bondAmount = bondAmount_;
         challengeWindowSeconds = challengeWindowSeconds_;
         arbitrationTimeoutSeconds = arbitrationTimeoutSeconds_;
+        headerHash = keccak256(abi.encode(block.chainid, address(this)));
     }
 
     /// @inheritdoc IAttributionLedger
@@ -100,46 +102,50 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     {
         require(_isPermitted(), NotPoster(msg.sender));
         require(epoch == epochCount + 1, UnexpectedEpoch(epoch, epochCount + 1));
-        uint8 status = _epochs[epoch].status;
-        require(status == NONE || status == REJECTED, EpochOpen(epoch));
+        require(_open.status != PROPOSED && _open.status != DISPUTED, EpochOpen(epoch));
         _checkHeader(header, daCommitment);
 
         uint64 challengeEnd = uint64(block.timestamp) + challengeWindowSeconds;
-        _epochs[epoch] = Epoch({status: PROPOSED, challengeEnd: challengeEnd, poster: msg.sender});
-        headerHashOf[epoch] = keccak256(abi.encode(header));
-        _open = OpenEpoch(header.rewardRoot, header.rootTotal, header.toBlock, 0, address(0));
+        _open = Epoch({status: PROPOSED, challengeEnd: challengeEnd, poster: msg.sender});
+        openHeaderHash = _hash(header);
         _emitProposed(epoch, header, daCommitment, challengeEnd);
-        _pullBond();
+        _takeBond();
     }
 
     /// @inheritdoc IAttributionLedger
     function dispute(uint64 epoch, uint8 reason, bytes calldata evidence) external nonReentrant {
-        _dispute(epoch, reason, evidence);
+        _openDispute(epoch, reason, evidence);
     }
 
     /// @inheritdoc IAttributionLedger
-    function disputeLeaf(uint64 epoch, Leaf calldata leaf, uint8 reason, bytes calldata evidence)
-        external
-        nonReentrant
-    {
-        require(epoch == epochCount + 1, NotProposed(epoch, _epochs[epoch].status));
-        _checkLeaf(leaf, _open.rewardRoot);
+    function disputeLeaf(
+        uint64 epoch,
+        EpochHeader calldata header,
+        Leaf calldata leaf,
+        uint8 reason,
+        bytes calldata evidence
+    ) external nonReentrant {
+        _checkOpen(epoch, header);
+        _checkLeaf(leaf, header.rewardRoot);
         emit LeafDisputed(epoch, msg.sender, leaf.account, leaf.cumulative, reason);
-        _dispute(epoch, reason, evidence);
+        _openDispute(epoch, reason, evidence);
     }
 
     /// @inheritdoc IAttributionLedger
-    function proveLeafAboveTotal(uint64 epoch, Leaf calldata leaf) external nonReentrant {
-        _checkProvable(epoch);
-        _checkLeaf(leaf, _open.rewardRoot);
-        require(leaf.cumulative > _open.rootTotal, LeafNotWrong(leaf.account, leaf.cumulative));
+    function proveLeafAboveTotal(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf) external nonReentrant {
+        _checkProvable(epoch, header);
+        _checkLeaf(leaf, header.rewardRoot);
+        require(leaf.cumulative > header.rootTotal, LeafNotWrong(leaf.account, leaf.cumulative));
         _rejectProven(epoch, leaf, FAULT_ABOVE_TOTAL);
     }
 
     /// @inheritdoc IAttributionLedger
-    function proveLeafFalls(uint64 epoch, Leaf calldata leaf, Leaf calldata before) external nonReentrant {
-        _checkProvable(epoch);
-        _checkLeaf(leaf, _open.rewardRoot);
+    function proveLeafFalls(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf, Leaf calldata before)
+        external
+        nonReentrant
+    {
+        _checkProvable(epoch, header);
+        _checkLeaf(leaf, header.rewardRoot);
         _checkLeaf(before, distributor.root());
         bool isWrong = leaf.account == before.account && leaf.cumulative < before.cumulative;
         require(isWrong, LeafNotWrong(leaf.account, leaf.cumulative));
@@ -147,10 +153,13 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     }
 
     /// @inheritdoc IAttributionLedger
-    function proveLeafTwice(uint64 epoch, Leaf calldata leaf, Leaf calldata other) external nonReentrant {
-        _checkProvable(epoch);
-        _checkLeaf(leaf, _open.rewardRoot);
-        _checkLeaf(other, _open.rewardRoot);
+    function proveLeafTwice(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf, Leaf calldata other)
+        external
+        nonReentrant
+    {
+        _checkProvable(epoch, header);
+        _checkLeaf(leaf, header.rewardRoot);
+        _checkLeaf(other, header.rewardRoot);
         bool isWrong = leaf.account == other.account && leaf.cumulative != other.cumulative;
         require(isWrong, LeafNotWrong(leaf.account, leaf.cumulative));
         _rejectProven(epoch, leaf, FAULT_TWICE);
@@ -158,24 +167,11 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
 
     /// @inheritdoc IAttributionLedger
     function withdrawEpoch(uint64 epoch) external nonReentrant {
-        Epoch storage entry = _epochs[epoch];
-        require(entry.status == PROPOSED, NotProposed(epoch, entry.status));
-        require(msg.sender == entry.poster, NotPoster(msg.sender));
-        entry.status = REJECTED;
+        Epoch memory open = _checkProposed(epoch);
+        require(msg.sender == open.poster, NotPoster(msg.sender));
+        _open.status = REJECTED;
         emit EpochAbandoned(epoch, "withdrawn");
-        _credit(entry.poster, bondAmount);
-    }
-
-    function _dispute(uint64 epoch, uint8 reason, bytes calldata evidence) private {
-        Epoch storage entry = _epochs[epoch];
-        require(entry.status == PROPOSED, NotProposed(epoch, entry.status));
-        require(block.timestamp < entry.challengeEnd, WindowClosed(entry.challengeEnd));
-        require(evidence.length <= EVIDENCE_BYTES_MAX, EvidenceTooLarge(evidence.length, EVIDENCE_BYTES_MAX));
-        entry.status = DISPUTED;
-        _open.disputer = msg.sender;
-        _open.arbitrationEnd = uint64(block.timestamp) + arbitrationTimeoutSeconds;
-        emit EpochDisputed(epoch, msg.sender, reason, keccak256(evidence), evidence);
-        _pullBond();
+        _credit(open.poster, bondAmount);
     }
 
     /// @inheritdoc IAttributionLedger
@@ -183,43 +179,42 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     /// evidence and have the window run out while nobody else may speak.
     function resolveDispute(uint64 epoch, bool upheld) external nonReentrant {
         require(_isPermitted(), NotArbiter(msg.sender));
-        Epoch storage entry = _epochs[epoch];
-        require(entry.status == DISPUTED, NotDisputed(epoch, entry.status));
-        require(block.timestamp < _open.arbitrationEnd, WindowClosed(_open.arbitrationEnd));
+        Dispute memory open = _checkDisputed(epoch);
+        require(block.timestamp < open.arbitrationEnd, WindowClosed(open.arbitrationEnd));
+        uint128 half = bondAmount / 2;
         if (upheld) {
-            _reject(epoch);
+            // The disputer has his own bond back and half of the poster's.
+            _open.status = REJECTED;
+            _settleDispute(epoch, true, open.disputer, bondAmount + half, bondAmount - half);
             return;
         }
-        entry.status = PROPOSED;
-        entry.challengeEnd = uint64(block.timestamp) + challengeWindowSeconds;
-        uint128 paid = bondAmount / 2;
-        _settleDispute(epoch, false, entry.poster, paid, bondAmount - paid);
+        _open.status = PROPOSED;
+        _open.challengeEnd = uint64(block.timestamp) + challengeWindowSeconds;
+        _settleDispute(epoch, false, _open.poster, half, bondAmount - half);
     }
 
     /// @inheritdoc IAttributionLedger
     function rejectUnresolved(uint64 epoch) external nonReentrant {
-        Epoch storage entry = _epochs[epoch];
-        require(entry.status == DISPUTED, NotDisputed(epoch, entry.status));
-        require(block.timestamp >= _open.arbitrationEnd, WindowOpen(_open.arbitrationEnd));
-        entry.status = REJECTED;
-        address disputer = _open.disputer;
+        Dispute memory open = _checkDisputed(epoch);
+        require(block.timestamp >= open.arbitrationEnd, WindowOpen(open.arbitrationEnd));
+        _open.status = REJECTED;
         uint128 returned = bondAmount / 2;
-        _credit(entry.poster, bondAmount);
-        _credit(disputer, returned);
+        _credit(_open.poster, bondAmount);
+        _credit(open.disputer, returned);
         _settleDispute(epoch, true, address(0), 0, bondAmount - returned);
     }
 
     /// @inheritdoc IAttributionLedger
-    function finalize(uint64 epoch) external nonReentrant {
-        Epoch storage entry = _epochs[epoch];
-        require(entry.status == PROPOSED, NotProposed(epoch, entry.status));
-        require(block.timestamp >= entry.challengeEnd, WindowOpen(entry.challengeEnd));
-        entry.status = FINALIZED;
+    function finalize(uint64 epoch, EpochHeader calldata header) external nonReentrant {
+        Epoch memory open = _checkProposed(epoch);
+        require(block.timestamp >= open.challengeEnd, WindowOpen(open.challengeEnd));
+        headerHash = _checkHash(header);
+        _open.status = FINALIZED;
         epochCount = epoch;
-        settledToBlock = _open.toBlock;
-        emit EpochFinalized(epoch, _open.rewardRoot, _open.rootTotal);
-        _credit(entry.poster, bondAmount);
-        distributor.activateRoot(epoch, _open.rewardRoot, _open.rootTotal);
+        settledToBlock = header.toBlock;
+        emit EpochFinalized(epoch, header.rewardRoot, header.rootTotal);
+        _credit(open.poster, bondAmount);
+        distributor.activateRoot(epoch, header.rewardRoot, header.rootTotal);
     }
 
     /// @inheritdoc IAttributionLedger
@@ -232,9 +227,12 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     }
 
     /// @inheritdoc IAttributionLedger
-    function statusOf(uint64 epoch) external view returns (uint8 status, uint64 challengeEnd, address poster_) {
-        Epoch storage entry = _epochs[epoch];
-        return (entry.status, entry.challengeEnd, entry.poster);
+    function statusOf(uint64 epoch) public view returns (uint8 status, uint64 challengeEnd, address poster) {
+        if (epoch == 0) return (NONE, 0, address(0));
+        if (epoch <= epochCount) return (FINALIZED, 0, address(0));
+        Epoch memory open = _open;
+        if (epoch > epochCount + 1 || open.status == FINALIZED) return (NONE, 0, address(0));
+        return (open.status, open.challengeEnd, open.poster);
     }
 
     function _checkHeader(EpochHeader calldata header, bytes calldata daCommitment) private view {
@@ -278,11 +276,37 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         );
     }
 
-    function _checkProvable(uint64 epoch) private view {
-        Epoch storage entry = _epochs[epoch];
-        if (entry.status == DISPUTED) return;
-        require(entry.status == PROPOSED, NotProposed(epoch, entry.status));
-        require(block.timestamp < entry.challengeEnd, WindowClosed(entry.challengeEnd));
+    /// @dev Chained: the hash of a final epoch stands for every header before it too.
+    function _hash(EpochHeader calldata header) private view returns (bytes32) {
+        return keccak256(abi.encode(headerHash, header));
+    }
+
+    function _checkHash(EpochHeader calldata header) private view returns (bytes32 hash) {
+        hash = _hash(header);
+        require(hash == openHeaderHash, HeaderMismatch(hash, openHeaderHash));
+    }
+
+    /// @dev The epoch is the next one, proposed or disputed, and this is its header.
+    function _checkOpen(uint64 epoch, EpochHeader calldata header) private view returns (uint8 status) {
+        (status,,) = statusOf(epoch);
+        require(status == PROPOSED || status == DISPUTED, NotProposed(epoch, status));
+        _checkHash(header);
+    }
+
+    function _checkProvable(uint64 epoch, EpochHeader calldata header) private view {
+        if (_checkOpen(epoch, header) == DISPUTED) return;
+        require(block.timestamp < _open.challengeEnd, WindowClosed(_open.challengeEnd));
+    }
+
+    function _checkProposed(uint64 epoch) private view returns (Epoch memory open) {
+        (open.status, open.challengeEnd, open.poster) = statusOf(epoch);
+        require(open.status == PROPOSED, NotProposed(epoch, open.status));
+    }
+
+    function _checkDisputed(uint64 epoch) private view returns (Dispute memory) {
+        (uint8 status,,) = statusOf(epoch);
+        require(status == DISPUTED, NotDisputed(epoch, status));
+        return _dispute;
     }
 
     function _checkLeaf(Leaf calldata leaf, bytes32 root) private view {
@@ -290,26 +314,28 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         require(MerkleProof.verifyCalldata(leaf.proof, root, hash), LeafNotInRoot(leaf.account, leaf.cumulative));
     }
 
+    function _openDispute(uint64 epoch, uint8 reason, bytes calldata evidence) private {
+        Epoch memory open = _checkProposed(epoch);
+        require(block.timestamp < open.challengeEnd, WindowClosed(open.challengeEnd));
+        require(evidence.length <= EVIDENCE_BYTES_MAX, EvidenceTooLarge(evidence.length, EVIDENCE_BYTES_MAX));
+        _open.status = DISPUTED;
+        _dispute = Dispute(msg.sender, uint64(block.timestamp) + arbitrationTimeoutSeconds);
+        emit EpochDisputed(epoch, msg.sender, reason, keccak256(evidence), evidence);
+        _takeBond();
+    }
+
     /// @dev Who disputed meanwhile was right, whatever his reason: he has his bond back, but the reward is the prover's.
     function _rejectProven(uint64 epoch, Leaf calldata leaf, uint8 fault) private {
-        _epochs[epoch].status = REJECTED;
+        _open.status = REJECTED;
         emit LeafDisputed(epoch, msg.sender, leaf.account, leaf.cumulative, fault);
-        if (_open.disputer != address(0)) _credit(_open.disputer, bondAmount);
+        if (_dispute.disputer != address(0)) _credit(_dispute.disputer, bondAmount);
         uint128 paid = bondAmount / 2;
         _settleDispute(epoch, true, msg.sender, paid, bondAmount - paid);
     }
 
-    /// @dev The disputer has his own bond back and half of the poster's.
-    function _reject(uint64 epoch) private {
-        _epochs[epoch].status = REJECTED;
-        uint128 burned = bondAmount - bondAmount / 2;
-        _settleDispute(epoch, true, _open.disputer, 2 * bondAmount - burned, burned);
-    }
-
     /// @dev Half is burned: with all of it to the winner, disputing oneself to stall would cost nothing.
     function _settleDispute(uint64 epoch, bool upheld, address winner, uint128 paid, uint128 burned) private {
-        _open.disputer = address(0);
-        _open.arbitrationEnd = 0;
+        delete _dispute;
         emit EpochResolved(epoch, upheld, winner, paid, burned);
         if (paid > 0) _credit(winner, paid);
         token.burn(burned);
@@ -322,7 +348,14 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         emit BondCredited(account, amount, newCredit);
     }
 
-    function _pullBond() private {
-        IERC20(token).safeTransferFrom(msg.sender, address(this), bondAmount);
+    /// @dev From the caller's credit where that covers it: a poster's bond comes back as credit with every final epoch.
+    function _takeBond() private {
+        uint128 credit = bondCredit[msg.sender];
+        if (credit < bondAmount) {
+            IERC20(token).safeTransferFrom(msg.sender, address(this), bondAmount);
+            return;
+        }
+        bondCredit[msg.sender] = credit - bondAmount;
+        emit BondDebited(msg.sender, bondAmount, credit - bondAmount);
     }
 }

@@ -5,8 +5,12 @@ import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
 import {IModelCurve} from "./interfaces/IModelCurve.sol";
 import {ModelCurve} from "./ModelCurve.sol";
 
-/// @title Makes the curve of a model, at an address that follows from the model's id.
+/// @title Makes the curve of a model, at an address that follows from the model's id and the curve's terms.
 contract CurveFactory {
+    /// @notice Highest price at the cap, 10^6 OPEN: keeps the reserve at the cap within 128 bits, a cap being below 2^40 tokens.
+    uint256 public constant PRICE_WEI_MAX = 1e24;
+    uint16 public constant FEE_BPS_MAX = 1_000;
+
     /// @notice Whose code every curve runs.
     ModelCurve public immutable implementation;
     /// @notice Only this address creates.
@@ -24,13 +28,14 @@ contract CurveFactory {
 
     error NotProposals(address caller);
     error CurveExists(bytes32 modelId);
+    error InvalidParams();
 
     constructor(ModelCurve implementation_, address proposals_) {
         implementation = implementation_;
         proposals = proposals_;
     }
 
-    /// @dev Cloned and initialised in one transaction: nobody can come between.
+    /// @dev The terms become the clone's code: nobody can come between, or initialise twice.
     function create(
         bytes32 modelId,
         address beneficiary,
@@ -40,9 +45,13 @@ contract CurveFactory {
     ) external returns (address curve) {
         require(msg.sender == proposals, NotProposals(msg.sender));
         require(curveOf[modelId] == address(0), CurveExists(modelId));
-        curve = Clones.cloneDeterministic(address(implementation), modelId);
+        uint256 topPriceWei = params.baseWei + uint256(params.slopeWei) * params.capTokens;
+        bool isValid = beneficiary != address(0) && params.capTokens > 0 && topPriceWei > 0
+            && topPriceWei <= PRICE_WEI_MAX && params.feeBps <= FEE_BPS_MAX;
+        require(isValid, InvalidParams());
+        bytes memory args = abi.encode(ModelCurve.Terms(modelId, beneficiary, params), name, symbol);
+        curve = Clones.cloneDeterministicWithImmutableArgs(address(implementation), args, modelId);
         curveOf[modelId] = curve;
         emit CurveCreated(modelId, curve, beneficiary, address(implementation.reserveToken()), params);
-        ModelCurve(curve).initialize(modelId, beneficiary, params, name, symbol);
     }
 }

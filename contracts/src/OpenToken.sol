@@ -13,11 +13,21 @@ import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 /// @notice Fixed supply, no owner, no minter. Votes are counted by timestamp, since a layer 2's block time may change.
 /// Authorised transfers (ERC-3009) have random nonces, as x402's clients make them, and come in two forms: (v, r, s),
 /// and one byte string that may also be a contract wallet's (ERC-1271).
-/// @dev Of OpenZeppelin's two extensions for signed transfers only ERC3009 takes random nonces; its clock reads times
+/// @dev A balance and the delegate of its votes share a slot: a transfer reads both for the price of one (Gas in
+/// contracts/README.md). OpenZeppelin's own mappings of the two stay empty; its checkpoints, and so the supply, are used.
+/// Of OpenZeppelin's two extensions for signed transfers only ERC3009 takes random nonces; its clock reads times
 /// with bit 47 set as block numbers, which no second of the next four million years has.
 contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes, ERC3009 {
     /// @notice Whole supply, minted once: 10^9 OPEN of 18 decimals.
     uint256 public constant SUPPLY = 1_000_000_000 ether;
+
+    /// @dev 96 bits hold the whole supply.
+    struct Holder {
+        uint96 balance;
+        address delegatee;
+    }
+
+    mapping(address account => Holder) private _holders;
 
     /// @param holder Receives the whole supply.
     constructor(address holder) ERC20("Tributary OPEN", "OPEN") ERC20Permit("Tributary OPEN") {
@@ -74,8 +84,36 @@ contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes, ERC3009 {
         return "mode=timestamp";
     }
 
+    function balanceOf(address account) public view override returns (uint256) {
+        return _holders[account].balance;
+    }
+
+    function totalSupply() public view override returns (uint256) {
+        return _getTotalSupply();
+    }
+
+    function delegates(address account) public view override returns (address) {
+        return _holders[account].delegatee;
+    }
+
+    /// @dev From zero only in the constructor: no balance exceeds the supply, so the casts lose nothing.
     function _update(address from, address to, uint256 value) internal override(ERC20, ERC20Votes) {
-        super._update(from, to, value);
+        if (from != address(0)) {
+            uint256 balance = _holders[from].balance;
+            require(value <= balance, ERC20InsufficientBalance(from, balance, value));
+            _holders[from].balance = uint96(balance - value);
+        }
+        if (to != address(0)) _holders[to].balance += uint96(value);
+        emit Transfer(from, to, value);
+        _transferVotingUnits(from, to, value);
+    }
+
+    function _delegate(address account, address delegatee) internal override {
+        Holder storage holder = _holders[account];
+        address before = holder.delegatee;
+        holder.delegatee = delegatee;
+        emit DelegateChanged(account, before, delegatee);
+        _moveDelegateVotes(before, delegatee, holder.balance);
     }
 
     function nonces(address owner) public view override(ERC20Permit, Nonces) returns (uint256) {

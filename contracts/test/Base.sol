@@ -26,6 +26,7 @@ interface Vm {
     function assume(bool condition) external pure;
     function chainId(uint256 chainId_) external;
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
+    function envOr(string calldata name, string calldata otherwise) external view returns (string memory);
     function etch(address target, bytes calldata code) external;
     function expectEmit() external;
     function expectRevert(bytes calldata data) external;
@@ -38,6 +39,7 @@ interface Vm {
     function parseJsonUintArray(string calldata json, string calldata key) external pure returns (uint256[] memory);
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
     function prank(address sender) external;
+    function prank(address sender, address origin) external;
     function readFile(string calldata path) external view returns (string memory);
     function roll(uint256 blockNumber) external;
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
@@ -205,6 +207,19 @@ abstract contract Base {
     {
         bytes memory signed = signature(key, escrow.getVoucherDigest(escrow.getChannelId(config), max));
         return IChannelEscrow.VoucherClaim(IChannelEscrow.Voucher(config, max), signed, total);
+    }
+
+    /// @notice The same voucher as its receiver claims it.
+    function compactClaim(uint256 key, IChannelEscrow.ChannelConfig memory config, uint128 max, uint128 total)
+        internal
+        view
+        returns (IChannelEscrow.CompactClaim memory)
+    {
+        (uint8 v, bytes32 r, bytes32 s) = vm.sign(key, escrow.getVoucherDigest(escrow.getChannelId(config), max));
+        bytes32 vs = bytes32(uint256(s) | (uint256(v - 27) << 255));
+        return IChannelEscrow.CompactClaim(
+            config.payer, config.payerAuthorizer, config.withdrawDelay, config.salt, max, total, r, vs
+        );
     }
 
     /// @return Value in [min, max], spread over it by the remainder.

@@ -17,6 +17,7 @@ import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
 import { modelRegistryAbi } from "#schema/abi/model-registry";
 import { settlementHubAbi } from "#schema/abi/settlement-hub";
 import { chainClient, devAccount, type TestDeployment, walletClient } from "#schema/testing/stack";
+import { compactClaim } from "#serving/payment/voucher";
 import { govern, tendDatanet, trade } from "./market-life.ts";
 
 /** Which development account plays whom. 7, 8 and 9 are those of the deployment. */
@@ -276,10 +277,18 @@ async function settle({ send, client, deployment }: Chain, modelId: Hex): Promis
       message: { channelId, maxClaimableAmount: 9_999n },
     });
     const amount = totalClaimed === 4_999n ? 4_999n : 4_002n;
-    const claims = [{ voucher: { channel: config, maxClaimableAmount: 9_999n }, signature, totalClaimed }];
+    const claims = [compactClaim(config, { maxClaimableAmount: 9_999n, totalClaimed, signature })];
     const totals = [{ modelId, amount, calls: 3 }];
     const receiptsRoot = keccak256(toHex(`receipts ${totalClaimed}`));
-    await send(node, "settlementHub", "submitBatch", [claims, totals, receiptsRoot, zeroHash, "0xda"]);
+    await send(node, "settlementHub", "submitBatch", [
+      devAccount(node).address,
+      claims,
+      [],
+      totals,
+      receiptsRoot,
+      zeroHash,
+      "0xda",
+    ]);
     if (totalClaimed === 4_999n) await send(holder, "settlementHub", "payNode", [devAccount(node).address]);
   }
 }
@@ -353,23 +362,23 @@ async function closeEpochs(chain: Chain): Promise<void> {
   const tree = rewardTree(deployment);
   await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
   await send(poster, "attributionLedger", "withdrawEpoch", [1n]);
-  await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
+  const wrong = await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
   const account = devAccount(contributor).address;
   const leaf = { account, cumulative: BigInt(100 * contributor), proof: tree.getProof(0) };
-  await send(disputer, "attributionLedger", "disputeLeaf", [1n, leaf, 1, "0xbad0"]);
+  await send(disputer, "attributionLedger", "disputeLeaf", [1n, wrong, leaf, 1, "0xbad0"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, true]);
-  const settledTo = await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
+  const header = await propose(chain, tree, { epoch: 1n, fromBlock: 0n });
   await send(disputer, "attributionLedger", "dispute", [1n, 2, "0x"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, false]);
   await pass(challengeWindowSeconds);
-  await send(holder, "attributionLedger", "finalize", [1n]);
+  await send(holder, "attributionLedger", "finalize", [1n, header]);
   await send(disputer, "attributionLedger", "withdrawBond", []);
   await claimAll(chain, tree);
-  await propose(chain, tree, { epoch: 2n, fromBlock: settledTo });
+  await propose(chain, tree, { epoch: 2n, fromBlock: header.toBlock });
   await send(disputer, "attributionLedger", "dispute", [2n, 3, "0xff"]);
   await pass(arbitrationTimeoutSeconds);
   await send(holder, "attributionLedger", "rejectUnresolved", [2n]);
-  await propose(chain, tree, { epoch: 2n, fromBlock: settledTo });
+  await propose(chain, tree, { epoch: 2n, fromBlock: header.toBlock });
 }
 
 type RewardTree = ReturnType<typeof rewardTree>;
@@ -384,12 +393,12 @@ function rewardTree({ chainId, contracts }: TestDeployment) {
   return StandardMerkleTree.of(rows, ["uint256", "address", "address", "uint256"]);
 }
 
-/** @returns the epoch's toBlock. */
+/** @returns the header, which later calls bring along. */
 async function propose(
   { send, client }: Chain,
   tree: RewardTree,
   { epoch, fromBlock }: { epoch: bigint; fromBlock: bigint },
-): Promise<bigint> {
+) {
   const toBlock = (await client.getBlockNumber()) - 1n;
   const header = {
     rewardRoot: tree.root as Hex,
@@ -403,7 +412,7 @@ async function propose(
     daRef: keccak256("0xce"),
   };
   await send(poster, "attributionLedger", "propose", [epoch, header, "0xce"]);
-  return toBlock;
+  return header;
 }
 
 /** By anyone, by a claimer to elsewhere, and many at once of which one was paid before. */

@@ -333,17 +333,25 @@ export function replayRewardDistributor(logs: Log[]): Slots {
 }
 
 type Status = readonly [status: number, challengeEnd: bigint, poster: Hex];
-type Chain = { challengeWindowSeconds: number; timestampOf: (blockNumber: bigint) => bigint };
+type Chain = {
+  challengeWindowSeconds: number;
+  timestampOf: (blockNumber: bigint) => bigint;
+  /** headerHash() before there was an epoch. */
+  genesis: Hex;
+};
 
-export function replayAttributionLedger(logs: Log[], { challengeWindowSeconds, timestampOf }: Chain): Slots {
+export function replayAttributionLedger(
+  logs: Log[],
+  { challengeWindowSeconds, timestampOf, genesis }: Chain,
+): Slots {
   const slots = new Slots();
-  let openToBlock = 0n;
+  let open: Header | undefined;
   for (const { eventName, args, blockNumber } of parseEventLogs({ abi: attributionLedgerAbi, logs })) {
     switch (eventName) {
       case "EpochProposed":
         slots.set("statusOf", [args.epoch], [1, args.challengeEnd, args.poster]);
-        slots.set("headerHashOf", [args.epoch], headerHash(args));
-        openToBlock = args.toBlock;
+        slots.set("openHeaderHash", [], headerHash(slots.get("headerHash", [], genesis), args));
+        open = args;
         break;
       case "IntakePaused":
         slots.set("pausedUntil", [], args.pausedUntil);
@@ -358,22 +366,27 @@ export function replayAttributionLedger(logs: Log[], { challengeWindowSeconds, t
       }
       case "LeafDisputed":
         break; // EpochDisputed or EpochResolved follows.
+      case "EpochFinalized":
+        slots.set("statusOf", [args.epoch], [4, 0n, zeroAddress]);
+        slots.set("epochCount", [], args.epoch);
+        slots.set("settledToBlock", [], open!.toBlock);
+        slots.set("headerHash", [], headerHash(slots.get("headerHash", [], genesis), open!));
+        break;
       case "EpochDisputed":
-      case "EpochResolved":
-      case "EpochFinalized": {
+      case "EpochResolved": {
         const [, challengeEnd, poster] = slots.get<Status>("statusOf", [args.epoch], [0, 0n, zeroAddress]);
         // A dispute found wrong opens a whole new window.
         const newEnd = timestampOf(blockNumber) + BigInt(challengeWindowSeconds);
         const isBack = eventName === "EpochResolved" && !args.upheld;
-        const status = { EpochDisputed: 2, EpochResolved: isBack ? 1 : 3, EpochFinalized: 4 }[eventName];
+        const status = { EpochDisputed: 2, EpochResolved: isBack ? 1 : 3 }[eventName];
         slots.set("statusOf", [args.epoch], [status, isBack ? newEnd : challengeEnd, poster]);
-        if (eventName !== "EpochFinalized") break;
-        slots.set("epochCount", [], args.epoch);
-        slots.set("settledToBlock", [], openToBlock);
         break;
       }
       case "BondCredited":
         slots.set("bondCredit", [args.to], args.newCredit);
+        break;
+      case "BondDebited":
+        slots.set("bondCredit", [args.from], args.newCredit);
         break;
       case "BondWithdrawn":
         slots.set("bondCredit", [args.to], 0n);
@@ -386,7 +399,7 @@ export function replayAttributionLedger(logs: Log[], { challengeWindowSeconds, t
 const proposeInputs = getAbiItem({ abi: attributionLedgerAbi, name: "propose" }).inputs;
 type Header = Parameters<typeof encodeAbiParameters<readonly [(typeof proposeInputs)[1]]>>[1][0];
 
-/** keccak256(abi.encode(header)) */
-export function headerHash(header: Header): Hex {
-  return keccak256(encodeAbiParameters([proposeInputs[1]], [header]));
+/** keccak256(abi.encode(hash of the last final epoch, header)) */
+export function headerHash(before: Hex, header: Header): Hex {
+  return keccak256(encodeAbiParameters([{ type: "bytes32" }, proposeInputs[1]], [before, header]));
 }

@@ -62,6 +62,11 @@ export async function applyBondCredited({ event, context }: Args<"AttributionLed
   await context.db.insert(bondCredit).values({ account, credit }).onConflictDoUpdate({ credit });
 }
 
+export async function applyBondDebited({ event, context }: Args<"AttributionLedger:BondDebited">) {
+  const { from: account, newCredit: credit } = event.args;
+  await context.db.update(bondCredit, { account }).set({ credit });
+}
+
 export async function applyBondWithdrawn({ event, context }: Args<"AttributionLedger:BondWithdrawn">) {
   await context.db.update(bondCredit, { account: event.args.to }).set({ credit: 0n });
 }

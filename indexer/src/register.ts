@@ -69,6 +69,7 @@ record("AttributionLedger:IntakeResumed");
 on("AttributionLedger:EpochAbandoned", attributionLedger.applyEpochAbandoned);
 on("AttributionLedger:EpochFinalized", attributionLedger.applyEpochFinalized);
 on("AttributionLedger:BondCredited", attributionLedger.applyBondCredited);
+on("AttributionLedger:BondDebited", attributionLedger.applyBondDebited);
 on("AttributionLedger:BondWithdrawn", attributionLedger.applyBondWithdrawn);
 
 on("RewardDistributor:Funded", rewardDistributor.applyFunded);

@@ -162,7 +162,8 @@ it("replays epochs, bonds and rewards to what the contracts store", async () => 
     const [status, challengeEnd] = await sender.read<[number, bigint]>("attributionLedger", "statusOf", [
       row.id,
     ]);
-    expect(row).toMatchObject({ status, challengeEnd });
+    const isFinal = status === 4; // Of a final epoch the chain keeps the status alone.
+    expect(row).toMatchObject(isFinal ? { status } : { status, challengeEnd });
   }
   for (const row of await db.select().from(onchain.bondCredit)) {
     expect(row.credit).toBe(await sender.read("attributionLedger", "bondCredit", [row.account]));

@@ -12,6 +12,7 @@ import {
 } from "viem";
 import { abis, type ContractName } from "#contracts/deploy";
 import { chainClient, devAccount, type TestDeployment, walletClient } from "#schema/testing/stack";
+import { compactClaim } from "#serving/payment/voucher";
 
 export const [owner, contributor, thief, validator, second, payer, node, treasury, poster, holder] = [
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
@@ -240,11 +241,19 @@ export async function settle(sender: Sender, { salt, totalWei, calls }: Settling
   const { totalClaimed } = await read<{ totalClaimed: bigint }>("channelEscrow", "channelOf", [channelId]);
   const hash = await read<Hex>("channelEscrow", "getVoucherDigest", [channelId, totalWei]);
   const signature = await devAccount(payer).sign({ hash });
-  const voucher = { channel: channelConfig(sender, salt), maxClaimableAmount: totalWei };
-  const claims = [{ voucher, signature, totalClaimed: totalWei }];
+  const claim = { maxClaimableAmount: totalWei, totalClaimed: totalWei, signature };
+  const claims = [compactClaim(channelConfig(sender, salt), claim)];
   const totals = [{ modelId: await baseModel(sender), amount: totalWei - totalClaimed, calls }];
   const root = label(`receipts ${salt} ${totalWei}`);
-  await send(node, "settlementHub", "submitBatch", [claims, totals, root, label("content"), "0xda01"]);
+  await send(node, "settlementHub", "submitBatch", [
+    devAccount(node).address,
+    claims,
+    [],
+    totals,
+    root,
+    label("content"),
+    "0xda01",
+  ]);
 }
 
 /** A receipt of the node's that is in no batch, though its fee was claimed; nobody answers for it. */
@@ -282,15 +291,15 @@ async function epochs(sender: Sender): Promise<void> {
   const account = devAccount(contributor).address;
   await propose(sender, token);
   await send(poster, "attributionLedger", "withdrawEpoch", [1n]);
-  await propose(sender, token);
+  const wrong = await propose(sender, token);
   const leaf = { account, cumulative: token, proof: [] };
-  await send(payer, "attributionLedger", "disputeLeaf", [1n, leaf, 3, "0xbad0"]);
+  await send(payer, "attributionLedger", "disputeLeaf", [1n, wrong, leaf, 3, "0xbad0"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, true]);
-  await propose(sender, 2n * token);
+  const header = await propose(sender, 2n * token);
   await send(payer, "attributionLedger", "dispute", [1n, 4, "0x"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, false]);
   await warp(5);
-  await send(owner, "attributionLedger", "finalize", [1n]);
+  await send(owner, "attributionLedger", "finalize", [1n, header]);
   await send(poster, "attributionLedger", "withdrawBond", []);
   await send(contributor, "rewardDistributor", "setClaimer", [devAccount(second).address]);
   await send(owner, "rewardDistributor", "claim", [account, 2n * token, []]);
@@ -298,7 +307,7 @@ async function epochs(sender: Sender): Promise<void> {
 }
 
 /** Proposes epoch 1 whose only leaf gives the contributor `cumulativeWei`. */
-async function propose(sender: Sender, cumulativeWei: bigint): Promise<void> {
+async function propose(sender: Sender, cumulativeWei: bigint) {
   const { client, read, send } = sender;
   const account = devAccount(contributor).address;
   const daCommitment = "0xcafe";
@@ -314,6 +323,7 @@ async function propose(sender: Sender, cumulativeWei: bigint): Promise<void> {
     daRef: keccak256(daCommitment),
   };
   await send(poster, "attributionLedger", "propose", [1n, header, daCommitment]);
+  return header;
 }
 
 async function leave(sender: Sender): Promise<void> {

@@ -27,7 +27,7 @@ export const epoch = onchainTable("epoch", (t) => ({
   eventId: t.text().notNull(),
 }));
 
-/** Bonds that can be withdrawn, from `BondCredited` and `BondWithdrawn`. */
+/** Bonds that can be withdrawn, from `BondCredited`, `BondDebited` and `BondWithdrawn`. */
 export const bondCredit = onchainTable("bond_credit", (t) => ({
   account: t.hex().primaryKey(),
   credit: t.bigint().notNull(),

@@ -1,4 +1,10 @@
-import { type Address, type Hex, recoverTypedDataAddress } from "viem";
+import {
+  type Address,
+  type Hex,
+  parseSignature,
+  recoverTypedDataAddress,
+  signatureToCompactSignature,
+} from "viem";
 import { z } from "zod";
 import type { Decoded } from "#schema/errors";
 import type { ChannelConfig } from "./channel.ts";
@@ -79,6 +85,19 @@ export function channelTypedData(escrow: Address, chainId: bigint, config: Chann
     primaryType: "ChannelConfig",
     message: config,
   } as const;
+}
+
+/**
+ * Claim of IChannelEscrow's `CompactClaim`: a voucher up to whose maximum `totalClaimed` is taken. The signature must be
+ * a key's, which `signer` has checked; the escrow takes it in 64 bytes (ERC-2098).
+ */
+export function compactClaim(
+  { payer, payerAuthorizer, withdrawDelay, salt }: ChannelConfig,
+  claim: { maxClaimableAmount: bigint; totalClaimed: bigint; signature: Hex },
+) {
+  const { maxClaimableAmount, totalClaimed, signature } = claim;
+  const { r, yParityAndS: vs } = signatureToCompactSignature(parseSignature(signature));
+  return { payer, payerAuthorizer, withdrawDelay, salt, maxClaimableAmount, totalClaimed, r, vs };
 }
 
 /** Of x402's `batch-settlement`. */

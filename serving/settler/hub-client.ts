@@ -14,6 +14,7 @@ import { settlementHubAbi } from "#schema/abi/settlement-hub";
 import { invariant, PipelineError } from "#schema/errors";
 import { submissionMsMax } from "../constants.ts";
 import type { ChannelConfig } from "../payment/channel.ts";
+import { compactClaim } from "../payment/voucher.ts";
 import type { BatchRun } from "./batch-run.ts";
 
 /** SettlementHub as the settler uses it. */
@@ -69,14 +70,11 @@ export function createHubClient({ rpcUrl, chainId, hub, account, configOf }: Opt
       reader.readContract({ ...contract, functionName: "batchIdOf", args: [account.address, receiptsRoot] }),
     submit: async ({ submission: { claims, totals }, receiptsRoot, contentHash, daCommitment }) => {
       invariant(daCommitment !== null, "a batch is dispersed before it is submitted");
-      const voucherClaims = await Promise.all(
-        claims.map(async ({ channelId, maxClaimableAmount, totalClaimed, signature }) => ({
-          voucher: { channel: await configOf(channelId), maxClaimableAmount },
-          signature,
-          totalClaimed,
-        })),
+      const compactClaims = await Promise.all(
+        claims.map(async ({ channelId, ...claim }) => compactClaim(await configOf(channelId), claim)),
       );
-      const args = [voucherClaims, totals, receiptsRoot, contentHash, daCommitment] as const;
+      const from = account.address;
+      const args = [from, compactClaims, [], totals, receiptsRoot, contentHash, daCommitment] as const;
       try {
         const { request } = await reader.simulateContract({
           ...contract,

@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
 import type { Hex } from "viem";
 import { expect, it } from "vitest";
+import { readLeafVectors } from "#schema/testing/vectors";
 import * as receipt from "./receipt.ts";
 
 /** The file the Solidity tests read. */
-const vectors = JSON.parse(readFileSync(new URL("../../vectors/leaf.json", import.meta.url), "utf8"));
+const vectors = readLeafVectors();
 
 it.each(vectors.receipts as Record<string, string>[])(
   "digests receipt $requestId as the hub does",

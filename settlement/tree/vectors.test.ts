@@ -1,11 +1,11 @@
-import { readFileSync } from "node:fs";
 import type { Address, Hex } from "viem";
 import { describe, expect, it } from "vitest";
+import { readLeafVectors } from "#schema/testing/vectors";
 import * as leaf from "./leaf.ts";
 import * as tree from "./tree.ts";
 
 /** The file the Solidity tests read. */
-const vectors = JSON.parse(readFileSync(new URL("../../vectors/leaf.json", import.meta.url), "utf8"));
+const vectors = readLeafVectors();
 
 type RewardTree = { root: Hex; accounts: Address[]; cumulatives: string[]; leaves: Hex[]; proofs: Hex[][] };
 

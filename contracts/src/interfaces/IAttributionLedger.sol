@@ -37,6 +37,8 @@ interface IAttributionLedger {
     event EpochAbandoned(uint64 indexed epoch, bytes32 reason);
     event EpochFinalized(uint64 indexed epoch, bytes32 rewardRoot, uint128 rootTotal);
     event BondCredited(address indexed to, uint128 amount, uint128 newCredit);
+    /// @notice A bond was taken from its owner's credit, not from its tokens.
+    event BondDebited(address indexed from, uint128 amount, uint128 newCredit);
     event BondWithdrawn(address indexed to, uint128 amount);
 
     error NotPoster(address caller);
@@ -52,26 +54,29 @@ interface IAttributionLedger {
     error EvidenceTooLarge(uint256 given, uint256 max);
     error NotProposed(uint64 epoch, uint8 status);
     error NotDisputed(uint64 epoch, uint8 status);
+    error HeaderMismatch(bytes32 given, bytes32 expected);
     error WindowOpen(uint64 challengeEnd);
     error WindowClosed(uint64 challengeEnd);
     error NothingToWithdraw();
     error LeafNotInRoot(address account, uint128 cumulative);
     error LeafNotWrong(address account, uint128 cumulative);
 
-    /// @notice Role POSTER, unless the guardian paused it: propose epoch `epoch` = epochCount()+1 (a rejected number is proposed again). The poster's bond is pulled.
+    /// @notice Role POSTER, unless the guardian paused it: propose epoch `epoch` = epochCount()+1 (a rejected number is proposed again).
+    /// The poster's bond is taken from its credit, or pulled where that does not cover it; so are all bonds.
     /// header.fromBlock must equal the last finalised epoch's toBlock (0 at first); header.toBlock < block.number.
     function propose(uint64 epoch, EpochHeader calldata header, bytes calldata daCommitment) external;
     /// @notice Dispute within the window with an equal bond.
     function dispute(uint64 epoch, uint8 reason, bytes calldata evidence) external;
-    /// @notice Dispute one leaf of the open epoch, shown to be in its root; otherwise as dispute().
-    function disputeLeaf(uint64 epoch, Leaf calldata leaf, uint8 reason, bytes calldata evidence) external;
+    /// @notice Dispute one leaf of the open epoch, shown to be in its root; otherwise as dispute(). The header is the one
+    /// that was proposed, here and in all that follows: the chain keeps only its hash.
+    function disputeLeaf(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf, uint8 reason, bytes calldata evidence) external;
     /// @notice Prove without bond or arbiter that a leaf of the open epoch is wrong, here and in the next two: the epoch is
     /// rejected, half of the poster's bond goes to the caller, half is burned. Here: one leaf has more than the root's total.
-    function proveLeafAboveTotal(uint64 epoch, Leaf calldata leaf) external;
+    function proveLeafAboveTotal(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf) external;
     /// @notice An account has less than the live root gave it; `before` is its leaf there.
-    function proveLeafFalls(uint64 epoch, Leaf calldata leaf, Leaf calldata before) external;
+    function proveLeafFalls(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf, Leaf calldata before) external;
     /// @notice An account has two leaves.
-    function proveLeafTwice(uint64 epoch, Leaf calldata leaf, Leaf calldata other) external;
+    function proveLeafTwice(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf, Leaf calldata other) external;
     /// @notice Poster, while nobody disputed: take the epoch back, with the bond. Its number is proposed again.
     function withdrawEpoch(uint64 epoch) external;
     /// @notice Arbiter only: upheld means the dispute is right. Half of the loser's bond to the winner, half burned.
@@ -81,13 +86,18 @@ interface IAttributionLedger {
     /// wins: the poster's bond goes back whole, the disputer's half.
     function rejectUnresolved(uint64 epoch) external;
     /// @notice Anyone, after the window: activates the root in the distributor and frees the bond.
-    function finalize(uint64 epoch) external;
+    function finalize(uint64 epoch, EpochHeader calldata header) external;
     function withdrawBond() external;
 
     /// @return count Number of finalised epochs.
     function epochCount() external view returns (uint64 count);
+    /// @return status Of a final epoch it is all there is; the rest is in its events.
     function statusOf(uint64 epoch) external view returns (uint8 status, uint64 challengeEnd, address poster);
-    function headerHashOf(uint64 epoch) external view returns (bytes32);
+    /// @notice keccak256(abi.encode(hash before, header)) of the last final epoch, from
+    /// keccak256(abi.encode(chain id, ledger)): one word for all headers.
+    function headerHash() external view returns (bytes32);
+    /// @notice What headerHash() becomes when the newest proposal is final.
+    function openHeaderHash() external view returns (bytes32);
     function bondCredit(address account) external view returns (uint128);
     function challengeWindowSeconds() external view returns (uint64);
     function bondAmount() external view returns (uint128);

@@ -37,6 +37,20 @@ interface IChannelEscrow {
         uint128 totalClaimed;
     }
 
+    /// @notice A VoucherClaim without what the receiver's call says once: receiver, authoriser and token.
+    /// @param r With `vs` the signature in 64 bytes (ERC-2098). Zero for a payer with code (ERC-1271), whose signature is
+    /// then the next of `walletSignatures`.
+    struct CompactClaim {
+        address payer;
+        address payerAuthorizer;
+        uint40 withdrawDelay;
+        bytes32 salt;
+        uint128 maxClaimableAmount;
+        uint128 totalClaimed;
+        bytes32 r;
+        bytes32 vs;
+    }
+
     event ChannelCreated(bytes32 indexed channelId, ChannelConfig config);
     event Deposited(bytes32 indexed channelId, address indexed sender, uint128 amount, uint128 newBalance);
     event Claimed(bytes32 indexed channelId, address indexed sender, uint128 claimAmount, uint128 newTotalClaimed);
@@ -64,6 +78,7 @@ interface IChannelEscrow {
     error NothingToWithdraw();
     error NothingToSettle();
     error RefundNonceMismatch(uint256 given, uint256 expected);
+    error UnusedWalletSignatures(uint256 given, uint256 used);
     error CollectedAmountMismatch(uint256 given, uint256 expected);
 
     /// @notice Open a channel with the caller's own money, who must be the payer and have approved it.
@@ -78,6 +93,9 @@ interface IChannelEscrow {
     function claim(VoucherClaim[] calldata voucherClaims) external returns (uint128 total);
     /// @notice The same by anyone, with the authoriser's signature over `ClaimBatch` (receivers without code only).
     function claimWithSignature(VoucherClaim[] calldata voucherClaims, bytes calldata authorizerSignature) external;
+    /// @notice The same for the caller as receiver of channels authorised by `receiverAuthorizer`, and settle(). What
+    /// follows the arguments in the call data is ignored: SettlementHub.submitBatch begins with the same ones.
+    function claimAndSettle(address receiverAuthorizer, CompactClaim[] calldata claims, bytes[] calldata walletSignatures) external returns (uint128 total);
     /// @notice Anyone; the receiver is paid all that was claimed for it.
     function settle(address receiver, address token) external;
     /// @notice Receiver or its authoriser: give back to the payer up to `amount` of what was not claimed, at once.

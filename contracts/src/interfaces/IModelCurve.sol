@@ -20,8 +20,8 @@ interface IModelCurve {
     event Sold(address indexed seller, address indexed to, uint256 amount, uint256 proceeds, uint256 fee, uint256 supply, uint256 reserve);
     event FeesCollected(address indexed to, uint256 amount);
 
-    error AlreadyInitialized();
-    error InvalidParams();
+    /// @dev The implementation itself has no terms to trade on.
+    error NotCurve();
     error ZeroAmount();
     error DeadlinePassed(uint64 deadline);
     error CapExceeded(uint256 supply, uint256 cap);

@@ -18,8 +18,6 @@ interface ISettlementHub is IReceiptFaults {
     event NodePaid(address indexed node, address to, uint128 amount, uint128 newCredit);
 
     error NotNode(address caller);
-    /// @dev Without it a node could settle vouchers that were given to another node.
-    error NotChannelNode(address node, address caller);
     error ZeroRoot();
     error BatchExists(bytes32 receiptsRoot);
     error EmptyBatch();
@@ -32,10 +30,11 @@ interface ISettlementHub is IReceiptFaults {
     error FeeBelowPrice(bytes32 modelId, uint128 given, uint256 min);
     error NodeStakeTooSmall(uint128 given, uint128 min);
 
-    /// @notice Settle one batch. The caller is the node, with at least nodeStakeMin staked in scope ("node", its address);
+    /// @notice Settle one batch, as ChannelEscrow.claimAndSettle does its claims: each channel's receiver is the hub, its
+    /// authoriser `node`. Without that a node could settle vouchers given to another. The caller is the node, with at least nodeStakeMin staked in scope ("node", its address);
     /// each model's amount is at least its price per call times its calls. Splits: treasuryShare = total·treasuryBps/10,000 and
     /// nodeShare = total·nodeBps/10,000, both rounded down; poolShare is the rest, moved into the distributor.
-    function submitBatch(IChannelEscrow.VoucherClaim[] calldata claims, ModelTotal[] calldata totals, bytes32 receiptsRoot, bytes32 contentHash, bytes calldata daCommitment) external returns (uint64 batchId);
+    function submitBatch(address node, IChannelEscrow.CompactClaim[] calldata claims, bytes[] calldata walletSignatures, ModelTotal[] calldata totals, bytes32 receiptsRoot, bytes32 contentHash, bytes calldata daCommitment) external returns (uint64 batchId);
     function payNode(address node) external;
 
     /// @notice Id of the batch a node settled under a root, 0 if none. A root settles once per node.

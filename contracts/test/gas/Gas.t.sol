@@ -11,7 +11,7 @@ import {ModelCurve} from "../../src/ModelCurve.sol";
 import {Base, vm} from "../Base.sol";
 
 /// @notice Gas of whole transactions, 21,000 and call data included: run with FOUNDRY_PROFILE=gas, which writes gas.json.
-/// Conditions: solc 0.8.37, 1,000 optimizer runs, Prague; nobody involved delegates votes; allowances are unlimited.
+/// Channels as stock x402 clients open them: the payer's key is the authoriser, no salt. Conditions: solc 0.8.37, 1,000 optimizer runs, Prague; nobody involved delegates votes; allowances are unlimited.
 contract GasTest is Base {
     uint256 private constant PAYER_KEY = 0xBEEF;
     address private node = address(0x0DE);
@@ -35,7 +35,7 @@ contract GasTest is Base {
 
     function config(uint256 i) private view returns (IChannelEscrow.ChannelConfig memory) {
         address payer = vm.addr(PAYER_KEY + i);
-        return IChannelEscrow.ChannelConfig(payer, address(0), address(hub), node, address(token), 1 hours, "s");
+        return IChannelEscrow.ChannelConfig(payer, payer, address(hub), node, address(token), 1 hours, 0);
     }
 
     function open(uint256 i) private {
@@ -48,9 +48,9 @@ contract GasTest is Base {
     }
 
     function submit(uint256 count, uint128 total, bytes32 root) private {
-        IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](count);
+        IChannelEscrow.CompactClaim[] memory claims = new IChannelEscrow.CompactClaim[](count);
         for (uint256 i = 0; i < count; i++) {
-            claims[i] = voucherClaim(PAYER_KEY + i, config(i), total, total);
+            claims[i] = compactClaim(PAYER_KEY + i, config(i), total, total);
         }
         ISettlementHub.ModelTotal[] memory totals = new ISettlementHub.ModelTotal[](1);
         uint128 amount = 0;
@@ -60,7 +60,7 @@ contract GasTest is Base {
         }
         totals[0] = ISettlementHub.ModelTotal(modelId, amount, uint32(count));
         vm.prank(node);
-        hub.submitBatch(claims, totals, root, "content", new bytes(600));
+        hub.submitBatch(node, claims, new bytes[](0), totals, root, "content", new bytes(600));
     }
 
     function test_channels_and_batches() public {
@@ -96,28 +96,44 @@ contract GasTest is Base {
         }
     }
 
+    function propose(uint64 epoch) private returns (IAttributionLedger.EpochHeader memory header) {
+        bytes memory cert = new bytes(2_464);
+        for (uint256 i = 0; i < cert.length; i++) {
+            cert[i] = bytes1(uint8(1 + (i % 255)));
+        }
+        header = IAttributionLedger.EpochHeader({
+            rewardRoot: keccak256("reward"),
+            attributionRoot: keccak256("attribution"),
+            receiptsAccumulator: keccak256("accumulator"),
+            rootTotal: 1e20,
+            fromBlock: ledger.settledToBlock(),
+            toBlock: uint64(block.number) - 1,
+            methodHash: keccak256("method"),
+            contentHash: keccak256("content"),
+            daRef: keccak256(cert)
+        });
+        vm.prank(poster);
+        ledger.propose(epoch, header, cert);
+    }
+
+    function test_disputes() public {
+        propose(1);
+        vm.prank(alice);
+        token.approve(address(ledger), type(uint256).max);
+        vm.prank(alice);
+        ledger.dispute(1, 1, new bytes(32));
+        vm.snapshotGasLastCall("gas", "dispute, first, evidence of 32 B");
+        vm.prank(arbiter);
+        ledger.resolveDispute(1, true);
+        vm.snapshotGasLastCall("gas", "dispute, resolve");
+    }
+
     function test_epochs() public {
         for (uint64 epoch = 1; epoch <= 2; epoch++) {
-            bytes memory cert = new bytes(2_464);
-            for (uint256 i = 0; i < cert.length; i++) {
-                cert[i] = bytes1(uint8(1 + (i % 255)));
-            }
-            IAttributionLedger.EpochHeader memory header = IAttributionLedger.EpochHeader({
-                rewardRoot: keccak256("reward"),
-                attributionRoot: keccak256("attribution"),
-                receiptsAccumulator: keccak256("accumulator"),
-                rootTotal: 1e20,
-                fromBlock: ledger.settledToBlock(),
-                toBlock: uint64(block.number) - 1,
-                methodHash: keccak256("method"),
-                contentHash: keccak256("content"),
-                daRef: keccak256(cert)
-            });
-            vm.prank(poster);
-            ledger.propose(epoch, header, cert);
+            IAttributionLedger.EpochHeader memory header = propose(epoch);
             vm.snapshotGasLastCall("gas", epoch == 1 ? "epoch, first" : "epoch, again, certificate of 2,464 B");
             pass(WINDOW);
-            ledger.finalize(epoch);
+            ledger.finalize(epoch, header);
             vm.snapshotGasLastCall("gas", epoch == 1 ? "finalize, first" : "finalize, again");
             pass(10);
         }

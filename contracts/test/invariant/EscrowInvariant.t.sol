@@ -210,11 +210,12 @@ contract EscrowInvariantTest is Actions {
         view
         returns (bytes memory)
     {
-        IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](1);
-        claims[0] = voucherClaim(payerKey[channelId], configs[channelId], max, totalClaimed);
+        IChannelEscrow.CompactClaim[] memory claims = new IChannelEscrow.CompactClaim[](1);
+        claims[0] = compactClaim(payerKey[channelId], configs[channelId], max, totalClaimed);
         ISettlementHub.ModelTotal[] memory totals = new ISettlementHub.ModelTotal[](2);
         totals[0] = ISettlementHub.ModelTotal(modelIds[0], amount / 3, 1);
         totals[1] = ISettlementHub.ModelTotal(modelIds[1], amount - amount / 3, 1);
-        return abi.encodeCall(hub.submitBatch, (claims, totals, root, 0, ""));
+        address node = configs[channelId].receiverAuthorizer;
+        return abi.encodeCall(hub.submitBatch, (node, claims, new bytes[](0), totals, root, 0, ""));
     }
 }

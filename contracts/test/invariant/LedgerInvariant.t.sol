@@ -20,6 +20,7 @@ contract LedgerInvariantTest is Actions {
     uint256 private bondsOut;
     uint256 private burned;
     bool private isDisputed;
+    IAttributionLedger.EpochHeader private openHeader;
 
     function actions() internal pure override returns (bytes4[] memory selectors) {
         selectors = new bytes4[](13);
@@ -74,19 +75,24 @@ contract LedgerInvariantTest is Actions {
         });
         if (header.toBlock <= header.fromBlock) return;
         uint64 epoch = next();
+        uint128 credit = ledger.bondCredit(poster);
+        openHeader = header;
         vm.prank(poster);
         ledger.propose(epoch, header, "");
         bondsIn += BOND;
+        if (credit >= BOND) bondsOut += BOND; // Paid out by paying in.
     }
 
     function dispute(uint256 who) external {
         (uint8 status, uint64 challengeEnd,) = ledger.statusOf(next());
         fund(actor(who), address(ledger), BOND);
+        uint128 credit = ledger.bondCredit(actor(who));
         bytes memory call_ = abi.encodeCall(ledger.dispute, (next(), 1, ""));
         bool isDone = attempt(actor(who), address(ledger), call_);
         vm.assertTrue(isDone == (status == 1 && block.timestamp < challengeEnd), "within the window");
         if (!isDone) return;
         bondsIn += BOND;
+        if (credit >= BOND) bondsOut += BOND;
         arbitrationEnd = block.timestamp + ARBITRATION;
         isDisputed = true;
     }
@@ -117,7 +123,7 @@ contract LedgerInvariantTest is Actions {
         (uint8 status, uint64 challengeEnd,) = ledger.statusOf(next());
         IAttributionLedger.Leaf memory leaf =
             IAttributionLedger.Leaf(actor(i), openAmounts[i], proofOf(openAmounts, i));
-        bytes memory call_ = abi.encodeCall(ledger.proveLeafAboveTotal, (next(), leaf));
+        bytes memory call_ = abi.encodeCall(ledger.proveLeafAboveTotal, (next(), openHeader, leaf));
         bool isDone = attempt(actor(0), address(ledger), call_);
         bool isInTime = status == 2 || (status == 1 && block.timestamp < challengeEnd);
         vm.assertTrue(isDone == (isInTime && openAmounts[i] > openTotal), "proven");
@@ -135,7 +141,7 @@ contract LedgerInvariantTest is Actions {
     /// Invariant 17: nothing is final before its window ended, and nothing disputed without the arbiter.
     function finalize() public {
         (uint8 status, uint64 challengeEnd,) = ledger.statusOf(next());
-        bytes memory call_ = abi.encodeCall(ledger.finalize, (next()));
+        bytes memory call_ = abi.encodeCall(ledger.finalize, (next(), openHeader));
         bool isDone = attempt(actor(0), address(ledger), call_);
         vm.assertTrue(isDone == (status == 1 && block.timestamp >= challengeEnd), "after the window");
         if (!isDone) return;

@@ -7,6 +7,7 @@ import {Base, vm} from "../Base.sol";
 contract AttributionLedgerTest is Base {
     address private alice = address(0xA11CE);
     uint64 private settledToBlock;
+    IAttributionLedger.EpochHeader private proposed;
 
     function setUp() public override {
         super.setUp();
@@ -32,6 +33,7 @@ contract AttributionLedgerTest is Base {
 
     function propose(uint64 epoch, uint128 total) private {
         IAttributionLedger.EpochHeader memory given = header(total);
+        proposed = given;
         vm.prank(poster);
         ledger.propose(epoch, given, "cert");
     }
@@ -55,7 +57,7 @@ contract AttributionLedgerTest is Base {
     function finalizeNext(uint64 epoch, uint128 total) private {
         propose(epoch, total);
         pass(WINDOW);
-        ledger.finalize(epoch);
+        ledger.finalize(epoch, proposed);
         settledToBlock = ledger.settledToBlock();
         pass(10);
     }
@@ -85,7 +87,9 @@ contract AttributionLedgerTest is Base {
             challengeEnd
         );
         propose(1, 100);
-        eq(ledger.headerHashOf(1), keccak256(abi.encode(given)), "hash");
+        bytes32 genesis = keccak256(abi.encode(block.chainid, address(ledger)));
+        eq(ledger.headerHash(), genesis, "nothing final");
+        eq(ledger.openHeaderHash(), keccak256(abi.encode(genesis, given)), "hash");
         eq(token.balanceOf(address(ledger)), BOND, "bond");
         eq(statusOf(1), 1, "proposed");
     }
@@ -95,13 +99,13 @@ contract AttributionLedgerTest is Base {
         uint64 challengeEnd = uint64(block.timestamp) + WINDOW;
         vm.warp(challengeEnd - 1);
         refuse(abi.encodeWithSelector(IAttributionLedger.WindowOpen.selector, challengeEnd));
-        ledger.finalize(1);
+        ledger.finalize(1, proposed);
         vm.warp(challengeEnd);
         vm.expectEmit();
         emit IAttributionLedger.EpochFinalized(1, "reward", 100);
         vm.expectEmit();
         emit IAttributionLedger.BondCredited(poster, BOND, BOND);
-        ledger.finalize(1);
+        ledger.finalize(1, proposed);
         eq(distributor.root(), "reward", "root");
         eq(distributor.rootTotal(), 100, "total");
         eq(distributor.epoch(), 1, "epoch");
@@ -111,6 +115,46 @@ contract AttributionLedgerTest is Base {
         eq(token.balanceOf(address(ledger)), 0, "all bonds out");
         refuse(abi.encodeWithSelector(IAttributionLedger.NothingToWithdraw.selector));
         ledger.withdrawBond();
+    }
+
+    function test_a_credit_pays_the_next_bond_where_it_covers_it() public {
+        finalizeNext(1, 100);
+        uint256 held = token.balanceOf(address(ledger));
+        vm.expectEmit();
+        emit IAttributionLedger.BondDebited(poster, BOND, 0);
+        propose(2, 100);
+        eq(ledger.bondCredit(poster), 0, "taken");
+        eq(token.balanceOf(address(ledger)), held, "no token moved");
+        dispute(2);
+        resolve(2, false);
+        eq(ledger.bondCredit(poster), BOND / 2, "half of the disputer's");
+        vm.prank(poster);
+        ledger.dispute(2, 1, "");
+        eq(ledger.bondCredit(poster), BOND / 2, "too little: pulled");
+        eq(token.balanceOf(address(ledger)), held + BOND / 2 + BOND, "pulled");
+    }
+
+    function test_only_the_proposed_header_is_final_and_its_hash_stands_for_all_before() public {
+        propose(1, 100);
+        IAttributionLedger.EpochHeader memory first = proposed;
+        IAttributionLedger.EpochHeader memory other = first;
+        pass(WINDOW);
+        other.rootTotal = 101;
+        bytes32 hash = ledger.openHeaderHash();
+        bytes32 otherHash = keccak256(abi.encode(ledger.headerHash(), other));
+        refuse(abi.encodeWithSelector(IAttributionLedger.HeaderMismatch.selector, otherHash, hash));
+        ledger.finalize(1, other);
+        first = proposed;
+        ledger.finalize(1, first);
+        eq(ledger.headerHash(), hash, "first");
+        settledToBlock = ledger.settledToBlock();
+        pass(10);
+        finalizeNext(2, 100);
+        eq(ledger.headerHash(), keccak256(abi.encode(hash, proposed)), "chained");
+        eq(statusOf(0) + statusOf(3), 0, "no epochs");
+        (uint8 status, uint64 challengeEnd, address poster_) = ledger.statusOf(1);
+        eq(status, 4, "final");
+        vm.assertTrue(challengeEnd == 0 && poster_ == address(0), "all there is");
     }
 
     function test_the_next_epoch_begins_where_the_last_ended() public {
@@ -209,11 +253,11 @@ contract AttributionLedgerTest is Base {
         resolve(1, false);
         uint64 challengeEnd = uint64(block.timestamp) + WINDOW;
         refuse(abi.encodeWithSelector(IAttributionLedger.WindowOpen.selector, challengeEnd));
-        ledger.finalize(1);
+        ledger.finalize(1, proposed);
         dispute(1);
         resolve(1, false);
         pass(WINDOW);
-        ledger.finalize(1);
+        ledger.finalize(1, proposed);
         eq(ledger.bondCredit(poster), 500 + 500 + BOND, "poster");
         eq(token.balanceOf(address(ledger)), 500 + 500 + BOND, "in custody");
     }
@@ -271,7 +315,7 @@ contract AttributionLedgerTest is Base {
         dispute(1);
         pass(1_000 days);
         refuse(abi.encodeWithSelector(IAttributionLedger.NotProposed.selector, 1, 2));
-        ledger.finalize(1);
+        ledger.finalize(1, proposed);
     }
 
     function test_refuses_disputes_outside_the_window_or_twice() public {
@@ -306,7 +350,7 @@ contract AttributionLedgerTest is Base {
     function test_refuses_to_finalise_twice_or_to_propose_a_final_epoch() public {
         finalizeNext(1, 100);
         refuse(abi.encodeWithSelector(IAttributionLedger.NotProposed.selector, 1, 4));
-        ledger.finalize(1);
+        ledger.finalize(1, proposed);
         refuse(abi.encodeWithSelector(IAttributionLedger.UnexpectedEpoch.selector, 1, 2));
         propose(1, 100);
     }

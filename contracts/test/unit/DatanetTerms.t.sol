@@ -187,6 +187,6 @@ contract DatanetTermsTest is Base {
         vm.prank(poster);
         ledger.propose(1, header, "");
         pass(WINDOW);
-        ledger.finalize(1);
+        ledger.finalize(1, header);
     }
 }

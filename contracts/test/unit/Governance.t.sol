@@ -108,14 +108,14 @@ contract GovernanceTest is Base {
         vm.prank(guardian);
         ledger.pauseIntake(max);
         refuse(abi.encodeWithSelector(GuardedIntake.IntakeIsPaused.selector, until));
-        hub.submitBatch(new IChannelEscrow.VoucherClaim[](0), new ISettlementHub.ModelTotal[](0), "r", "c", "");
+        submitNothing();
         IAttributionLedger.EpochHeader memory header;
         refuse(abi.encodeWithSelector(GuardedIntake.IntakeIsPaused.selector, until));
         vm.prank(poster);
         ledger.propose(1, header, "");
         vm.warp(until);
         refuse(abi.encodeWithSelector(ISettlementHub.NotNode.selector, address(this)));
-        hub.submitBatch(new IChannelEscrow.VoucherClaim[](0), new ISettlementHub.ModelTotal[](0), "r", "c", "");
+        submitNothing();
         vm.prank(guardian);
         ledger.pauseIntake(1 days);
         refuse(abi.encodeWithSelector(Permissioned.NotPermitted.selector, poster));
@@ -126,6 +126,11 @@ contract GovernanceTest is Base {
         refuse(abi.encodeWithSelector(IAttributionLedger.ZeroRoot.selector));
         vm.prank(poster);
         ledger.propose(1, header, "");
+    }
+
+    function submitNothing() private {
+        IChannelEscrow.CompactClaim[] memory claims;
+        hub.submitBatch(address(this), claims, new bytes[](0), new ISettlementHub.ModelTotal[](0), "r", "c", "");
     }
 
     /// Claims, exits, bonds and rulings have no door.
@@ -144,7 +149,7 @@ contract GovernanceTest is Base {
         hub.pauseIntake(7 days);
         vm.stopPrank();
         pass(WINDOW);
-        ledger.finalize(1);
+        ledger.finalize(1, header);
         distributor.claim(voter, 60, new bytes32[](0));
         eq(token.balanceOf(voter), 60, "claimed");
         vm.prank(poster);

@@ -10,6 +10,7 @@ contract LedgerLeafTest is Base {
     address private alice = address(0xA11CE);
     address private bob = address(0xB0B);
     uint64 private settledToBlock;
+    IAttributionLedger.EpochHeader private header;
 
     function setUp() public override {
         super.setUp();
@@ -23,7 +24,7 @@ contract LedgerLeafTest is Base {
     function propose(address first, uint128 one, address second, uint128 two, uint128 total) private {
         bytes32 root = Hashes.commutativeKeccak256(distributor.leafOf(first, one), distributor.leafOf(second, two));
         uint64 epoch = ledger.epochCount() + 1;
-        IAttributionLedger.EpochHeader memory header = IAttributionLedger.EpochHeader({
+        header = IAttributionLedger.EpochHeader({
             rewardRoot: root,
             attributionRoot: "attribution",
             receiptsAccumulator: 0,
@@ -62,16 +63,16 @@ contract LedgerLeafTest is Base {
         IAttributionLedger.Leaf memory wrong = leafOf(bob, 41, alice, 60);
         refuse(abi.encodeWithSelector(IAttributionLedger.LeafNotInRoot.selector, bob, 41));
         vm.prank(alice);
-        ledger.disputeLeaf(1, wrong, 7, "why");
+        ledger.disputeLeaf(1, header, wrong, 7, "why");
         refuse(abi.encodeWithSelector(IAttributionLedger.NotProposed.selector, 2, 0));
         vm.prank(alice);
-        ledger.disputeLeaf(2, leaf, 7, "why");
+        ledger.disputeLeaf(2, header, leaf, 7, "why");
         vm.expectEmit();
         emit IAttributionLedger.LeafDisputed(1, alice, bob, 40, 7);
         vm.expectEmit();
         emit IAttributionLedger.EpochDisputed(1, alice, 7, keccak256("why"), "why");
         vm.prank(alice);
-        ledger.disputeLeaf(1, leaf, 7, "why");
+        ledger.disputeLeaf(1, header, leaf, 7, "why");
         vm.prank(arbiter);
         ledger.resolveDispute(1, true);
         eq(ledger.bondCredit(alice), BOND + 500, "own bond and half of the poster's");
@@ -81,17 +82,17 @@ contract LedgerLeafTest is Base {
         propose(alice, 101, bob, 40, 100);
         IAttributionLedger.Leaf memory fine = leafOf(bob, 40, alice, 101);
         refuse(abi.encodeWithSelector(IAttributionLedger.LeafNotWrong.selector, bob, 40));
-        ledger.proveLeafAboveTotal(1, fine);
-        ledger.proveLeafAboveTotal(1, leafOf(alice, 101, bob, 40));
+        ledger.proveLeafAboveTotal(1, header, fine);
+        ledger.proveLeafAboveTotal(1, header, leafOf(alice, 101, bob, 40));
         checkRejected(address(this));
         refuse(abi.encodeWithSelector(IAttributionLedger.NotProposed.selector, 1, 3));
-        ledger.proveLeafAboveTotal(1, fine);
+        ledger.proveLeafAboveTotal(1, header, fine);
     }
 
     function test_a_leaf_that_fell_is_proven_by_the_live_root() public {
         propose(alice, 60, bob, 40, 100);
         pass(WINDOW);
-        ledger.finalize(1);
+        ledger.finalize(1, header);
         vm.prank(poster);
         ledger.withdrawBond();
         settledToBlock = ledger.settledToBlock();
@@ -100,11 +101,11 @@ contract LedgerLeafTest is Base {
         IAttributionLedger.Leaf memory before = leafOf(bob, 40, alice, 60);
         IAttributionLedger.Leaf memory grown = leafOf(alice, 70, bob, 39);
         refuse(abi.encodeWithSelector(IAttributionLedger.LeafNotWrong.selector, alice, 70));
-        ledger.proveLeafFalls(2, grown, before);
+        ledger.proveLeafFalls(2, header, grown, before);
         IAttributionLedger.Leaf memory fell = leafOf(bob, 39, alice, 70);
         refuse(abi.encodeWithSelector(IAttributionLedger.LeafNotInRoot.selector, bob, 39));
-        ledger.proveLeafFalls(2, fell, fell);
-        ledger.proveLeafFalls(2, fell, before);
+        ledger.proveLeafFalls(2, header, fell, fell);
+        ledger.proveLeafFalls(2, header, fell, before);
         checkRejected(address(this));
     }
 
@@ -113,10 +114,10 @@ contract LedgerLeafTest is Base {
         IAttributionLedger.Leaf memory first = leafOf(bob, 60, bob, 40);
         IAttributionLedger.Leaf memory second = leafOf(bob, 40, bob, 60);
         refuse(abi.encodeWithSelector(IAttributionLedger.LeafNotWrong.selector, bob, 60));
-        ledger.proveLeafTwice(1, first, first);
+        ledger.proveLeafTwice(1, header, first, first);
         vm.prank(alice);
         ledger.dispute(1, 1, "");
-        ledger.proveLeafTwice(1, first, second);
+        ledger.proveLeafTwice(1, header, first, second);
         checkRejected(address(this));
         eq(ledger.bondCredit(alice), BOND, "who disputed has the own bond back");
         eq(ledger.bondCredit(poster), 0, "poster");
@@ -128,6 +129,6 @@ contract LedgerLeafTest is Base {
         (, uint64 challengeEnd,) = ledger.statusOf(1);
         vm.warp(challengeEnd);
         refuse(abi.encodeWithSelector(IAttributionLedger.WindowClosed.selector, challengeEnd));
-        ledger.proveLeafAboveTotal(1, leaf);
+        ledger.proveLeafAboveTotal(1, header, leaf);
     }
 }

@@ -83,12 +83,13 @@ contract ModelCurveTest is Base {
         vm.stopPrank();
     }
 
-    function test_nobody_initializes_a_curve_again_nor_the_code_behind_all_curves() public {
+    function test_the_code_behind_all_curves_is_no_curve_and_only_proposals_make_one() public {
+        uint64 present = uint64(block.timestamp);
+        refuse(abi.encodeWithSelector(IModelCurve.NotCurve.selector));
+        curveCode.buy(1, 1, alice, present);
+        refuse(abi.encodeWithSelector(IModelCurve.NotCurve.selector));
+        curveCode.beneficiary();
         IModelCurve.CurveParams memory params = IModelCurve.CurveParams(1, 1, 1, 0);
-        refuse(abi.encodeWithSelector(IModelCurve.AlreadyInitialized.selector));
-        curve.initialize("m", alice, params, "", "");
-        refuse(abi.encodeWithSelector(IModelCurve.AlreadyInitialized.selector));
-        curveCode.initialize("m", alice, params, "", "");
         refuse(abi.encodeWithSelector(CurveFactory.NotProposals.selector, address(this)));
         factory.create("n", alice, params, "", "");
         refuse(abi.encodeWithSelector(CurveFactory.CurveExists.selector, bytes32("m")));
@@ -103,7 +104,7 @@ contract ModelCurveTest is Base {
             IModelCurve.CurveParams(1, 0, 1, 1_001)
         ];
         for (uint256 i = 0; i < wrong.length; i++) {
-            refuse(abi.encodeWithSelector(IModelCurve.InvalidParams.selector));
+            refuse(abi.encodeWithSelector(CurveFactory.InvalidParams.selector));
             create("wrong", wrong[i]);
         }
         curve = create("dearest", IModelCurve.CurveParams(0, uint80(1e24 / uint256(type(uint40).max)), type(uint40).max, 0));

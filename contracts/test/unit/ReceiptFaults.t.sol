@@ -44,12 +44,12 @@ contract ReceiptFaultsTest is Base {
 
     function settle(uint128 total, uint32 calls, bytes32 receiptsRoot) private {
         (, uint128 before) = escrow.channels(escrow.getChannelId(config()));
-        IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](1);
-        claims[0] = voucherClaim(PAYER_KEY, config(), total, total);
+        IChannelEscrow.CompactClaim[] memory claims = new IChannelEscrow.CompactClaim[](1);
+        claims[0] = compactClaim(PAYER_KEY, config(), total, total);
         ISettlementHub.ModelTotal[] memory totals = new ISettlementHub.ModelTotal[](1);
         totals[0] = ISettlementHub.ModelTotal(modelId, total - before, calls);
         vm.prank(node);
-        hub.submitBatch(claims, totals, receiptsRoot, "content", "cert");
+        hub.submitBatch(node, claims, new bytes[](0), totals, receiptsRoot, "content", "cert");
     }
 
     /// The node's `index`-th receipt of the channel.
@@ -260,18 +260,18 @@ contract ReceiptFaultsTest is Base {
     }
 
     function test_refuses_batches_below_the_price_of_their_calls() public {
-        IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](1);
-        claims[0] = voucherClaim(PAYER_KEY, config(), 299, 299);
+        IChannelEscrow.CompactClaim[] memory claims = new IChannelEscrow.CompactClaim[](1);
+        claims[0] = compactClaim(PAYER_KEY, config(), 299, 299);
         ISettlementHub.ModelTotal[] memory totals = new ISettlementHub.ModelTotal[](1);
         totals[0] = ISettlementHub.ModelTotal(modelId, 99, 1);
         refuse(abi.encodeWithSelector(ISettlementHub.FeeBelowPrice.selector, modelId, 99, 100));
         vm.prank(node);
-        hub.submitBatch(claims, totals, "next", "content", "cert");
+        hub.submitBatch(node, claims, new bytes[](0), totals, "next", "content", "cert");
         totals[0].calls = type(uint32).max;
         uint256 min = 100 * uint256(type(uint32).max);
         refuse(abi.encodeWithSelector(ISettlementHub.FeeBelowPrice.selector, modelId, 99, min));
         vm.prank(node);
-        hub.submitBatch(claims, totals, "next", "content", "cert");
+        hub.submitBatch(node, claims, new bytes[](0), totals, "next", "content", "cert");
         settle(300, 1, "next");
     }
 
@@ -280,13 +280,13 @@ contract ReceiptFaultsTest is Base {
         fund(payer, address(escrow), 1_000);
         vm.prank(payer);
         escrow.openChannel(config(), 1_000);
-        IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](1);
-        claims[0] = voucherClaim(PAYER_KEY, config(), 100, 100);
+        IChannelEscrow.CompactClaim[] memory claims = new IChannelEscrow.CompactClaim[](1);
+        claims[0] = compactClaim(PAYER_KEY, config(), 100, 100);
         ISettlementHub.ModelTotal[] memory totals = new ISettlementHub.ModelTotal[](1);
         totals[0] = ISettlementHub.ModelTotal(modelId, 100, 1);
         refuse(abi.encodeWithSelector(ISettlementHub.NodeStakeTooSmall.selector, 1_000, 1_001));
         vm.prank(node);
-        hub.submitBatch(claims, totals, root, "content", "cert");
+        hub.submitBatch(node, claims, new bytes[](0), totals, root, "content", "cert");
         token.approve(address(vault), 1);
         bytes32 scope = hub.nodeScopeOf(node);
         vault.stakeFor(scope, node, 1);
@@ -294,6 +294,6 @@ contract ReceiptFaultsTest is Base {
         vault.requestUnstake(scope);
         refuse(abi.encodeWithSelector(ISettlementHub.NodeStakeTooSmall.selector, 0, 1_001));
         vm.prank(node);
-        hub.submitBatch(claims, totals, root, "content", "cert");
+        hub.submitBatch(node, claims, new bytes[](0), totals, root, "content", "cert");
     }
 }

@@ -40,12 +40,12 @@ contract SettlementHubTest is Base {
         return channelId;
     }
 
-    function vouch(bytes32 channelId, uint128 total) private view returns (IChannelEscrow.VoucherClaim memory) {
-        return voucherClaim(PAYER_KEY, configs[channelId], total, total);
+    function vouch(bytes32 channelId, uint128 total) private view returns (IChannelEscrow.CompactClaim memory) {
+        return compactClaim(PAYER_KEY, configs[channelId], total, total);
     }
 
-    function one(bytes32 channelId, uint128 total) private view returns (IChannelEscrow.VoucherClaim[] memory claims) {
-        claims = new IChannelEscrow.VoucherClaim[](1);
+    function one(bytes32 channelId, uint128 total) private view returns (IChannelEscrow.CompactClaim[] memory claims) {
+        claims = new IChannelEscrow.CompactClaim[](1);
         claims[0] = vouch(channelId, total);
     }
 
@@ -56,17 +56,17 @@ contract SettlementHubTest is Base {
     }
 
     function submit(
-        IChannelEscrow.VoucherClaim[] memory claims,
+        IChannelEscrow.CompactClaim[] memory claims,
         ISettlementHub.ModelTotal[] memory totals,
         bytes32 root
     ) private returns (uint64) {
         vm.prank(node);
-        return hub.submitBatch(claims, totals, root, "content", "cert");
+        return hub.submitBatch(node, claims, new bytes[](0), totals, root, "content", "cert");
     }
 
     function refuseSubmit(
         bytes memory error_,
-        IChannelEscrow.VoucherClaim[] memory claims,
+        IChannelEscrow.CompactClaim[] memory claims,
         ISettlementHub.ModelTotal[] memory totals,
         bytes32 root
     ) private {
@@ -102,7 +102,7 @@ contract SettlementHubTest is Base {
     }
 
     function test_settles_several_channels_and_adds_the_credit_up() public {
-        IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](2);
+        IChannelEscrow.CompactClaim[] memory claims = new IChannelEscrow.CompactClaim[](2);
         bytes32 channelId = open(node, 1_000, "s");
         claims[0] = vouch(channelId, 100);
         claims[1] = vouch(open(node, 1_000, "t"), 200);
@@ -116,9 +116,9 @@ contract SettlementHubTest is Base {
         address other = address(0x0DE2);
         vm.prank(other);
         models.registerServingNode(other, 0, "http://other");
-        IChannelEscrow.VoucherClaim[] memory cheap = one(open(other, 1, "o"), 1);
+        IChannelEscrow.CompactClaim[] memory cheap = one(open(other, 1, "o"), 1);
         vm.prank(other);
-        hub.submitBatch(cheap, usage(1, 0), "root", "content", "cert");
+        hub.submitBatch(other, cheap, new bytes[](0), usage(1, 0), "root", "content", "cert");
         submit(one(open(node, 1_000, "s"), 999), usage(999, 0), "root");
         eq(hub.batchIdOf(other, "root"), 1, "theirs");
         eq(hub.batchIdOf(node, "root"), 2, "ours");
@@ -156,7 +156,7 @@ contract SettlementHubTest is Base {
         bytes32 channelId = open(node, 1_000, "s");
         refuseSubmit(abi.encodeWithSelector(ISettlementHub.ZeroRoot.selector), one(channelId, 1), usage(1, 0), 0);
         bytes memory isEmpty = abi.encodeWithSelector(ISettlementHub.EmptyBatch.selector);
-        refuseSubmit(isEmpty, new IChannelEscrow.VoucherClaim[](0), usage(1, 0), "root");
+        refuseSubmit(isEmpty, new IChannelEscrow.CompactClaim[](0), usage(1, 0), "root");
         refuseSubmit(isEmpty, one(channelId, 1), new ISettlementHub.ModelTotal[](0), "root");
         ISettlementHub.ModelTotal[] memory totals = usage(1, 0);
         totals[1].modelId = modelA;
@@ -170,31 +170,40 @@ contract SettlementHubTest is Base {
             totals,
             "root"
         );
-        IChannelEscrow.VoucherClaim[] memory claims = one(channelId, 1);
+        IChannelEscrow.CompactClaim[] memory claims = one(channelId, 1);
         refuse(abi.encodeWithSelector(ISettlementHub.DaCommitmentTooLarge.selector, 16_385, 16_384));
         vm.prank(node);
-        hub.submitBatch(claims, usage(1, 0), "root", "content", new bytes(16_385));
+        hub.submitBatch(node, claims, new bytes[](0), usage(1, 0), "root", "content", new bytes(16_385));
     }
 
     function test_refuses_callers_that_are_no_nodes() public {
-        IChannelEscrow.VoucherClaim[] memory claims = one(open(node, 1_000, "s"), 100);
+        IChannelEscrow.CompactClaim[] memory claims = one(open(node, 1_000, "s"), 100);
         ISettlementHub.ModelTotal[] memory totals = usage(100, 0);
         refuse(abi.encodeWithSelector(ISettlementHub.NotNode.selector, address(this)));
-        hub.submitBatch(claims, totals, "root", "content", "cert");
+        hub.submitBatch(address(this), claims, new bytes[](0), totals, "root", "content", "cert");
+        refuse(abi.encodeWithSelector(ISettlementHub.NotNode.selector, address(this)));
+        hub.submitBatch(node, claims, new bytes[](0), totals, "root", "content", "cert");
+    }
+
+    /// Id of the channel that the voucher would have to be for.
+    function asOwn(bytes32 channelId) private view returns (bytes32) {
+        IChannelEscrow.ChannelConfig memory config = configs[channelId];
+        config.receiverAuthorizer = node;
+        return escrow.getChannelId(config);
     }
 
     /// Vouchers are public once they were in a blob or in the mempool.
     function test_refuses_a_voucher_that_was_given_to_another_node() public {
         bytes32 others = open(address(0xBAD), 1_000, "s");
         refuseSubmit(
-            abi.encodeWithSelector(ISettlementHub.NotChannelNode.selector, address(0xBAD), node),
+            abi.encodeWithSelector(IChannelEscrow.UnknownChannel.selector, asOwn(others)),
             one(others, 100),
             usage(100, 0),
             "root"
         );
         bytes32 nobodys = open(address(0), 1_000, "s");
         refuseSubmit(
-            abi.encodeWithSelector(ISettlementHub.NotChannelNode.selector, address(0), node),
+            abi.encodeWithSelector(IChannelEscrow.UnknownChannel.selector, asOwn(nobodys)),
             one(nobodys, 100),
             usage(100, 0),
             "root"
@@ -203,8 +212,8 @@ contract SettlementHubTest is Base {
 
     function test_refuses_a_voucher_the_payer_did_not_sign() public {
         bytes32 channelId = open(node, 1_000, "s");
-        IChannelEscrow.VoucherClaim[] memory claims = one(channelId, 100);
-        claims[0].voucher.maxClaimableAmount = 101;
+        IChannelEscrow.CompactClaim[] memory claims = one(channelId, 100);
+        claims[0].maxClaimableAmount = 101;
         refuseSubmit(
             abi.encodeWithSelector(IChannelEscrow.InvalidVoucherSignature.selector, channelId),
             claims,
