@@ -2,6 +2,7 @@ import type { Targets } from "#runtime/decoder/adapted";
 import { expectedTensors } from "#runtime/decoder/description";
 import { invariant, NotFiniteError } from "#runtime/errors";
 import { claimTensors } from "#runtime/families/weight-claims";
+import { type Device, takeDevice } from "#runtime/inference/device";
 import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
 import type { Adapter } from "#runtime/lora/adapter";
 import { encode } from "#runtime/onnx/model";
@@ -28,6 +29,8 @@ export interface Queries {
 export interface Gradients {
   /** Gradient of every example, in order. The same bits whatever else is in the call. */
   of(examples: readonly Example[], queries?: Queries): Promise<ExampleGradient[]>;
+  /** Give back the GPU, where it runs on one; it takes no calls afterwards. */
+  close(): void;
 }
 
 /** Most padded tokens in one run, unless one example alone has more. */
@@ -35,18 +38,24 @@ const runTokensMax = 512;
 
 /**
  * Prepare per-example gradients of an adapter on a model. Runs block their thread: call it in a worker.
- * @throws those of `readModelFolder`, WeightMismatchError, AdapterError.
+ * Gradients of a GPU agree with the CPU's to about 1e-4 and have no promised bits.
+ * @throws those of `readModelFolder`, WeightMismatchError, AdapterError, DeviceBusyError, DeviceUnavailableError.
  */
 export async function openGradients(
   folder: string,
   adapter: Adapter,
   reduction: Reduction,
+  { device = "cpu" }: { readonly device?: Device } = {},
 ): Promise<Gradients> {
   const model = await readModelFolder(folder);
   claimTensors(model, expectedTensors(model.config));
   const targets = adapterTargets(model, adapter);
   const graph = gradientGraph(locate(model), targets, reduction);
-  const run = await openGraph(graph.name, encode(graph), model.path);
+  const giveBack = takeDevice(device);
+  const run = await openGraph(graph.name, encode(graph), model.path, { device }).catch((error: unknown) => {
+    giveBack();
+    throw error;
+  });
   const { contextTokensMax, vocabularySize } = model.config;
   const factors = feedsOf(targets, (name) => {
     const module = adapter.modules.get(name.slice(0, -2));
@@ -60,6 +69,7 @@ export async function openGradients(
       const more = queries ? queryFeeds(targets, queries) : {};
       return runAll(run, { ...factors, ...more }, examples, [...Object.keys(factors)]);
     },
+    close: giveBack,
   };
 }
 

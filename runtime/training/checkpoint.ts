@@ -6,7 +6,8 @@ import { decodeFloats, encodeFloats } from "#runtime/weights/float-bytes";
 import { read } from "#runtime/weights/safetensors";
 import { writeSafetensors } from "#runtime/weights/safetensors-writer";
 import { readTensorBytes } from "#runtime/weights/tensor-bytes";
-
+import type { Parameter } from "./adamw.ts";
+import type { Moment } from "./moment.ts";
 import type { TrainState } from "./trainer.ts";
 
 /** Where training stands, besides its parameters. Small enough to be read by eye. */
@@ -17,13 +18,24 @@ const schema = z.object({
   /** Losses so far, one per step, in nats per token. */
   losses: z.array(z.number()),
   evaluations: z.array(z.object({ step: z.int(), loss: z.number() })),
-  /** File beside this one with value, mean and square of every parameter. */
+  /** File beside this one with the value and the two running means of every parameter. */
   tensors: z.string().regex(/^state-\d+\.safetensors$/),
 });
 export type Progress = Omit<z.infer<typeof schema>, "tensors">;
 
 const fileName = "checkpoint.json";
-const parts = ["value", "mean", "square"] as const;
+
+/** What is kept of a parameter, by the name it has in the file. */
+function partsOf({ value, mean, square }: Parameter): [name: string, values: Float32Array | Uint8Array][] {
+  const of = (moment: Moment, name: string) =>
+    Object.entries(moment.arrays).map(([part, values]): [string, Float32Array | Uint8Array] => [
+      `${name}.${part}`,
+      values,
+    ]);
+  return [["value", value], ...of(mean, "mean"), ...of(square, "square")];
+}
+
+const dtypeOf = (values: Float32Array | Uint8Array) => (values instanceof Float32Array ? "F32" : "U8");
 
 /**
  * Write a checkpoint into a folder that exists. The tensors come first, under a name of their step, then
@@ -33,12 +45,12 @@ export async function writeCheckpoint(folder: string, state: TrainState, progres
   const before = await readProgress(folder);
   const tensors = `state-${state.steps}.safetensors`;
   const sources = [...state.parameters].flatMap(([name, parameter]) =>
-    parts.map((part) => ({
+    partsOf(parameter).map(([part, values]) => ({
       name: `${name}.${part}`,
-      dtype: "F32",
-      shape: [parameter[part].length],
-      bytes: parameter[part].byteLength,
-      read: () => encodeFloats("F32", parameter[part]),
+      dtype: dtypeOf(values),
+      shape: [values.length],
+      bytes: values.byteLength,
+      read: () => (values instanceof Float32Array ? encodeFloats("F32", values) : values),
     })),
   );
   await writeSafetensors(join(folder, tensors), sources);
@@ -68,12 +80,13 @@ export async function readCheckpoint(
   const file = await open(path, "r");
   try {
     for (const [name, parameter] of state.parameters) {
-      for (const part of parts) {
+      for (const [part, values] of partsOf(parameter)) {
         const entry = entries.get(`${name}.${part}`);
-        if (entry?.dtype !== "F32" || entry.bytes !== parameter[part].byteLength) {
+        if (entry?.dtype !== dtypeOf(values) || entry.bytes !== values.byteLength) {
           throw new CheckpointError("checkpoint-invalid", folder, `lacks ${name}.${part} of the right size`);
         }
-        parameter[part].set(decodeFloats("F32", await readTensorBytes(file, path, entry)));
+        const bytes = await readTensorBytes(file, path, entry);
+        values.set(values instanceof Float32Array ? decodeFloats("F32", bytes) : bytes);
       }
     }
   } finally {

@@ -1,6 +1,7 @@
 import { type Decoder, linearsOf } from "#runtime/decoder/description";
 import { pcg32 } from "#runtime/inference/sampler";
 import { type Adapter, AdapterError, isTarget, type LoraModule } from "#runtime/lora/adapter";
+import { readModelFolder } from "#runtime/weights/model-folder";
 
 export interface AdapterSettings {
   readonly baseModel: string | null;
@@ -39,4 +40,13 @@ export function initialAdapter(decoder: Decoder, settings: AdapterSettings): Ada
     targetModules,
     modules: new Map(modules),
   };
+}
+
+/** The same for a model folder; not rank-stabilised and of no named base unless said. @throws as `readModelFolder` too. */
+export async function createAdapter(
+  folder: string,
+  settings: Omit<AdapterSettings, "baseModel" | "isRankStabilized"> & Partial<AdapterSettings>,
+): Promise<Adapter> {
+  const { config } = await readModelFolder(folder);
+  return initialAdapter(config, { baseModel: null, isRankStabilized: false, ...settings });
 }

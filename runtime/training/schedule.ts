@@ -1,6 +1,8 @@
+export const scheduleKinds = ["constant", "linear", "cosine"] as const;
+
 /** How the learning rate moves over training; steps count from 0. As transformers' schedules with warm-up. */
 export interface Schedule {
-  readonly kind: "constant" | "linear" | "cosine";
+  readonly kind: (typeof scheduleKinds)[number];
   /** Learning rate at the end of the warm-up. */
   readonly peak: number;
   /** Steps over which it rises linearly from 0. */

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { fixture, temporaryFolder } from "#runtime/fixtures/folders";
+import { copyFixture, editConfig, fixture, temporaryFolder } from "#runtime/fixtures/folders";
 import { readFamily, relativeError } from "#runtime/fixtures/golden-family";
 import type { Adapter, LoraModule } from "#runtime/lora/adapter";
 import { readTokenizer } from "#runtime/text/tokenizer";
@@ -168,6 +168,44 @@ describe("training", () => {
     await expect(train(model, start, short)).rejects.toThrow();
   });
 
+  it("refuses a checkpoint of another graph", async () => {
+    const checkpointFolder = await temporaryFolder();
+    const short = { ...options, schedule: { ...options.schedule, stepsMax: 1 }, checkpointFolder };
+    await train(model, start, short);
+    const other = await copyFixture("grouped");
+    const epsilon = { rms_norm_eps: 3e-5 };
+    await editConfig(other, epsilon);
+    await expect(train(other, start, short)).rejects.toMatchObject({ code: "checkpoint-mismatch" });
+    const folder = await readModelFolder(model);
+    const settings = { optimizer: adamWDefaults, gradientNormMax: 1 };
+    const same = await openTrainer(await readModelFolder(await copyFixture("grouped")), start, settings);
+    const changed = await openTrainer(await readModelFolder(other), start, settings);
+    const { graphHash } = await openTrainer(folder, start, settings);
+    expect([same.graphHash, changed.graphHash === graphHash]).toEqual([graphHash, false]);
+  });
+
+  it("learns with running means of 8 bits as with 32, and resumes from them to the bit", async () => {
+    const optimizer = { ...adamWDefaults, stateBits: 8 } as const;
+    const longer = { ...options, schedule: { ...options.schedule, stepsMax: 40 } };
+    const full = await train(model, start, longer);
+    const whole = await train(model, start, { ...longer, optimizer });
+    expect(whole.losses).not.toEqual(full.losses);
+    whole.losses.forEach((loss, step) => {
+      expect(Math.abs(loss / full.losses[step]! - 1), `step ${step}`).toBeLessThan(0.03);
+    });
+    const checkpointFolder = await temporaryFolder();
+    const abort = new AbortController();
+    const onStep = ({ step }: { step: number }) => step === 16 && abort.abort();
+    const part = { ...longer, optimizer, checkpointFolder };
+    await train(model, start, { ...part, signal: abort.signal, onStep });
+    await expect(train(model, start, { ...longer, checkpointFolder })).rejects.toMatchObject({
+      code: "checkpoint-mismatch",
+    });
+    const resumed = await train(model, start, part);
+    expect(resumed.losses).toEqual(whole.losses);
+    expect(factors(resumed.adapter)).toEqual(factors(whole.adapter));
+  });
+
   it("stops early when the evaluation loss no longer falls", async () => {
     const still = {
       ...options,
@@ -186,8 +224,25 @@ describe("training", () => {
     [{ examples: [] }, { code: "request-invalid", field: "examples" }],
     [{ rowTokens: 0 }, { code: "request-invalid", field: "rowTokens" }],
     [{ patience: 0.5 }, { code: "request-invalid", field: "patience" }],
-  ])("refuses %j", async (changes, error) => {
-    await expect(train(model, start, { ...options, ...changes })).rejects.toMatchObject(error);
+    [{ patience: 2, evaluationExamples: [] }, { field: "patience" }],
+    [{ schedule: { ...options.schedule, stepsMax: 0 } }, { field: "stepsMax" }],
+    [{ schedule: { ...options.schedule, kind: "cosin" } }, { field: "schedule.kind" }],
+    [{ schedule: { ...options.schedule, peak: Number.NaN } }, { field: "schedule.peak" }],
+    [{ schedule: { ...options.schedule, peak: -1e-3 } }, { field: "schedule.peak" }],
+    [{ schedule: { ...options.schedule, peak: "1e-3" } }, { field: "schedule.peak" }],
+    [{ schedule: { ...options.schedule, warmupSteps: -1 } }, { field: "schedule.warmupSteps" }],
+    [{ gradientNormMax: -1 }, { field: "gradientNormMax" }],
+    [{ gradientNormMax: 0 }, { field: "gradientNormMax" }],
+    [{ gradientNormMax: Number.NaN }, { field: "gradientNormMax" }],
+    [{ optimizer: { ...adamWDefaults, beta2: 1 } }, { field: "optimizer.beta2" }],
+    [{ optimizer: { ...adamWDefaults, epsilon: 0 } }, { field: "optimizer.epsilon" }],
+    [{ optimizer: { ...adamWDefaults, weightDecay: -0.1 } }, { field: "optimizer.weightDecay" }],
+    [{ optimizer: { ...adamWDefaults, stateBits: 4 } }, { field: "optimizer.stateBits" }],
+    [{ rowTokens: 2 ** 16, rowCount: 2 ** 16 }, { field: "rowCount" }],
+    [{ seed: -1n }, { field: "seed" }],
+  ])("refuses %o", async (changes, error) => {
+    const given = { ...options, ...changes } as TrainOptions;
+    await expect(train(model, start, given)).rejects.toMatchObject({ code: "request-invalid", ...error });
   });
 
   it("refuses an adapter of another model, naming the module", async () => {

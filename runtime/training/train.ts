@@ -1,33 +1,16 @@
 import { createHash } from "node:crypto";
-import { excerpt, ModelRuntimeError } from "#runtime/errors";
+import { takeDevice } from "#runtime/inference/device";
+import { detectCpuIsa } from "#runtime/inference/profile";
+import { ortVersion } from "#runtime/inference/session";
 import type { Adapter } from "#runtime/lora/adapter";
 import { hashArtifact } from "#runtime/weights/model-files";
 import { type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
-import { type AdamW, adamWDefaults } from "./adamw.ts";
+import { adamWDefaults } from "./adamw.ts";
 import { CheckpointError, type Progress, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { type Batch, checkExamples, type Example, packEpoch, packInOrder } from "./packing.ts";
-import { learningRate, type Schedule } from "./schedule.ts";
+import { learningRate } from "./schedule.ts";
+import { checkSettings, type TrainSettings } from "./settings.ts";
 import { openTrainer, type StepReport, type Trainer } from "./trainer.ts";
-
-/** What decides the result: the same settings, examples and model give the same adapter, bit for bit on one kind of machine. */
-export interface TrainSettings {
-  readonly schedule: Schedule;
-  readonly optimizer?: AdamW;
-  /** Largest L2 norm of all gradients together, default 1. */
-  readonly gradientNormMax?: number;
-  /** Tokens of one row; no example may be longer. */
-  readonly rowTokens: number;
-  /** Rows of one run of the graph: memory grows with them. */
-  readonly rowCount: number;
-  /** Runs whose gradients make one update. */
-  readonly runsPerStep: number;
-  /** u64 of the order of examples. */
-  readonly seed: bigint;
-  /** Stop when this many evaluations in a row were no better than the best. Needs an evaluation set. */
-  readonly patience?: number;
-  /** Updates between evaluations, and between checkpoints. */
-  readonly stepsPerEvaluation?: number;
-}
 
 export interface TrainOptions extends TrainSettings {
   readonly examples: readonly Example[];
@@ -54,16 +37,26 @@ export interface Training {
  * Train an adapter on examples; `adapter` is where it starts. Blocks its thread while the graphs run: call it
  * in a worker of its own. A run that was stopped and resumed from its checkpoint gives the same losses and the
  * same adapter to the bit as one that was not.
- * @throws ExampleError, AdapterError, CheckpointError, NotFiniteError, and those of `readModelFolder`.
+ * @throws TrainSettingsError, DeviceBusyError, DeviceUnavailableError, ExampleError, AdapterError, CheckpointError, NotFiniteError, and those of `readModelFolder`.
  */
 export async function train(folder: string, adapter: Adapter, options: TrainOptions): Promise<Training> {
   checkSettings(options);
   const model = await readModelFolder(folder);
   const { examples, evaluationExamples = [], rowTokens } = options;
-  checkExamples([...examples, ...evaluationExamples], rowTokens, model.config.vocabularySize);
-  const { optimizer = adamWDefaults, gradientNormMax = 1 } = options;
-  const trainer = await openTrainer(model, adapter, { optimizer, gradientNormMax });
-  const fingerprint = await fingerprintOf(model, adapter, options);
+  const tokensMax = Math.min(rowTokens, model.config.contextTokensMax);
+  checkExamples([...examples, ...evaluationExamples], tokensMax, model.config.vocabularySize);
+  const giveBack = takeDevice(options.device ?? "cpu");
+  try {
+    return await trainOn(model, adapter, options);
+  } finally {
+    giveBack();
+  }
+}
+
+async function trainOn(model: ModelFolder, adapter: Adapter, options: TrainOptions): Promise<Training> {
+  const { optimizer = adamWDefaults, gradientNormMax = 1, device = "cpu" } = options;
+  const trainer = await openTrainer(model, adapter, { optimizer, gradientNormMax, device });
+  const fingerprint = await fingerprintOf(model, adapter, options, trainer.graphHash);
   const progress = (await resume(trainer, options, fingerprint)) ?? {
     fingerprint,
     steps: 0,
@@ -73,21 +66,6 @@ export async function train(folder: string, adapter: Adapter, options: TrainOpti
   const finishReason = await runSteps(trainer, options, progress);
   const { steps, losses, evaluations } = progress;
   return { adapter: trainer.adapter(), steps, losses, evaluations, finishReason };
-}
-
-function checkSettings(options: TrainOptions): void {
-  const counts = {
-    rowTokens: options.rowTokens,
-    rowCount: options.rowCount,
-    runsPerStep: options.runsPerStep,
-    stepsMax: options.schedule.stepsMax,
-    stepsPerEvaluation: options.stepsPerEvaluation ?? 1,
-    patience: options.patience ?? 1,
-    examples: options.examples.length,
-  };
-  for (const [field, given] of Object.entries(counts)) {
-    if (!Number.isSafeInteger(given) || given < 1) throw new TrainSettingsError(field, given);
-  }
 }
 
 async function runSteps(
@@ -171,10 +149,16 @@ async function resume(
   return progress;
 }
 
-/** SHA-256 over all that decides the result: files, settings, examples, the adapter's start. */
-async function fingerprintOf(model: ModelFolder, adapter: Adapter, options: TrainOptions): Promise<string> {
+/** SHA-256 over all that decides the result: files, settings, examples, the adapter's start, graph and machine. */
+async function fingerprintOf(
+  model: ModelFolder,
+  adapter: Adapter,
+  options: TrainOptions,
+  graphHash: string,
+): Promise<string> {
   const { examples, evaluationExamples, checkpointFolder, onStep, signal, seed, ...settings } = options;
   const hash = createHash("sha256");
+  hash.update(JSON.stringify([ortVersion, await detectCpuIsa(), graphHash]));
   hash.update(await hashArtifact(model.files.folder));
   hash.update(JSON.stringify([{ ...settings, seed: String(seed) }, examples, evaluationExamples ?? []]));
   for (const [name, { rank, alpha, a, b }] of adapter.modules) {
@@ -182,14 +166,4 @@ async function fingerprintOf(model: ModelFolder, adapter: Adapter, options: Trai
     for (const part of [a, b]) hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
   }
   return hash.digest("hex");
-}
-
-/** A setting outside its range. `field` names it. */
-export class TrainSettingsError extends ModelRuntimeError {
-  readonly field: string;
-
-  constructor(field: string, given: unknown) {
-    super("request-invalid", `${field}: allowed is a whole number from 1. Given: ${excerpt(given)}.`);
-    this.field = field;
-  }
 }

@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
 import { type AdaptedModule, findTargets, type Targets } from "#runtime/decoder/adapted";
 import { expectedTensors } from "#runtime/decoder/description";
 import { invariant, NotFiniteError } from "#runtime/errors";
 import { claimTensors } from "#runtime/families/weight-claims";
+import type { Device } from "#runtime/inference/device";
 import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
 import { type Adapter, AdapterError, checkAdapter, scaleOf } from "#runtime/lora/adapter";
 import { encode } from "#runtime/onnx/model";
@@ -24,6 +26,8 @@ export interface StepReport {
 
 export interface Trainer {
   readonly state: TrainState;
+  /** SHA-256 of the train graph, in hex: the same wherever the folder lies. */
+  readonly graphHash: string;
   /**
    * One update from the gradients of all batches together: the mean over their learned tokens, clipped to
    * `gradientNormMax` in L2 over all parameters. @throws NotFiniteError, and changes nothing, if they diverged.
@@ -38,6 +42,7 @@ export interface Trainer {
 export interface TrainerOptions {
   readonly optimizer: AdamW;
   readonly gradientNormMax: number;
+  readonly device?: Device;
 }
 
 /**
@@ -52,15 +57,19 @@ export async function openTrainer(
   claimTensors(folder, expectedTensors(folder.config));
   const targets = adapterTargets(folder, adapter);
   const located = locate(folder);
-  const open = async (make: typeof trainGraph): Promise<Run> => {
+  const open = (make: typeof trainGraph) => {
     const graph = make(located, targets);
-    return openGraph(graph.name, encode(graph), folder.path);
+    return openGraph(graph.name, encode(graph), folder.path, { device: options.device });
   };
   const train = await open(trainGraph);
+  const graphHash = createHash("sha256")
+    .update(encode(trainGraph(folder, targets)))
+    .digest("hex");
   let evaluation: Promise<Run> | null = null;
-  const state: TrainState = { steps: 0, parameters: parametersOf(adapter) };
+  const state: TrainState = { steps: 0, parameters: parametersOf(adapter, options.optimizer) };
   return {
     state,
+    graphHash,
     step: (batches, learningRate) => step(train, state, batches, learningRate, { ...options, targets }),
     evaluate: async (batches) => {
       evaluation ??= open(evaluationGraph);
@@ -179,11 +188,11 @@ function countTargets(batches: readonly Batch[]): number {
   return batches.reduce((sum, { targetRows }) => sum + targetRows.length, 0);
 }
 
-function parametersOf(adapter: Adapter): Map<string, Parameter> {
+function parametersOf(adapter: Adapter, optimizer: AdamW): Map<string, Parameter> {
   return new Map(
     [...adapter.modules].flatMap(([name, { a, b }]) => [
-      [`${name}.a`, fresh(a.slice())] as const,
-      [`${name}.b`, fresh(b.slice())] as const,
+      [`${name}.a`, fresh(a.slice(), optimizer)] as const,
+      [`${name}.b`, fresh(b.slice(), optimizer)] as const,
     ]),
   );
 }
