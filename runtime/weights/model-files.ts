@@ -9,6 +9,9 @@ import { decodeShardIndex } from "./shard-index.ts";
 const singleName = "model.safetensors";
 const indexName = "model.safetensors.index.json";
 
+/** Files that the tokenizer is read from: those that are there count. Weights need none of them. */
+const tokenizerNames = ["tokenizer.json", "tokenizer_config.json"];
+
 /** The files of a model folder: found, inside what a model may read, and nothing of them read yet. */
 export interface ModelFiles {
   /** Absolute path of the folder with symbolic links resolved. */
@@ -24,7 +27,7 @@ export interface ModelFiles {
 }
 
 /**
- * Find the files of a model folder: config.json, tokenizer.json, tokenizer_config.json, and
+ * Find the files of a model folder: config.json, what there is of the tokenizer's files, and
  * model.safetensors or else model.safetensors.index.json with its shards. A link may lead to a file of the
  * same folder, or, from a snapshot of a Hugging Face hub cache (`models--…/snapshots/<revision>`), to a
  * file of that model's `blobs` folder; nowhere else.
@@ -34,7 +37,8 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
   const folder = await resolveFolder(path);
   const shards = (await exists(join(folder, singleName))) ? null : await findShards(folder);
   const weights = shards?.files ?? [singleName];
-  const names = ["config.json", "tokenizer.json", "tokenizer_config.json", ...weights];
+  const names = ["config.json", ...weights];
+  for (const name of tokenizerNames) if (await exists(join(folder, name))) names.push(name);
   if (shards) names.push(indexName);
   const paths = new Map<string, string>();
   for (const name of names.toSorted()) paths.set(name, await resolveFile(folder, name));
@@ -46,7 +50,7 @@ export async function findModelFiles(path: string): Promise<ModelFiles> {
 /**
  * Identity of a model's files: SHA-256 over the lines "<sha256 hex>  <name>\n" of the files in name order,
  * so `LC_ALL=C sha256sum config.json model*.safetensors* tokenizer.json tokenizer_config.json | sha256sum`
- * inside the folder prints the same value. Other files of the folder do not count.
+ * inside a folder with those files prints the same value (where one is missing, without it). Other files of the folder do not count.
  * @throws ModelFolderError as `findModelFiles`.
  */
 export async function hashArtifact(folder: string): Promise<`0x${string}`> {

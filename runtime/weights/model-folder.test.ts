@@ -10,6 +10,7 @@ import {
   fixture,
   temporaryFolder,
 } from "#runtime/fixtures/folders";
+import { openModel } from "#runtime/index";
 import { tokenizerLimits } from "./json-file.ts";
 import { hashArtifact } from "./model-files.ts";
 import { readModelFolder, readTokenizerFiles } from "./model-folder.ts";
@@ -25,13 +26,31 @@ describe("a model folder", () => {
 
   it("is refused when it, or one of its files, is missing", async () => {
     await expect(readModelFolder("/nonexistent")).rejects.toMatchObject({ code: "model-folder-missing" });
-    for (const name of fileNames) {
+    for (const name of ["config.json", "model.safetensors"]) {
       const folder = await copyFixture("tied");
       await rm(join(folder, name));
       await expect(readModelFolder(folder)).rejects.toMatchObject({ code: "model-file-missing" });
       await expect(hashArtifact(folder)).rejects.toMatchObject({ code: "model-file-missing" });
     }
     await expect(hashArtifact("/nonexistent")).rejects.toMatchObject({ code: "model-folder-missing" });
+  });
+
+  it("answers token ids without a tokenizer, which only text needs and asks for by name", async () => {
+    const folder = await copyFixture("tied");
+    await rm(join(folder, "tokenizer.json"));
+    await rm(join(folder, "tokenizer_config.json"));
+    await writeFile(join(folder, "tokenizer.model"), "a SentencePiece model, as ChatGLM brings");
+    const asked = { promptTokenIds: [1, 2, 3], answerTokenIds: [4] };
+    await using model = await openModel(folder);
+    await using whole = await openModel(fixture("tied"));
+    expect(await model.logProb([asked])).toEqual(await whole.logProb([asked]));
+    const command = "sha256sum config.json model.safetensors | sha256sum";
+    const printed = execFileSync("sh", ["-c", command], { cwd: folder, encoding: "utf8" });
+    expect(model.artifactHash).toBe(`0x${printed.slice(0, 64)}`);
+    await expect(readTokenizerFiles(folder)).rejects.toMatchObject({
+      code: "model-file-missing",
+      message: expect.stringContaining("tokenizer.json"),
+    });
   });
 
   it("is refused when a link leads out of it", async () => {
