@@ -1,100 +1,32 @@
 import { type Decoder, type Linear, linearsOf } from "#runtime/decoder/description";
 import { buildGraphs, type GraphChoice, type ModelGraphs } from "#runtime/decoder/inference-graphs";
-import { ModelRuntimeError } from "#runtime/errors";
-import { rowsMaxDefault } from "#runtime/inference/batcher";
-import { type Device, DeviceInexactError, devices, takeDevice } from "#runtime/inference/device";
-import type { GeneratedToken, GenerateTask, Generation } from "#runtime/inference/generate";
-import { type LogProbTask, planBatches } from "#runtime/inference/log-prob";
-import { createPool, type Pool, queueMaxDefault, threadsMax } from "#runtime/inference/pool";
+import { needsChunks } from "#runtime/inference/chunks";
+import { DeviceInexactError, takeDevice } from "#runtime/inference/device";
+import type { Generation } from "#runtime/inference/generate";
+import { planBatches } from "#runtime/inference/log-prob";
+import { createPool, type Pool } from "#runtime/inference/pool";
 import { detectCpuIsa, type ExecutionProfile, makeProfile } from "#runtime/inference/profile";
-import { type WeightMode, weightModes } from "#runtime/inference/session-options";
 import { isTarget } from "#runtime/lora/adapter";
 import { readAdapter } from "#runtime/lora/adapter-folder";
-import {
-  type AdapterBank,
-  createAdapterBank,
-  type LoadedAdapter,
-  type SharedAdapter,
-} from "#runtime/multi-lora/adapter-bank";
+import { createAdapterBank, type LoadedAdapter } from "#runtime/multi-lora/adapter-bank";
 import { slotsBuild } from "#runtime/multi-lora/slots-build";
-import { check, checkTokens } from "#runtime/request";
+import { check } from "#runtime/request";
+import {
+  checkGenerate,
+  checkLogProb,
+  type GenerateRequest,
+  type LogProbRequest,
+  type TaskLimits,
+} from "#runtime/tasks";
 import { hashAdapter, hashFiles } from "#runtime/weights/model-files";
 import { locate, type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
-
-/** Most requests in one `logProb` call. */
-export const logProbRequestsMax = 4096;
-
-/** Largest `rowsMax`. */
-const rowsLimit = 256;
-
-/** Most bytes of factors of all loaded adapters, unless the caller sets another limit. */
-const adaptersBytesMaxDefault = 4 * 1024 ** 3;
+import { checkOptions, type OpenOptions } from "./open-options.ts";
 
 /** Longest name of an adapter. */
 const adapterNameLengthMax = 256;
 
-/** Largest seed of the sampler. */
-const seedMax = 2n ** 64n - 1n;
-
-export interface OpenOptions {
-  /** Worker threads, each with one core's work and, unless `mapped`, its own copy of the weights. Default 1. */
-  readonly threads?: number;
-  /** Most answers a worker generates together; their steps share one reading of the weights. Default `rowsMaxDefault`. */
-  readonly rowsMax?: number;
-  /** Tasks that may wait for a worker. Default `queueMaxDefault`. */
-  readonly queueMax?: number;
-  /** Where the weights are while the model is open. Default `packed`. Part of the execution profile. */
-  readonly weightMode?: WeightMode;
-  /** What computes. Default `cpu`. A GPU takes one thread, generates only, and is one model's at a time. */
-  readonly device?: Device;
-  /**
-   * Ends of the names of matrices that adapters may change (`q_proj`), or full names. None by default: then no
-   * adapter can be loaded, and the graphs are those of the base model alone. Part of the execution profile.
-   */
-  readonly adaptableModules?: readonly string[];
-  /** Most bytes of factors of all loaded adapters; threads share them. Default 4 GiB. */
-  readonly adaptersBytesMax?: number;
-  /**
-   * Most bytes of prompts that each worker keeps, so that a prompt that begins like an earlier one of the same
-   * adapter starts where they part. 0, the default, keeps none. It speeds generation up and changes it by about
-   * 1e-5, depending on what came before; log-probabilities never use it. Part of the execution profile.
-   */
-  readonly prefixBytesMax?: number;
-}
-
-/** Which adapter a request follows. */
-export interface AdapterChoice {
-  /** Name given to `loadAdapter`; null, the default, is the base model. */
-  readonly adapter?: string | null | undefined;
-}
-
-/** One answer to judge under one prompt. Both have at least one token. */
-export interface LogProbRequest extends AdapterChoice {
-  readonly promptTokenIds: readonly number[];
-  readonly answerTokenIds: readonly number[];
-}
-
-/** What to generate. Ids must be in the vocabulary; the prompt must fit the context. */
-export interface GenerateRequest extends AdapterChoice {
-  readonly promptTokenIds: readonly number[];
-  /** Most tokens to generate; cut to what the context leaves. */
-  readonly tokensMax: number;
-  /** 0 is greedy; otherwise logits are divided by it. */
-  readonly temperature: number;
-  readonly topK?: number | undefined;
-  /** In (0, 1]. */
-  readonly topP?: number | undefined;
-  /** Above 1 makes tokens of the prompt and the answer so far less likely; 1, the default, changes nothing. */
-  readonly repetitionPenalty?: number | undefined;
-  /** u64 of the sampler's generator (PCG-XSH-RR 64/32). The same request and seed give the same tokens. */
-  readonly seed: bigint;
-  /** Generation ends before any of these; none by default. */
-  readonly stopTokenIds?: readonly number[] | undefined;
-  /** Ends the generation after the token at hand, with finishReason `aborted`; it does not throw. */
-  readonly signal?: AbortSignal | undefined;
-  /** Called once per token, in order, while the rest is computed. An error it throws becomes the call's. */
-  readonly onToken?: ((token: GeneratedToken) => void) | undefined;
-}
+/** Most requests in one `logProb` call. */
+export const logProbRequestsMax = 4096;
 
 /** A model loaded in worker threads. Close it when done, to end the threads and give back their memory. */
 export interface Model extends AsyncDisposable {
@@ -139,7 +71,7 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
   const read = await readModelFolder(folder);
   const { config, quantisation } = read;
   const linears = adaptable(config, checked.adaptableModules);
-  const choice = graphChoice(linears, checked);
+  const choice = graphChoice(config, linears, checked);
   const graphs = buildGraphs(read, choice);
   const { pool, hashes, close } = await start(read, { graphs, choice, linears }, checked);
   const { artifactHash, weightHashes } = hashes;
@@ -147,17 +79,18 @@ export async function openModel(folder: string, options: OpenOptions = {}): Prom
   const cpuIsa = await detectCpuIsa();
   const parts = { ortVersion, cpuIsa, graphs, weightHashes, quantisation, weightMode, device };
   const bank = createAdapterBank(linears, checked.adaptersBytesMax);
+  const limits = { config, bank, cacheBytesMax: checked.cacheBytesMax };
   return {
     artifactHash,
     vocabularySize: config.vocabularySize,
     contextTokensMax: config.contextTokensMax,
     generate: async (request) => {
-      const task = checkGenerate(config, bank, request);
+      const task = checkGenerate(limits, request);
       return pool.generate(task, request.signal, request.onToken ?? ignoreToken);
     },
     logProb: async (requests) => {
       if (device !== "cpu") throw new DeviceInexactError(device);
-      return logProb(pool, config, bank, requests);
+      return logProb(pool, limits, requests);
     },
     loadAdapter: async (name, adapterFolder) => {
       const isName = typeof name === "string" && name.length >= 1 && name.length <= adapterNameLengthMax;
@@ -190,6 +123,7 @@ async function start(
     isQuantised: read.quantised.size > 0,
     linears,
     prefixBytesMax: options.prefixBytesMax,
+    cacheBytesMax: options.cacheBytesMax,
   };
   const giveBack = takeDevice(options.device);
   const [starting, hashing] = await Promise.allSettled([createPool(spec, options), hashFiles(read.files)]);
@@ -212,44 +146,22 @@ function adaptable(config: Decoder, modules: readonly string[]): Linear[] {
   return linears.filter(({ name }) => isTarget(modules, name));
 }
 
-function graphChoice(linears: readonly Linear[], { prefixBytesMax }: Required<OpenOptions>): GraphChoice {
+function graphChoice(
+  config: Decoder,
+  linears: readonly Linear[],
+  { prefixBytesMax }: Required<OpenOptions>,
+): GraphChoice {
   const names = new Set(linears.map(({ name }) => name));
   return {
     ...(names.size > 0 ? { makeBuild: slotsBuild(({ name }) => names.has(name)) } : {}),
-    canExtend: prefixBytesMax > 0,
+    canExtend: prefixBytesMax > 0 || needsChunks(config),
+    canExtendLogProb: needsChunks(config),
   };
-}
-
-function checkOptions(options: OpenOptions): Required<OpenOptions> {
-  const checked = {
-    threads: 1,
-    queueMax: queueMaxDefault,
-    rowsMax: rowsMaxDefault,
-    weightMode: "packed",
-    device: "cpu",
-    adaptableModules: [],
-    adaptersBytesMax: adaptersBytesMaxDefault,
-    prefixBytesMax: 0,
-    ...options,
-  } as const;
-  const { threads, queueMax, rowsMax, weightMode, device, adaptersBytesMax, prefixBytesMax } = checked;
-  const isCount = (given: number, max: number) => Number.isSafeInteger(given) && given >= 1 && given <= max;
-  check(devices.includes(device), "device", devices.join(" or "), device);
-  const threadsAllowed = device === "cpu" ? threadsMax : 1;
-  check(isCount(threads, threadsAllowed), "threads", `1 to ${threadsAllowed} on ${device}`, threads);
-  check(isCount(queueMax, Number.MAX_SAFE_INTEGER), "queueMax", "a whole number from 1", queueMax);
-  check(isCount(rowsMax, rowsLimit), "rowsMax", `1 to ${rowsLimit}`, rowsMax);
-  check(weightModes.includes(weightMode), "weightMode", weightModes.join(" or "), weightMode);
-  for (const [field, bytes] of Object.entries({ adaptersBytesMax, prefixBytesMax })) {
-    check(Number.isSafeInteger(bytes) && bytes >= 0, field, "a whole number from 0", bytes);
-  }
-  return checked;
 }
 
 async function logProb(
   pool: Pool,
-  config: Decoder,
-  bank: AdapterBank,
+  limits: TaskLimits,
   requests: readonly LogProbRequest[],
 ): Promise<number[]> {
   const { length } = requests;
@@ -259,7 +171,8 @@ async function logProb(
     `1 to ${logProbRequestsMax} of them`,
     length,
   );
-  const batches = planBatches(requests.map((request) => checkLogProb(config, bank, request)));
+  const tasks = requests.map((request) => checkLogProb(limits, request));
+  const batches = planBatches(limits.config, tasks);
   const logProbs = new Array<number>(requests.length);
   await runInLanes(pool.threads, batches, async (batch) => {
     const results = await pool.logProb(batch);
@@ -290,71 +203,6 @@ async function runInLanes<Item>(
   await Promise.all(Array.from({ length: lanes }, lane));
 }
 
-function checkGenerate(config: Decoder, bank: AdapterBank, request: GenerateRequest): GenerateTask {
-  const { tokensMax, temperature, topK, topP, repetitionPenalty, seed, stopTokenIds = [] } = request;
-  checkTokens(config, "promptTokenIds", request.promptTokenIds);
-  checkContext(config, request.promptTokenIds.length);
-  check(Number.isSafeInteger(tokensMax) && tokensMax >= 1, "tokensMax", "a whole number from 1", tokensMax);
-  check(
-    Number.isFinite(temperature) && temperature >= 0,
-    "temperature",
-    "finite and not negative",
-    temperature,
-  );
-  check(
-    topK === undefined || (Number.isSafeInteger(topK) && topK >= 1),
-    "topK",
-    "a whole number from 1",
-    topK,
-  );
-  check(topP === undefined || (topP > 0 && topP <= 1), "topP", "above 0, up to 1", topP);
-  check(
-    repetitionPenalty === undefined || (repetitionPenalty >= 0.01 && repetitionPenalty <= 100),
-    "repetitionPenalty",
-    "0.01 to 100",
-    repetitionPenalty,
-  );
-  check(seed >= 0n && seed <= seedMax, "seed", "an unsigned 64-bit integer", seed);
-  return {
-    promptTokenIds: [...request.promptTokenIds],
-    adapter: adapterOf(bank, request),
-    tokensMax,
-    temperature,
-    ...(topK === undefined ? {} : { topK }),
-    ...(topP === undefined ? {} : { topP }),
-    ...(repetitionPenalty === undefined ? {} : { repetitionPenalty }),
-    seed,
-    stopTokenIds: [...stopTokenIds],
-  };
-}
-
-function checkLogProb(config: Decoder, bank: AdapterBank, request: LogProbRequest): LogProbTask {
-  checkTokens(config, "promptTokenIds", request.promptTokenIds);
-  checkTokens(config, "answerTokenIds", request.answerTokenIds);
-  checkContext(config, request.promptTokenIds.length + request.answerTokenIds.length);
-  const { promptTokenIds, answerTokenIds } = request;
-  return { promptTokenIds, answerTokenIds, adapter: adapterOf(bank, request) };
-}
-
-/** @throws AdapterUnknownError */
-function adapterOf(bank: AdapterBank, { adapter = null }: AdapterChoice): SharedAdapter | null {
-  return adapter === null ? null : bank.get(adapter).shared;
-}
-
-function checkContext(config: Decoder, tokens: number): void {
-  if (tokens > config.contextTokensMax) throw new ContextExceededError(config.contextTokensMax, tokens);
-}
-
 function ignoreToken(): undefined {
   return undefined;
-}
-
-/** Prompt and answer are longer than the model's context. */
-export class ContextExceededError extends ModelRuntimeError {
-  constructor(tokensMax: number, tokens: number) {
-    super(
-      "context-exceeded",
-      `Sequence is too long. Max: ${tokensMax} tokens. Given: ${tokens} tokens. Shorten the prompt.`,
-    );
-  }
 }

@@ -11,8 +11,10 @@ export interface ModelGraphs {
   readonly prefill: Uint8Array;
   readonly decode: Uint8Array;
   readonly logProb: Uint8Array;
-  /** Where prompts may continue from others. */
+  /** Where prompts may continue from others, or be too long for one run. */
   readonly extend?: Uint8Array;
+  /** Where what is judged may be too long for one run. */
+  readonly extendLogProb?: Uint8Array;
 }
 
 /** What the graphs of a model are to do besides. */
@@ -20,6 +22,7 @@ export interface GraphChoice {
   /** `frozenBuild` unless adapters may change matrices. */
   readonly makeBuild?: MakeBuild;
   readonly canExtend?: boolean;
+  readonly canExtendLogProb?: boolean;
 }
 
 /** How matrices are applied; may declare inputs of its own. */
@@ -30,13 +33,14 @@ export type MakeBuild = (graph: Graph, folder: ModelFolder) => Build;
  * @throws WeightMismatchError naming the first tensor that is missing, unclaimed or of the wrong shape.
  */
 export function buildGraphs(folder: ModelFolder, choice: GraphChoice = {}): ModelGraphs {
-  const { makeBuild = frozenBuild, canExtend = false } = choice;
+  const { makeBuild = frozenBuild, canExtend = false, canExtendLogProb = false } = choice;
   claimTensors(folder, expectedTensors(folder.config));
   return {
     prefill: encode(prefillGraph(folder, makeBuild)),
     decode: encode(decodeGraph(folder, makeBuild)),
     logProb: encode(logProbGraph(folder, makeBuild)),
     ...(canExtend ? { extend: encode(extendGraph(folder, makeBuild)) } : {}),
+    ...(canExtendLogProb ? { extendLogProb: encode(extendLogProbGraph(folder, makeBuild)) } : {}),
   };
 }
 
@@ -66,10 +70,16 @@ function logProbGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const targetIds = input(graph, "targetIds", "int64", ["R"]);
   const build = makeBuild(graph, folder);
   const { hidden } = runSequences(build, tokenIds, { kind: "prefix" });
+  outputLogProbs(build, hidden, targetRows, targetIds);
+  return graph;
+}
+
+/** hidden[N, C] → logProbs[R], for `logProbGraph` and its like. */
+function outputLogProbs(build: Build, hidden: Tensor, targetRows: Tensor, targetIds: Tensor): void {
+  const { graph } = build;
   const logProbs = op.logSoftmax(graph, project(build, op.rows(graph, hidden, targetRows)));
   const picked = op.pick(graph, logProbs, op.unsqueeze(graph, targetIds, [1]));
   output(graph, "logProbs", op.reshape(graph, picked, ["R"]));
-  return graph;
 }
 
 /**
@@ -85,6 +95,21 @@ function extendGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const build = makeBuild(graph, folder);
   const { hidden, cache } = runSequences(build, tokenIds, { kind: "extend", positions, pastBias }, past);
   output(graph, "logits", project(build, op.rows(graph, hidden, lastRows)));
+  outputCache(graph, cache, "key", "value");
+  return graph;
+}
+
+/** As `extendGraph`, but with targetRows and targetIds → logProbs[R] as `logProbGraph` has. */
+function extendLogProbGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
+  const graph = create("extendLogProb");
+  const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
+  const positions = input(graph, "positions", "int64", ["B", "T"]);
+  const targetRows = input(graph, "targetRows", "int64", ["R"]);
+  const targetIds = input(graph, "targetIds", "int64", ["R"]);
+  const { pastBias, past } = pastInputs(graph, folder);
+  const build = makeBuild(graph, folder);
+  const { hidden, cache } = runSequences(build, tokenIds, { kind: "extend", positions, pastBias }, past);
+  outputLogProbs(build, hidden, targetRows, targetIds);
   outputCache(graph, cache, "key", "value");
   return graph;
 }

@@ -63,8 +63,9 @@ describe.each(titles)("against PyTorch, case $title", ({ golden }) => {
   });
 
   it("gives the answer's log-probability", async () => {
-    const [batch] = planBatches([golden]);
-    const [sum = Number.NaN] = await logProbBatch(await loadCase(golden), batch!);
+    const model = await loadCase(golden);
+    const [batch] = planBatches(model.config, [golden]);
+    const [sum = Number.NaN] = await logProbBatch(model, batch!);
     const expected = golden.answerLogProbs.reduce((total, logProb) => total + logProb, 0);
     expect(Math.abs(sum / expected - 1)).toBeLessThan(relativeErrorMax);
   });

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import { invariant } from "#runtime/errors";
 import { createPrefixCache, type PrefixCache } from "#runtime/multi-lora/prefix-cache";
+import { cacheBytes } from "./chunks.ts";
 import { cacheShapeOf, decode, prefill } from "./forward.ts";
 import {
   advance,
@@ -10,7 +11,7 @@ import {
   type Listener,
   type Sequence,
 } from "./generate.ts";
-import { create, join, type KvCache, leave } from "./kv-cache.ts";
+import { create, join, type KvCache, leave, roomFor } from "./kv-cache.ts";
 import type { LoadedModel } from "./session.ts";
 
 /** Most sequences that decode together, unless the caller sets another number. */
@@ -71,11 +72,28 @@ export function createBatcher(model: LoadedModel, rowsMax: number): Batcher {
 async function run(state: State): Promise<void> {
   state.isRunning = true;
   while (state.waiting.length > 0 || state.rows.length > 0) {
-    while (state.waiting.length > 0 && state.rows.length < state.rowsMax) await admit(state);
+    while (hasRoom(state)) await admit(state);
     await step(state);
     await setImmediate();
   }
   state.isRunning = false;
+}
+
+/** Whether who waits longest may join: rows and memory are left, counting every row at the length it may reach. */
+function hasRoom({ model, waiting: [next], rows, rowsMax, cache }: State): boolean {
+  if (!next || rows.length >= rowsMax) return false;
+  if (rows.length === 0) return true;
+  const { config, cacheBytesMax } = model;
+  const tokens = Math.max(
+    reach(next.task, config.contextTokensMax),
+    ...rows.map(({ sequence }) => reach(sequence.task, config.contextTokensMax)),
+  );
+  return cacheBytes(config, tokens, roomFor(cache, rows.length + 1)) <= cacheBytesMax;
+}
+
+/** Most tokens of a prompt and its answer. */
+function reach({ promptTokenIds, tokensMax }: GenerateTask, contextTokensMax: number): number {
+  return Math.min(contextTokensMax, promptTokenIds.length + tokensMax);
 }
 
 /** Run the prompt of who waits longest and give it a row. */

@@ -1,8 +1,10 @@
+import { setImmediate } from "node:timers/promises";
 import { invariant } from "#runtime/errors";
 import type { SharedAdapter } from "#runtime/multi-lora/adapter-bank";
 import { extended, type PrefixCache } from "#runtime/multi-lora/prefix-cache";
 import { blockTokens } from "#runtime/time-block";
-import { append, type CacheShape, type KvCache, ofSequence } from "./kv-cache.ts";
+import { chunkTokens } from "./chunks.ts";
+import { append, type CacheShape, empty, type KvCache, ofSequence } from "./kv-cache.ts";
 import { floats, integers, type LoadedModel, type Run } from "./session.ts";
 
 /** What the caches of a model look like. */
@@ -24,7 +26,8 @@ export interface Prefilled {
 
 /**
  * Run a whole prompt under an adapter; what begins like one that `prefixes` knows starts where they part.
- * Without reuse its bits depend on nothing but itself; with it they agree to about 1e-5.
+ * Without reuse its bits depend on nothing but itself; with it they agree to about 1e-5. Long prompts run in
+ * chunks, so that memory grows with their length and not with its square.
  */
 export async function prefill(
   model: LoadedModel,
@@ -33,7 +36,18 @@ export async function prefill(
   prefixes?: PrefixCache,
 ): Promise<Prefilled> {
   const known = prefixes?.find(adapter?.id ?? null, promptTokenIds);
-  return known ? extend(model, adapter, known, promptTokenIds) : prefillWhole(model, adapter, promptTokenIds);
+  const chunk = chunkTokens(model.config, promptTokenIds.length);
+  if (!known && chunk >= promptTokenIds.length) return prefillWhole(model, adapter, promptTokenIds);
+  let logits: Float32Array | undefined;
+  const sequence = { known, tokenIds: promptTokenIds, chunk };
+  const cache = await extend(model, "extend", adapter, sequence, ({ length }) => ({
+    inputs: { lastRows: integers([length - 1], [1]) },
+    read: (outputs) => {
+      logits = take(outputs, "logits");
+    },
+  }));
+  invariant(logits, "a prompt has a last token");
+  return { logits, cache, reusedTokens: known?.lengths[0] ?? 0 };
 }
 
 async function prefillWhole(
@@ -55,29 +69,45 @@ async function prefillWhole(
   return { logits: take(outputs, "logits"), cache, reusedTokens: 0 };
 }
 
-/** Run what follows a known beginning. */
-async function extend(
+/** What is wanted of `length` tokens from the one at `from` on: more inputs, and who reads the outputs. */
+export type ForChunk = (part: { readonly from: number; readonly length: number }) => {
+  readonly inputs: Parameters<Run>[0];
+  readonly read: (outputs: Record<string, Float32Array>) => void;
+};
+
+/**
+ * Run a sequence, or what follows its known beginning, `chunk` tokens at a time; between chunks the event
+ * loop turns. Gives the cache of all of it.
+ */
+export async function extend(
   model: LoadedModel,
+  graph: "extend" | "extendLogProb",
   adapter: SharedAdapter | null,
-  known: KvCache,
-  promptTokenIds: readonly number[],
-): Promise<Prefilled> {
-  const reusedTokens = known.lengths[0]!;
-  const rest = promptTokenIds.slice(reusedTokens);
-  const { length } = rest;
-  const width = blockTokens(length);
-  const positions = Array.from({ length: width }, (_, index) => reusedTokens + Math.min(index, length - 1));
-  const run = await model.session("extend");
-  const outputs = await run({
-    ...model.adapterFeeds("sequences", [adapter]),
-    ...pastFeeds(known, 1),
-    tokenIds: integers(padded(rest, width), [1, width]),
-    positions: integers(positions, [1, width]),
-    lastRows: integers([length - 1], [1]),
-  });
-  const { shape } = known;
-  const [keys, values] = [layersOf(shape, outputs, "key"), layersOf(shape, outputs, "value")];
-  return { logits: take(outputs, "logits"), cache: extended(known, { keys, values, length }), reusedTokens };
+  sequence: { known?: KvCache | null | undefined; tokenIds: readonly number[]; chunk: number },
+  forChunk: ForChunk,
+): Promise<KvCache> {
+  const { known, tokenIds, chunk } = sequence;
+  const run = await model.session(graph);
+  let cache = known ?? empty(cacheShapeOf(model));
+  for (let from = cache.lengths[0]!; from < tokenIds.length; from += chunk) {
+    const part = tokenIds.slice(from, from + chunk);
+    const { length } = part;
+    const width = blockTokens(length);
+    const positions = Array.from({ length: width }, (_, index) => from + Math.min(index, length - 1));
+    const { inputs, read } = forChunk({ from, length });
+    const outputs = await run({
+      ...model.adapterFeeds("sequences", [adapter]),
+      ...pastFeeds(cache, 1),
+      tokenIds: integers(padded(part, width), [1, width]),
+      positions: integers(positions, [1, width]),
+      ...inputs,
+    });
+    read(outputs);
+    const [keys, values] = [layersOf(cache.shape, outputs, "key"), layersOf(cache.shape, outputs, "value")];
+    cache = extended(cache, { keys, values, length });
+    await setImmediate();
+  }
+  return cache;
 }
 
 /**

@@ -17,22 +17,33 @@ export interface CacheShape {
  */
 export interface KvCache {
   readonly shape: CacheShape;
-  /** Rows there is room for. */
+  /** Most rows. */
   readonly rowsMax: number;
+  /** Rows there is room for now. */
+  rowCount: number;
   /** Tokens of each row in use. */
   readonly lengths: number[];
   /** Slots of every row, whole blocks. */
   capacity: number;
   keys: Layer[];
   values: Layer[];
-  /** [rowsMax, capacity]: 0 for slots in use, −∞ for the rest. */
+  /** [rowCount, capacity]: 0 for slots in use, −∞ for the rest. */
   bias: Float32Array;
 }
 
 /** An empty cache. */
 export function create(shape: CacheShape, rowsMax: number): KvCache {
   invariant(rowsMax >= 1, "a cache has room for a row");
-  return { shape, rowsMax, lengths: [], capacity: 0, keys: [], values: [], bias: new Float32Array(0) };
+  return {
+    shape,
+    rowsMax,
+    rowCount: 0,
+    lengths: [],
+    capacity: 0,
+    keys: [],
+    values: [],
+    bias: new Float32Array(0),
+  };
 }
 
 /** A cache of one row from a prefill's outputs: `capacity` slots, of which the first `length` are real. */
@@ -46,8 +57,15 @@ export function ofSequence(
   const elements = shape.headCount * capacity * shape.headSize;
   for (const layer of [...keys, ...values])
     invariant(layer.length === elements, "layers fill their capacity");
-  const cache = { shape, rowsMax: 1, lengths: [length], capacity, keys, values };
+  const cache = { shape, rowsMax: 1, rowCount: 1, lengths: [length], capacity, keys, values };
   return { ...cache, bias: biasOf(cache) };
+}
+
+/** A cache of one row without tokens: one block, none of it in use. */
+export function empty(shape: CacheShape): KvCache {
+  const elements = shape.headCount * timeBlockTokens * shape.headSize;
+  const layers = () => Array.from({ length: shape.layerCount }, () => new Float32Array(elements));
+  return ofSequence(shape, 0, timeBlockTokens, layers(), layers());
 }
 
 /** Copy the only row of `sequence` into a new last row. @throws NotFiniteError, and changes nothing, if it holds no numbers. */
@@ -55,8 +73,9 @@ export function join(cache: KvCache, sequence: KvCache): void {
   const [length] = sequence.lengths;
   invariant(length !== undefined && cache.lengths.length < cache.rowsMax, "there is room for the row");
   if (!isFiniteRow(sequence, length)) throw new NotFiniteError("keys and values");
-  resize(cache, Math.max(cache.lengths.length === 0 ? 0 : cache.capacity, blockTokens(length)));
   const row = cache.lengths.length;
+  const rows = Math.max(cache.rowCount, roomFor(cache, row + 1));
+  resize(cache, rows, Math.max(row === 0 ? 0 : cache.capacity, blockTokens(length)));
   cache.lengths.push(length);
   const copy = (into: Layer[], from: Layer[]) => {
     into.forEach((layer, index) => {
@@ -79,7 +98,7 @@ export function leave(cache: KvCache, row: number): void {
   cache.lengths[row] = cache.lengths[last] ?? 0;
   cache.lengths.pop();
   const needed = Math.max(0, ...cache.lengths.map(blockTokens));
-  if (needed <= cache.capacity / 2) resize(cache, needed);
+  if (needed <= cache.capacity / 2) resize(cache, roomFor(cache, cache.lengths.length), needed);
   cache.bias = biasOf(cache);
 }
 
@@ -88,7 +107,7 @@ export function leave(cache: KvCache, row: number): void {
  * is full. Rows whose keys or values are no finite numbers stay as they were: their indices are returned.
  */
 export function append(cache: KvCache, keys: readonly Layer[], values: readonly Layer[]): readonly number[] {
-  if (cache.lengths.includes(cache.capacity)) resize(cache, cache.capacity + timeBlockTokens);
+  if (cache.lengths.includes(cache.capacity)) resize(cache, cache.rowCount, cache.capacity + timeBlockTokens);
   const size = cache.shape.headCount * cache.shape.headSize;
   const isRefused = cache.lengths.map((_, row) =>
     [...keys, ...values].some((layer) => !isFiniteIn(layer, row * size, (row + 1) * size)),
@@ -127,13 +146,18 @@ function write(
   });
 }
 
-/** Move the rows in use to arrays of another capacity. */
-function resize(cache: KvCache, capacity: number): void {
-  if (capacity === cache.capacity && cache.keys.length > 0) return;
+/** Rows a cache makes room for when `rows` are in use: twice as many each time it grows. */
+export function roomFor({ rowsMax }: Pick<KvCache, "rowsMax">, rows: number): number {
+  return Math.min(rowsMax, Math.max(2, 2 ** Math.ceil(Math.log2(rows))));
+}
+
+/** Move the rows in use to arrays for another number of rows and slots. */
+function resize(cache: KvCache, rowCount: number, capacity: number): void {
+  if (capacity === cache.capacity && rowCount === cache.rowCount && cache.keys.length > 0) return;
   const { layerCount, headCount, headSize } = cache.shape;
   const move = (layers: Layer[]) =>
     Array.from({ length: layerCount }, (_, index) => {
-      const moved = new Float32Array(cache.rowsMax * headCount * capacity * headSize);
+      const moved = new Float32Array(rowCount * headCount * capacity * headSize);
       cache.lengths.forEach((length, row) => {
         copyRow(cache.shape, layers[index]!, [row, cache.capacity], moved, [row, capacity], length);
       });
@@ -142,6 +166,7 @@ function resize(cache: KvCache, capacity: number): void {
   cache.keys = move(cache.keys);
   cache.values = move(cache.values);
   cache.capacity = capacity;
+  cache.rowCount = rowCount;
   cache.bias = biasOf(cache);
 }
 
@@ -179,11 +204,11 @@ function isFiniteIn(values: Float32Array, start: number, end: number): boolean {
 }
 
 function biasOf({
-  rowsMax,
+  rowCount,
   capacity,
   lengths,
-}: Pick<KvCache, "rowsMax" | "capacity" | "lengths">): Float32Array {
-  const bias = new Float32Array(rowsMax * capacity).fill(Number.NEGATIVE_INFINITY);
+}: Pick<KvCache, "rowCount" | "capacity" | "lengths">): Float32Array {
+  const bias = new Float32Array(rowCount * capacity).fill(Number.NEGATIVE_INFINITY);
   lengths.forEach((length, row) => {
     bias.fill(0, row * capacity, row * capacity + length);
   });

@@ -4,6 +4,7 @@ import { keccak256, stringToBytes } from "viem/utils";
 import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { timeBlockTokens } from "#runtime/time-block";
 import type { Quantisation } from "#runtime/weights/quantisation";
+import { chunkBytesMax } from "./chunks.ts";
 import type { Device } from "./device.ts";
 import { type SessionChoice, type SessionOptions, sessionOptions } from "./session-options.ts";
 
@@ -33,6 +34,8 @@ export interface ExecutionProfile {
   readonly sessionOptions: SessionOptions;
   /** Sequences are padded on the right to whole blocks of this many tokens. */
   readonly timeBlockTokens: number;
+  /** Bound that cuts long sequences into chunks; only where the context is long enough for any to be cut. */
+  readonly chunkBytesMax?: number;
 }
 
 type Hex = `0x${string}`;
@@ -59,6 +62,7 @@ export function makeProfile(
     adapterHashes: (parts.adapterHashes ?? []).toSorted(),
     sessionOptions: options,
     timeBlockTokens,
+    ...(parts.graphs.extendLogProb ? { chunkBytesMax } : {}),
   };
   const canonicalJson = JSON.stringify(sorted(fields));
   return { hash: keccak256(stringToBytes(canonicalJson)), canonicalJson, ...fields };

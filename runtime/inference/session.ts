@@ -17,6 +17,8 @@ export interface ModelSpec extends SessionChoice {
   readonly linears?: readonly Linear[];
   /** Most bytes of prompts that this thread keeps for reuse; none by default. Needs the extend graph. */
   readonly prefixBytesMax?: number;
+  /** Most bytes of keys and values of the answers under way; no limit by default. */
+  readonly cacheBytesMax?: number;
 }
 
 /** Runs named inputs through one graph and returns named outputs. Blocks the thread while it computes. */
@@ -34,6 +36,7 @@ export interface LoadedModel {
   /** What the graphs take besides, for rows that follow these adapters. */
   readonly adapterFeeds: AdapterFeeds;
   readonly prefixBytesMax: number;
+  readonly cacheBytesMax: number;
 }
 
 /** Version of the ONNX Runtime binary in this thread. */
@@ -42,13 +45,14 @@ export const ortVersion = ort.env.versions.node ?? "unknown";
 /** Prepare a model for this thread; nothing is loaded before the first run. */
 export function loadModel(spec: ModelSpec): LoadedModel {
   const sessions = new Map<keyof ModelGraphs, Promise<Run>>();
-  const { linears = [], prefixBytesMax = 0 } = spec;
+  const { linears = [], prefixBytesMax = 0, cacheBytesMax = Number.POSITIVE_INFINITY } = spec;
   const isPacked = spec.weightMode !== "mapped" && !spec.isQuantised && linears.length === 0;
   return {
     config: spec.config,
     rowsMin: isPacked ? 1 : 2,
     adapterFeeds: createAdapterFeeds(linears),
     prefixBytesMax,
+    cacheBytesMax,
     session: (graph) => {
       const known = sessions.get(graph) ?? createSession(spec, graph);
       sessions.set(graph, known);

@@ -1,0 +1,140 @@
+/** What callers ask, checked against the model and turned into what workers do. */
+import type { Decoder } from "#runtime/decoder/description";
+import { ModelRuntimeError } from "#runtime/errors";
+import { cacheBytes } from "#runtime/inference/chunks";
+import type { GeneratedToken, GenerateTask } from "#runtime/inference/generate";
+import type { LogProbTask } from "#runtime/inference/log-prob";
+import type { AdapterBank, SharedAdapter } from "#runtime/multi-lora/adapter-bank";
+import { check, checkTokens } from "#runtime/request";
+
+/** Largest seed of the sampler. */
+const seedMax = 2n ** 64n - 1n;
+
+/** Which adapter a request follows. */
+export interface AdapterChoice {
+  /** Name given to `loadAdapter`; null, the default, is the base model. */
+  readonly adapter?: string | null | undefined;
+}
+
+/** One answer to judge under one prompt. Both have at least one token. */
+export interface LogProbRequest extends AdapterChoice {
+  readonly promptTokenIds: readonly number[];
+  readonly answerTokenIds: readonly number[];
+}
+
+/** What to generate. Ids must be in the vocabulary; the prompt must fit the context. */
+export interface GenerateRequest extends AdapterChoice {
+  readonly promptTokenIds: readonly number[];
+  /** Most tokens to generate; cut to what the context leaves. */
+  readonly tokensMax: number;
+  /** 0 is greedy; otherwise logits are divided by it. */
+  readonly temperature: number;
+  readonly topK?: number | undefined;
+  /** In (0, 1]. */
+  readonly topP?: number | undefined;
+  /** Above 1 makes tokens of the prompt and the answer so far less likely; 1, the default, changes nothing. */
+  readonly repetitionPenalty?: number | undefined;
+  /** u64 of the sampler's generator (PCG-XSH-RR 64/32). The same request and seed give the same tokens. */
+  readonly seed: bigint;
+  /** Generation ends before any of these; none by default. */
+  readonly stopTokenIds?: readonly number[] | undefined;
+  /** Ends the generation after the token at hand, with finishReason `aborted`; it does not throw. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called once per token, in order, while the rest is computed. An error it throws becomes the call's. */
+  readonly onToken?: ((token: GeneratedToken) => void) | undefined;
+}
+
+/** What a request is checked against. */
+export interface TaskLimits {
+  readonly config: Decoder;
+  readonly bank: AdapterBank;
+  readonly cacheBytesMax: number;
+}
+
+/** @throws InvalidRequestError, ContextExceededError, MemoryLimitError, AdapterUnknownError */
+export function checkGenerate(limits: TaskLimits, request: GenerateRequest): GenerateTask {
+  const { config, bank } = limits;
+  const { tokensMax, temperature, topK, topP, repetitionPenalty, seed, stopTokenIds = [] } = request;
+  checkTokens(config, "promptTokenIds", request.promptTokenIds);
+  checkContext(config, request.promptTokenIds.length);
+  check(Number.isSafeInteger(tokensMax) && tokensMax >= 1, "tokensMax", "a whole number from 1", tokensMax);
+  check(
+    Number.isFinite(temperature) && temperature >= 0,
+    "temperature",
+    "finite and not negative",
+    temperature,
+  );
+  check(
+    topK === undefined || (Number.isSafeInteger(topK) && topK >= 1),
+    "topK",
+    "a whole number from 1",
+    topK,
+  );
+  check(topP === undefined || (topP > 0 && topP <= 1), "topP", "above 0, up to 1", topP);
+  check(
+    repetitionPenalty === undefined || (repetitionPenalty >= 0.01 && repetitionPenalty <= 100),
+    "repetitionPenalty",
+    "0.01 to 100",
+    repetitionPenalty,
+  );
+  const { contextTokensMax } = config;
+  checkMemory(limits, Math.min(contextTokensMax, request.promptTokenIds.length + tokensMax));
+  check(seed >= 0n && seed <= seedMax, "seed", "an unsigned 64-bit integer", seed);
+  return {
+    promptTokenIds: [...request.promptTokenIds],
+    adapter: adapterOf(bank, request),
+    tokensMax,
+    temperature,
+    ...(topK === undefined ? {} : { topK }),
+    ...(topP === undefined ? {} : { topP }),
+    ...(repetitionPenalty === undefined ? {} : { repetitionPenalty }),
+    seed,
+    stopTokenIds: [...stopTokenIds],
+  };
+}
+
+/** @throws InvalidRequestError, ContextExceededError, MemoryLimitError, AdapterUnknownError */
+export function checkLogProb(limits: TaskLimits, request: LogProbRequest): LogProbTask {
+  const { config, bank } = limits;
+  checkTokens(config, "promptTokenIds", request.promptTokenIds);
+  checkTokens(config, "answerTokenIds", request.answerTokenIds);
+  checkContext(config, request.promptTokenIds.length + request.answerTokenIds.length);
+  const { promptTokenIds, answerTokenIds } = request;
+  checkMemory(limits, promptTokenIds.length + answerTokenIds.length);
+  return { promptTokenIds, answerTokenIds, adapter: adapterOf(bank, request) };
+}
+
+/** Keys and values of the sequence must fit. */
+function checkMemory({ config, cacheBytesMax }: TaskLimits, tokens: number): void {
+  const bytes = cacheBytes(config, tokens, 1);
+  if (bytes > cacheBytesMax) throw new MemoryLimitError(cacheBytesMax, bytes, tokens);
+}
+
+/** @throws AdapterUnknownError */
+function adapterOf(bank: AdapterBank, { adapter = null }: AdapterChoice): SharedAdapter | null {
+  return adapter === null ? null : bank.get(adapter).shared;
+}
+
+function checkContext(config: Decoder, tokens: number): void {
+  if (tokens > config.contextTokensMax) throw new ContextExceededError(config.contextTokensMax, tokens);
+}
+
+/** Prompt and answer are longer than the model's context. */
+export class ContextExceededError extends ModelRuntimeError {
+  constructor(tokensMax: number, tokens: number) {
+    super(
+      "context-exceeded",
+      `Sequence is too long. Max: ${tokensMax} tokens. Given: ${tokens} tokens. Shorten the prompt.`,
+    );
+  }
+}
+
+/** Keys and values of one sequence take more memory than the model was opened with. */
+export class MemoryLimitError extends ModelRuntimeError {
+  constructor(bytesMax: number, bytes: number, tokens: number) {
+    super(
+      "memory-exceeded",
+      `Sequence of ${tokens} tokens needs too much memory. cacheBytesMax: ${bytesMax} bytes. Given: ${bytes} bytes. Shorten the prompt, lower tokensMax, or open the model with more.`,
+    );
+  }
+}
