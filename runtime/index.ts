@@ -18,18 +18,18 @@ export { type Adapter, AdapterError, type LoraModule, scaleOf } from "./lora/ada
 export { readAdapter, writeAdapter } from "./lora/adapter-folder.ts";
 export { type CombineMethod, combinationError, combine, type WeightedAdapter } from "./lora/combine.ts";
 export { mergeAndSave } from "./lora/merge-weights.ts";
+export { logProbRequestsMax, type Model, openModel } from "./model.ts";
+export { AdapterKnownError, AdapterUnknownError, type LoadedAdapter } from "./multi-lora/adapter-bank.ts";
+export type { OpenOptions } from "./open-options.ts";
+export { InvalidRequestError } from "./request.ts";
 export {
   type AdapterChoice,
   ContextExceededError,
   type GenerateRequest,
   type LogProbRequest,
-  logProbRequestsMax,
-  type Model,
-  type OpenOptions,
-  openModel,
-} from "./model.ts";
-export { AdapterKnownError, AdapterUnknownError, type LoadedAdapter } from "./multi-lora/adapter-bank.ts";
-export { InvalidRequestError } from "./request.ts";
+  MemoryLimitError,
+} from "./tasks.ts";
+export { type GeneratedText, generateText, type TextRequest } from "./text/generate-text.ts";
 export {
   foldSpaces,
   type Prompt,
@@ -49,10 +49,11 @@ export {
 export { readTokenizer, type Tokenizer, TokenizerError } from "./text/tokenizer.ts";
 export { type AdamW, adamWDefaults } from "./training/adamw.ts";
 export { CheckpointError } from "./training/checkpoint.ts";
-export { type AdapterSettings, initialAdapter } from "./training/initial-adapter.ts";
+export { type AdapterSettings, createAdapter, initialAdapter } from "./training/initial-adapter.ts";
 export { type Example, ExampleError } from "./training/packing.ts";
 export type { Schedule } from "./training/schedule.ts";
-export { type Training, type TrainOptions, TrainSettingsError, train } from "./training/train.ts";
+export { type TrainSettings, TrainSettingsError } from "./training/settings.ts";
+export { type Training, type TrainOptions, train } from "./training/train.ts";
 export { ModelFolderError } from "./weights/json-file.ts";
 export { ModelConfigError } from "./weights/model-config.ts";
 export { hashAdapter, hashArtifact } from "./weights/model-files.ts";
