@@ -7,6 +7,7 @@ import {
   train,
 } from "#runtime/index";
 import { adamWDefaults } from "#runtime/training/adamw";
+import { numbersOf } from "#runtime/training/moment";
 import { packEpoch } from "#runtime/training/packing";
 import { learningRate } from "#runtime/training/schedule";
 import { openTrainer, type TrainState } from "#runtime/training/trainer";
@@ -159,9 +160,13 @@ export function scheduleOf(training: LoraTraining, examples: readonly Example[],
 
 function momentsOf({ parameters, steps }: TrainState): Map<string, AdamState> {
   return new Map(
-    [...parameters].map(([name, { mean, square }]) => [
+    [...parameters].map(([name, { value, mean, square }]) => [
       name,
-      { first: mean.slice(), second: square.slice(), step: steps },
+      {
+        first: numbersOf(mean, value.length),
+        second: numbersOf(square, value.length),
+        step: steps,
+      },
     ]),
   );
 }

@@ -55,6 +55,17 @@ export function byteMoment(length: number, numbers: "signed" | "unsigned"): Mome
   };
 }
 
+/** All `length` numbers of a moment, in float32. */
+export function numbersOf(moment: Moment, length: number): Float32Array {
+  const numbers = new Float32Array(length);
+  for (let start = 0; start < length; start += momentBlock) {
+    const block = new Float64Array(Math.min(momentBlock, length - start));
+    moment.load(start, block);
+    numbers.set(block, start);
+  }
+  return numbers;
+}
+
 const books = { signed: dynamicTree(6, true), unsigned: dynamicTree(7, false) };
 
 /**
