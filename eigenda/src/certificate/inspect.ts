@@ -1,4 +1,5 @@
 import { type Address, type Hex, hexToBytes, isHex } from "viem";
+import type { CurveBackend } from "../curve/backend.ts";
 import { loadMcl } from "../curve/mcl.ts";
 import type { Decoded } from "../errors.ts";
 import { blobKey } from "../header/header.ts";
@@ -8,7 +9,7 @@ import { mainnetSrsAnchor } from "../kzg/mainnet-srs.ts";
 import { provableSymbolsMax } from "../kzg/srs.ts";
 import { type Certificate, type CertificateVersion, decodeCertificate } from "./certificate.ts";
 import { decodeCertificateAbi } from "./certificate-abi.ts";
-import { attestationFault, commitmentFault, inclusionFault, structureFault } from "./verify.ts";
+import { checkAttestation, commitmentFault, inclusionFault, structureFault } from "./verify.ts";
 
 /** What a certificate says and which of its own claims hold; each is true, or why not. Proves no stake. */
 export type Inspection = {
@@ -59,7 +60,7 @@ export async function inspectCertificate(certificate: Certificate): Promise<Insp
     signer: signer.ok ? signer.value : null,
     structure: structure ?? true,
     inclusion: inclusionFault(certificate, key) ?? true,
-    bls: structure === null ? (attestationFault(backend, certificate) ?? true) : "not checked",
+    bls: structure === null ? attestationOf(backend, certificate) : "not checked",
     kzg: structure === null ? (proven?.name ?? null) : null,
     lengthSymbols: length,
     referenceBlockNumber: certificate.referenceBlockNumber,
@@ -67,4 +68,11 @@ export async function inspectCertificate(certificate: Certificate): Promise<Insp
     relays: certificate.relayKeys,
     nonSigners: certificate.nonSignerPubkeys.length,
   };
+}
+
+function attestationOf(backend: CurveBackend, certificate: Certificate): true | string {
+  const { fault, signerKey } = checkAttestation(backend, certificate);
+  if (fault !== null) return fault;
+  if (signerKey === "consistent") return true;
+  return `The signature is right; with ${certificate.nonSignerPubkeys.length} non-signers only the registry tells whose it is.`;
 }

@@ -1,8 +1,8 @@
 import { type Address, type Hex, hexToBytes, type PublicClient } from "viem";
 import type { CurveBackend } from "../curve/backend.ts";
-import { isSameKey, isSignatureValid } from "../curve/bls.ts";
+import { isSignatureValid } from "../curve/bls.ts";
 import { loadMcl } from "../curve/mcl.ts";
-import { type G1, g1Infinity, isEqualG1, isInfinityG1, isInfinityG2, negateG1 } from "../curve/points.ts";
+import { isEqualG1, isInfinityG1, isInfinityG2 } from "../curve/points.ts";
 import { batchHeaderHash, blobCertificateHash, blobKey } from "../header/header.ts";
 import { recoverSigner } from "../header/signer.ts";
 import { isCommitmentConsistent } from "../kzg/commitment.ts";
@@ -10,6 +10,7 @@ import { provableSymbolsMax, type SrsAnchor } from "../kzg/srs.ts";
 import { type Certificate, decodeCertificate } from "./certificate.ts";
 import { onChainFault } from "./contracts.ts";
 import { rootFromProof } from "./merkle.ts";
+import { type SignerKeyState, signerKeyState } from "./signer-key.ts";
 
 /**
  * What a passed check proves.
@@ -22,7 +23,18 @@ import { rootFromProof } from "./merkle.ts";
 export type VerificationLevel = "structure" | "inclusion+signature" | "onChain";
 
 export type Verdict =
-  | { ok: true; level: VerificationLevel; blobKey: Hex; signer: Address; certificate: Certificate }
+  | {
+      ok: true;
+      level: VerificationLevel;
+      blobKey: Hex;
+      signer: Address;
+      certificate: Certificate;
+      /**
+       * Whether the signers' key was found to be the quorums' keys less the non-signers'. False at level `structure`, and at `inclusion+signature`
+       * where there are too many non-signers to tell without the registry (more than 24 in two quorums).
+       */
+      isSignerKeyProven: boolean;
+    }
   | { ok: false; reason: string };
 
 export type VerifyOptions =
@@ -45,9 +57,6 @@ const nonSignersMax = 415;
 /** The one off-chain derivation version there is. */
 const knownDerivationVersion = 0;
 
-/** Ways of distributing the non-signers over the quorums that are tried; which is true stands in the registry only. */
-const distributionsMax = 64;
-
 const requiredQuorumsDefault: readonly number[] = [0, 1];
 
 /**
@@ -64,20 +73,23 @@ export async function verifyCertificate(bytes: Uint8Array, options: VerifyOption
   const key = blobKey(certificate.header);
   const signer = recoverSigner(key, hexToBytes(certificate.signature));
   if (!signer.ok) return signer;
-  if (options.level !== "structure") {
-    const required = options.requiredQuorums ?? requiredQuorumsDefault;
-    const fault =
-      quorumFault(certificate, required) ??
-      inclusionFault(certificate, key) ??
-      attestationFault(backend, certificate) ??
-      commitmentFault(backend, certificate, options.srs);
-    if (fault !== null) return { ok: false, reason: fault };
-  }
+  const passed = { ok: true, blobKey: key, signer: signer.value, certificate } as const;
+  if (options.level === "structure") return { ...passed, level: options.level, isSignerKeyProven: false };
+  const attestation = checkAttestation(backend, certificate);
+  const fault =
+    quorumFault(certificate, options.requiredQuorums ?? requiredQuorumsDefault) ??
+    inclusionFault(certificate, key) ??
+    attestation.fault ??
+    commitmentFault(backend, certificate, options.srs);
+  if (fault !== null) return { ok: false, reason: fault };
+  let isSignerKeyProven = attestation.signerKey === "consistent";
   if (options.level === "onChain") {
-    const fault = await onChainFault(options.client, options.router, certificate);
-    if (fault !== null) return { ok: false, reason: fault };
+    const refused = await onChainFault(options.client, options.router, certificate);
+    if (refused !== null) return { ok: false, reason: refused };
+    // The registry knows who belongs to which quorum.
+    isSignerKeyProven = true;
   }
-  return { ok: true, level: options.level, blobKey: key, signer: signer.value, certificate };
+  return { ...passed, level: options.level, isSignerKeyProven };
 }
 
 export function structureFault(backend: CurveBackend, certificate: Certificate): string | null {
@@ -111,16 +123,21 @@ export function inclusionFault(certificate: Certificate, key: Hex): string | nul
   return root === certificate.batchRoot ? null : "The inclusion proof does not lead to the batch root.";
 }
 
-export function attestationFault(backend: CurveBackend, certificate: Certificate): string | null {
+/** The batch's signature, and whose it is. `undetermined` is no fault: see `signerKeyState`. */
+export function checkAttestation(
+  backend: CurveBackend,
+  certificate: Certificate,
+): { fault: string | null; signerKey: SignerKeyState } {
+  const refuse = (fault: string) => ({ fault, signerKey: "inconsistent" }) as const;
   const degenerate = degenerateKeyFault(certificate);
-  if (degenerate !== null) return degenerate;
+  if (degenerate !== null) return refuse(degenerate);
   const message = hexToBytes(batchHeaderHash(certificate.batchRoot, certificate.referenceBlockNumber));
-  if (!isSignatureValid(backend, message, certificate.sigma, certificate.apkG2)) {
-    return "The aggregate signature does not sign the batch.";
-  }
-  return isSignerKeyConsistent(backend, certificate)
-    ? null
-    : "The signers' key is not the quorums' keys less the non-signers'.";
+  if (!isSignatureValid(backend, message, certificate.sigma, certificate.apkG2))
+    return refuse("The aggregate signature does not sign the batch.");
+  const signerKey = signerKeyState(backend, certificate);
+  return signerKey === "inconsistent"
+    ? refuse("The signers' key is not the quorums' keys less the non-signers'.")
+    : { fault: null, signerKey };
 }
 
 /** Infinity is nobody's key and signs every message under itself; a non-signer taken away twice takes somebody else's key with it. */
@@ -133,33 +150,6 @@ function degenerateKeyFault({ sigma, apkG2, quorumApks, nonSignerPubkeys }: Cert
     nonSignerPubkeys.slice(0, index).some((earlier) => isEqualG1(earlier, key)),
   );
   return isRepeated ? "A non-signer is named twice." : null;
-}
-
-/**
- * apkG1 = Σ quorum keys − Σ non-signer keys, each as often as the quorums it belongs to. That number is not in the
- * certificate, so all distributions are tried; if there are too many, only the one that has each in every quorum.
- */
-function isSignerKeyConsistent(backend: CurveBackend, certificate: Certificate): boolean {
-  const { quorumApks, nonSignerPubkeys, apkG2 } = certificate;
-  const total = quorumApks.reduce((sum, key) => backend.addG1(sum, key), g1Infinity);
-  const ways = quorumApks.length ** nonSignerPubkeys.length;
-  const count = ways > distributionsMax ? 1 : ways;
-  for (let distribution = 0; distribution < count; distribution++) {
-    const absent = sumOfAbsent(backend, nonSignerPubkeys, quorumApks.length, distribution);
-    if (isSameKey(backend, backend.addG1(total, negateG1(absent)), apkG2)) return true;
-  }
-  return false;
-}
-
-/** Digits of `distribution` in base `quorums` tell how many quorums each non-signer is spared. */
-function sumOfAbsent(backend: CurveBackend, keys: readonly G1[], quorums: number, distribution: number): G1 {
-  let rest = distribution;
-  let sum = g1Infinity;
-  for (const key of keys) {
-    sum = backend.addG1(sum, backend.mulG1(key, BigInt(quorums - (rest % quorums))));
-    rest = Math.floor(rest / quorums);
-  }
-  return sum;
 }
 
 export function commitmentFault(

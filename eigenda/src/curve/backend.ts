@@ -30,4 +30,14 @@ export type CurveBackend = MsmBackend & {
   isInSubgroupG2(point: G2): boolean;
   /** Whether Π e(g1_i, g2_i) = 1. */
   isPairingProductOne(pairs: readonly { g1: G1; g2: G2 }[]): boolean;
+  /** Π e(g1_i, g2_i), to calculate with. No point may be at infinity. */
+  pairingProduct(pairs: readonly { g1: G1; g2: G2 }[]): PairingValue;
+};
+
+/** An element of the group that pairings lead to, written multiplicatively. Only values of one backend may meet. */
+export type PairingValue = {
+  times(other: PairingValue): PairingValue;
+  inverse(): PairingValue;
+  /** Equal for equal elements alone. */
+  key(): string;
 };

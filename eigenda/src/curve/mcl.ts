@@ -1,6 +1,6 @@
 import mcl from "mcl-wasm";
 import { invariant } from "../errors.ts";
-import type { Bases, CurveBackend } from "./backend.ts";
+import type { Bases, CurveBackend, PairingValue } from "./backend.ts";
 import { bigintFromBytes, frModulus, symbolBytes, writeBigint } from "./field.ts";
 import {
   type G1,
@@ -19,6 +19,7 @@ type MclG1 = InstanceType<typeof mcl.G1>;
 type MclG2 = InstanceType<typeof mcl.G2>;
 type MclFr = InstanceType<typeof mcl.Fr>;
 type MclFp = InstanceType<typeof mcl.Fp>;
+type MclGT = InstanceType<typeof mcl.GT>;
 
 /** Points a single `mulVec` may take: it copies its input to the WebAssembly stack, which overflows above. */
 const msmPointsMax = 2048;
@@ -48,7 +49,32 @@ function backend(): CurveBackend {
       if (loops.length === 0) return true;
       return mcl.finalExp(loops.reduce((product, loop) => mcl.mul(product, loop))).isOne();
     },
+    pairingProduct(pairs) {
+      const loops = pairs.map(({ g1, g2 }) => mcl.millerLoop(toG1(g1), toG2(g2)));
+      return new MclValue(mcl.finalExp(loops.reduce((product, loop) => mcl.mul(product, loop))));
+    },
   };
+}
+
+class MclValue implements PairingValue {
+  readonly #value: MclGT;
+
+  constructor(value: MclGT) {
+    this.#value = value;
+  }
+
+  times(other: PairingValue): PairingValue {
+    invariant(other instanceof MclValue, "both values are mcl's");
+    return new MclValue(mcl.mul(this.#value, other.#value));
+  }
+
+  inverse(): PairingValue {
+    return new MclValue(mcl.inv(this.#value));
+  }
+
+  key(): string {
+    return Buffer.from(this.#value.serialize()).toString("latin1");
+  }
 }
 
 function basesOf<M extends MclG1 | MclG2, P>(

@@ -1,7 +1,7 @@
 import { pippenger } from "@noble/curves/abstract/curve.js";
 import { bn254 } from "@noble/curves/bn254.js";
 import { invariant } from "../errors.ts";
-import type { Bases, CurveBackend } from "./backend.ts";
+import type { Bases, CurveBackend, PairingValue } from "./backend.ts";
 import { frModulus, readSymbols } from "./field.ts";
 import {
   type G1,
@@ -18,6 +18,9 @@ import {
 
 const PointG1 = bn254.G1.Point;
 const PointG2 = bn254.G2.Point;
+const { Fp12 } = bn254.fields;
+type Fp12Value = typeof Fp12.ONE;
+type NobleValue = PairingValue & { value: Fp12Value };
 type PointOfG1 = InstanceType<typeof PointG1>;
 type PointOfG2 = InstanceType<typeof PointG2>;
 
@@ -52,8 +55,10 @@ export const nobleBackend: CurveBackend = {
     const finite = pairs.filter(({ g1, g2 }) => !isInfinityG1(g1) && !isInfinityG2(g2));
     if (finite.length === 0) return true;
     const product = bn254.pairingBatch(finite.map(({ g1, g2 }) => ({ g1: toG1(g1), g2: toG2(g2) })));
-    return bn254.fields.Fp12.eql(product, bn254.fields.Fp12.ONE);
+    return Fp12.eql(product, Fp12.ONE);
   },
+  pairingProduct: (pairs) =>
+    toValue(bn254.pairingBatch(pairs.map(({ g1, g2 }) => ({ g1: toG1(g1), g2: toG2(g2) })))),
 };
 
 function basesOf<Point, P>(
@@ -79,6 +84,15 @@ function basesOf<Point, P>(
         symbols.value,
       );
     },
+  };
+}
+
+function toValue(value: Fp12Value): NobleValue {
+  return {
+    value,
+    times: (other) => toValue(Fp12.mul(value, (other as NobleValue).value)),
+    inverse: () => toValue(Fp12.inv(value)),
+    key: () => Buffer.from(Fp12.toBytes(value)).toString("latin1"),
   };
 }
 
