@@ -4,7 +4,7 @@ import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { decodeCertificate } from "../certificate/certificate.ts";
+import { certificateHash, decodeCertificate } from "../certificate/certificate.ts";
 import { retrievePayload } from "../client/blob-source.ts";
 import { messageBytesMax } from "../client/channel.ts";
 import type { Dispersal } from "../client/disperser-client.ts";
@@ -88,6 +88,52 @@ it("raises an alarm before the network forgets a blob that is not in every store
   expect((await archive.sweep()).lost).toHaveLength(1);
   setup.server.faults.clear();
   expect(await archive.sweep()).toMatchObject({ alarms: [], lost: [], entries: [{ archivedAtMs: now }] });
+});
+
+it("reports a store that cannot list, and still sweeps what the others list", async () => {
+  const down: ObjectStore = {
+    ...stores[1],
+    name: "down",
+    list: () => Promise.reject(new Error("no listing")),
+  };
+  await using archive = new Archive({ ...options(), stores: [stores[0], down] });
+  await archive.add(dispersal.certificate);
+  const sweep = await archive.sweep();
+  expect(sweep).toMatchObject({
+    unlisted: [{ store: "down", reason: "no listing" }],
+    entries: [{ copies: [stores[0].name, "down"] }],
+  });
+  expect(sweepMetrics(sweep)).toContain("\neigenda_archive_stores_unlisted 1\n");
+  await using blind = new Archive({ ...options(), stores: [down] });
+  expect(await blind.sweep()).toMatchObject({ entries: [], unlisted: [{ store: "down" }] });
+});
+
+it("goes on past stray files and damaged certificates, and names them", async () => {
+  await using archive = newArchive();
+  await archive.add(dispersal.certificate);
+  const noCertificate = Buffer.from("none");
+  const strays = ["notes.txt", `0x${"11".repeat(32)}`, certificateHash(noCertificate)];
+  for (const name of strays) await stores[0].put(`certificate/${name}`, noCertificate);
+  const sweep = await archive.sweep();
+  expect(sweep.entries).toMatchObject([{ certificateHash: dispersal.certificateHash, missing: [] }]);
+  expect(sweep.unreadable.map(({ name }) => name).sort()).toEqual(strays.sort());
+  expect(sweepMetrics(sweep)).toContain("\neigenda_archive_unreadable 3\n");
+});
+
+it("keeps the first date of expiry when a blob is added again, and puts it in the stores that work", async () => {
+  await using archive = newArchive();
+  const { blob } = await setup.relay.retrieveBlob(certificateOf(dispersal), {});
+  const first = await archive.add(dispersal.certificate);
+  now += 5 * dayMs;
+  expect(await archive.add(dispersal.certificate, { blob })).toEqual({ ...first, archivedAtMs: now });
+  const archivedAtMs = now;
+  now += dayMs;
+  expect(await archive.add(dispersal.certificate, { blob })).toEqual({ ...first, archivedAtMs });
+  s3.objects.clear();
+  const full: ObjectStore = { ...stores[0], name: "full", put: () => Promise.reject(new Error("disk full")) };
+  await using half = new Archive({ ...options(), stores: [full, stores[1]] });
+  await expect(half.add(dispersal.certificate, { blob })).rejects.toThrow("disk full");
+  expect(s3.objects.size).toBe(3);
 });
 
 it("takes in a blob only with the certificate's commitment", async () => {

@@ -3,7 +3,7 @@ import { type Certificate, certificateHash, decodeCertificate } from "../certifi
 import { type BlobSource, firstAnswer } from "../client/blob-source.ts";
 import { symbolBytes } from "../curve/field.ts";
 import { compressG1 } from "../curve/points.ts";
-import { EigenDaError } from "../errors.ts";
+import { type Decoded, EigenDaError } from "../errors.ts";
 import { checkedBlob } from "../kzg/blob-check.ts";
 import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
@@ -45,11 +45,17 @@ export type EntryState = ArchiveEntry & {
 
 export type Sweep = {
   entries: EntryState[];
+  /** Stores that could not be listed, and why: what only they hold was not looked at. Somebody must act. */
+  unlisted: { store: string; reason: string }[];
+  /** Names among the certificates that are none, or of which no store has the certificate whole, and why. */
+  unreadable: { name: string; reason: string }[];
   /** Not in every store, and the network forgets it within `alarmMs`. Somebody must act. */
   alarms: EntryState[];
   /** No good copy, and the network has forgotten it. */
   lost: EntryState[];
 };
+
+type ReadEntry = { entry: ArchiveEntry; certificate: Certificate; bytes: Uint8Array };
 
 const alarmMsDefault = 4 * dayMs;
 const folders = { blob: "blob/", certificate: "certificate/", entry: "entry/" };
@@ -68,8 +74,11 @@ export class Archive implements AsyncDisposable, BlobSource {
   }
 
   /**
-   * Takes in a certificate and its blob; reads every copy back. Without the blob only the certificate is kept, and the next sweep fetches it.
-   * @throws EigenDaError invalid for bytes that are no certificate; mismatch for another blob, or a store that does not give back what it took.
+   * Takes in a certificate and its blob; reads every copy back. Without the blob only the certificate is kept, and the next sweep fetches it. A second time it
+   * changes no date but `archivedAtMs`, from null: when the network forgets the blob was told by the first.
+   * A store that fails does not keep the blob from the others.
+   * @throws EigenDaError invalid for bytes that are no certificate; mismatch for another blob, or a store that does not give back what it took; what the first
+   * store that failed threw, after all were tried.
    */
   async add(
     certificate: Uint8Array,
@@ -77,17 +86,31 @@ export class Archive implements AsyncDisposable, BlobSource {
   ): Promise<ArchiveEntry> {
     const decoded = decodeOrThrow(certificate);
     const blob = options.blob && (await this.#checked(decoded, options.blob));
+    const hash = certificateHash(certificate);
+    const expiresAtMs = (options.dispersedAtMs ?? this.#now()) + retentionMs;
+    const known = await this.#knownEntry(hash);
     const entry: ArchiveEntry = {
-      certificateHash: certificateHash(certificate),
-      expiresAtMs: (options.dispersedAtMs ?? this.#now()) + retentionMs,
-      archivedAtMs: blob ? this.#now() : null,
+      certificateHash: hash,
+      expiresAtMs: Math.min(known?.expiresAtMs ?? expiresAtMs, expiresAtMs),
+      archivedAtMs: known?.archivedAtMs ?? (blob ? this.#now() : null),
     };
+    const failures: unknown[] = [];
     for (const store of this.#options.stores) {
-      await store.put(folders.certificate + entry.certificateHash, certificate);
-      if (blob) await this.#writeBlob(store, decoded, blob);
-      await writeEntry(store, entry);
+      try {
+        await store.put(folders.certificate + hash, certificate);
+        if (blob) await this.#writeBlob(store, decoded, blob);
+        await writeEntry(store, entry);
+      } catch (error) {
+        failures.push(error);
+      }
     }
+    if (failures.length > 0) throw failures[0];
     return entry;
+  }
+
+  /** Hashes of the certificates that some store lists. A store that cannot list is passed over. */
+  async certificateHashes(): Promise<Hex[]> {
+    return (await this.#listing()).hashes;
   }
 
   /** A verified copy from the first store that has one, and `archive <store>`. @throws EigenDaError; the signal's reason. */
@@ -111,12 +134,20 @@ export class Archive implements AsyncDisposable, BlobSource {
    * blob at a time; call it on a schedule, daily. A store that fails counts as one without good copies.
    */
   async sweep(): Promise<Sweep> {
+    const { hashes, unlisted, strays } = await this.#listing();
+    const unreadable = strays.map((name) => ({ name, reason: "The name is no hash of a certificate." }));
     const entries: EntryState[] = [];
-    for (const hash of await this.#hashes()) entries.push(await this.#sweepEntry(hash));
+    for (const hash of hashes) {
+      const read = await this.#readEntry(hash);
+      if (read.ok) entries.push(await this.#sweepEntry(read.value));
+      else unreadable.push({ name: hash, reason: read.reason });
+    }
     const now = this.#now();
     const open = entries.filter(({ missing }) => missing.length > 0);
     return {
       entries,
+      unlisted,
+      unreadable,
       alarms: open.filter(
         ({ expiresAtMs }) => expiresAtMs - now <= (this.#options.alarmMs ?? alarmMsDefault),
       ),
@@ -132,10 +163,8 @@ export class Archive implements AsyncDisposable, BlobSource {
     return this.close();
   }
 
-  async #sweepEntry(hash: Hex): Promise<EntryState> {
+  async #sweepEntry({ entry, certificate, bytes }: ReadEntry): Promise<EntryState> {
     const { stores } = this.#options;
-    const [entry, bytes] = await this.#readEntry(hash);
-    const certificate = decodeOrThrow(bytes);
     const state: EntryState = { ...entry, copies: [], missing: [], repaired: [] };
     let blob: Uint8Array | null = null;
     const bad: { store: ObjectStore; reason: string }[] = [];
@@ -176,28 +205,42 @@ export class Archive implements AsyncDisposable, BlobSource {
     return answer.ok ? answer.value.blob : null;
   }
 
-  async #hashes(): Promise<Hex[]> {
-    const hashes = new Set<string>();
+  async #listing(): Promise<{ hashes: Hex[]; strays: string[]; unlisted: Sweep["unlisted"] }> {
+    const names = new Set<string>();
+    const unlisted: Sweep["unlisted"] = [];
     for (const store of this.#options.stores) {
       const keys = await attempt(() => store.list(folders.certificate));
-      if (keys.ok) for (const key of keys.value) hashes.add(key.slice(folders.certificate.length));
+      if (keys.ok) for (const key of keys.value) names.add(key.slice(folders.certificate.length));
+      else unlisted.push({ store: store.name, reason: keys.reason });
     }
-    return [...hashes].sort() as Hex[];
+    const [hashes, strays] = [[...names].filter(isHash), [...names].filter((name) => !isHash(name))];
+    return { hashes: hashes.sort(), strays: strays.sort(), unlisted };
   }
 
-  /** The first store's that has both, whole: a certificate is its own check, by its hash. */
-  async #readEntry(hash: Hex): Promise<[ArchiveEntry, Uint8Array]> {
+  /** What the first store that has the entry says; null if none does, or none can say. */
+  async #knownEntry(hash: Hex): Promise<ArchiveEntry | null> {
+    for (const store of this.#options.stores) {
+      const read = await attempt(() => store.get(entryName(hash)));
+      if (read.ok && read.value !== null) return parseEntry(hash, read.value);
+    }
+    return null;
+  }
+
+  /** The first store's that has certificate and entry, whole: a certificate is its own check, by its hash. */
+  async #readEntry(hash: Hex): Promise<Decoded<ReadEntry>> {
     for (const store of this.#options.stores) {
       const read = await attempt(async () => {
         const bytes = await store.get(folders.certificate + hash);
-        const entry = await store.get(`${folders.entry}${hash}.json`);
-        return bytes !== null && certificateHash(bytes) === hash
-          ? ([parseEntry(hash, entry), bytes] as const)
-          : null;
+        if (bytes === null || certificateHash(bytes) !== hash) return null;
+        return { bytes, entry: parseEntry(hash, await store.get(entryName(hash))) };
       });
-      if (read.ok && read.value !== null) return [...read.value];
+      if (!read.ok || read.value === null) continue;
+      const certificate = decodeCertificate(read.value.bytes);
+      return certificate.ok
+        ? { ok: true, value: { ...read.value, certificate: certificate.value } }
+        : certificate;
     }
-    throw new EigenDaError("mismatch", `No store has the certificate ${hash} whole.`);
+    return { ok: false, reason: "No store has the certificate whole." };
   }
 
   async #readBlob(
@@ -242,6 +285,16 @@ export function sweepMetrics(sweep: Sweep): string {
       "Blobs not in every store that the network will soon forget.",
       sweep.alarms.length,
     ],
+    [
+      "eigenda_archive_stores_unlisted",
+      "Stores that could not be listed in the last sweep.",
+      sweep.unlisted.length,
+    ],
+    [
+      "eigenda_archive_unreadable",
+      "Certificates that no store has whole, and stray files.",
+      sweep.unreadable.length,
+    ],
     ["eigenda_archive_lost", "Blobs without a good copy that the network has forgotten.", sweep.lost.length],
   ];
   return gauges
@@ -254,8 +307,16 @@ function blobName({ header }: Certificate): string {
   return `${folders.blob}${bytesToHex(compressG1(commitment))}-${length * symbolBytes}`;
 }
 
+function entryName(hash: Hex): string {
+  return `${folders.entry}${hash}.json`;
+}
+
 function writeEntry(store: ObjectStore, entry: ArchiveEntry): Promise<void> {
-  return store.put(`${folders.entry}${entry.certificateHash}.json`, Buffer.from(JSON.stringify(entry)));
+  return store.put(entryName(entry.certificateHash), Buffer.from(JSON.stringify(entry)));
+}
+
+function isHash(name: string): name is Hex {
+  return /^0x[0-9a-f]{64}$/.test(name);
 }
 
 /** An entry that is gone or damaged counts as expiring now: an alarm too many is better than one too few. */

@@ -1,9 +1,9 @@
-import { randomUUID } from "node:crypto";
-import { mkdir, open, readdir, readFile, rename } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { AwsClient } from "aws4fetch";
 import { messageBytesMax } from "../client/channel.ts";
 import { readBody, readErrorText } from "../client/response-body.ts";
+import { unfinishedSuffix, writeDurably } from "../durable-file.ts";
 import { EigenDaError } from "../errors.ts";
 
 /** Named bytes. Names are lower-case letters, digits, `-`, `.` and `/`. */
@@ -21,25 +21,13 @@ export type ObjectStore = {
 export function directoryStore(folder: string): ObjectStore {
   return {
     name: `folder ${folder}`,
-    async put(key, bytes) {
-      const path = join(folder, key);
-      await mkdir(dirname(path), { recursive: true });
-      const temporary = `${path}.${randomUUID()}.tmp`;
-      const file = await open(temporary, "wx");
-      try {
-        await file.writeFile(bytes);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, path);
-    },
+    put: (key, bytes) => writeDurably(join(folder, key), bytes),
     async get(key, { signal } = {}) {
       return await readFile(join(folder, key), signal ? { signal } : {}).catch(absent(null));
     },
     async list(prefix) {
       const names = await readdir(join(folder, prefix)).catch(absent([]));
-      return names.filter((name) => !name.endsWith(".tmp")).map((name) => prefix + name);
+      return names.filter((name) => !name.endsWith(unfinishedSuffix)).map((name) => prefix + name);
     },
   };
 }

@@ -8,11 +8,13 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { ChannelCredentials, Client, Metadata, type ServiceError, status } from "@grpc/grpc-js";
+import { blobSymbolsMax } from "../codec/blob.ts";
+import { symbolBytes } from "../curve/field.ts";
 import { EigenDaError, type EigenDaErrorKind } from "../errors.ts";
 import type { SrsAnchor } from "../kzg/srs.ts";
 
-/** Receive limit: the largest blob, 16 MiB, and a tenth more for its frame. */
-export const messageBytesMax = 18_454_938;
+/** Receive limit: the largest blob and a tenth more for its frame. */
+export const messageBytesMax = Math.ceil(1.1 * blobSymbolsMax * symbolBytes);
 
 /** Pauses between attempts to connect; gRPC's own maximum of two minutes would outlast every deadline here. */
 const reconnectMsMin = 200;

@@ -1,3 +1,6 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { keccak256 } from "viem";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { certificateHash } from "../certificate/certificate.ts";
@@ -142,6 +145,32 @@ it("makes a new attempt when an accepted blob is not known again and again, long
     message: expect.stringContaining("did not know it 20 times in a row"),
   });
   expect(sentAt).toHaveLength(2);
+});
+
+it("asks for the blob instead of sending it again when the reply was lost", async () => {
+  setup.server.faults.add("lost-reply");
+  const accepted = () => readdir(join(setup.folder, "data", "accepted"));
+  const before = await accepted();
+  const keys = new Set<string>();
+  const payload = samplePayload(77);
+  const { certificate, blobKey } = await setup.client.disperse(payload, {
+    onStatus: (event) => keys.add(`${event.attempt} ${event.blobKey}`),
+  });
+  expect([...keys]).toEqual([`1 ${blobKey}`]);
+  expect(await accepted()).toHaveLength(before.length + 1);
+  expect(await setup.relay.retrieve(certificate)).toEqual(payload);
+});
+
+it("asks once more before it sends again, when the server could not be asked at first", async () => {
+  setup.server.faults.add("lost-reply").add("lost");
+  const accepted = () => readdir(join(setup.folder, "data", "accepted"));
+  const before = await accepted();
+  const dispersing = setup.client.disperse(samplePayload(78));
+  while ((await accepted()).length === before.length) await sleep(5);
+  await sleep(100);
+  setup.server.faults.clear();
+  await dispersing;
+  expect(await accepted()).toHaveLength(before.length + 1);
 });
 
 it("takes an option that is undefined as its default, and refuses numbers out of range", async () => {

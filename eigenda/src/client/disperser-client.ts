@@ -22,7 +22,7 @@ import { headerToMessage, type RequestHeader, requestHeader } from "../header/wi
 import type { BlobCommitment } from "../kzg/commitment.ts";
 import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
-import { Payer, type PaymentMode, type PaymentState } from "../payment/payer.ts";
+import { type Debit, Payer, type PaymentMode, type PaymentState } from "../payment/payer.ts";
 import type { PaymentLedger } from "../payment/payment-ledger.ts";
 import { RpcChannel } from "./channel.ts";
 
@@ -133,7 +133,16 @@ const refusals: readonly status[] = [
 /** Answers in a row that the accepted blob is not known, before it counts as lost and a new attempt is made. */
 const notFoundMax = 20;
 
-type Attempt = { commitment: BlobCommitment; blob: Uint8Array; number: number } & DisperseOptions;
+type Sent = { header: RequestHeader; debit: Debit | undefined };
+
+type Attempt = {
+  commitment: BlobCommitment;
+  blob: Uint8Array;
+  /** From 1. */
+  number: number;
+  /** Sent in an attempt before, and never answered. */
+  unanswered: Sent | null;
+} & DisperseOptions;
 
 /** Disperses payloads from a reservation. Holds one connection and one arithmetic thread: close it. */
 export class DisperserClient implements AsyncDisposable {
@@ -159,7 +168,8 @@ export class DisperserClient implements AsyncDisposable {
   /**
    * Disperses one payload and returns when its certificate is verified: own blob key, inclusion, aggregate signature,
    * thresholds and commitment (level `inclusion+signature`).
-   * A retry is a new dispersal: if a reply was lost, an orphan blob with another key may be stored and expires unused.
+   * A retry is a new dispersal, under a new key. Where a reply was lost the server is first asked whether it has the blob, so that none is sent twice unless
+   * the server said that it does not know the first.
    * @throws EigenDaError; the signal's reason if aborted.
    */
   async disperse(payload: Uint8Array, options: DisperseOptions = {}): Promise<Dispersal> {
@@ -167,10 +177,12 @@ export class DisperserClient implements AsyncDisposable {
     const blob = encodeBlob(payload, { form, symbolsMax: srs.symbolsMax });
     const commitment = await this.#committer.commit(blob);
     const payloadHash = keccak256(payload);
+    const attempt: Attempt = { blob, commitment, number: 0, unanswered: null, ...options };
     for (let number = 1; ; number++) {
       try {
         options.signal?.throwIfAborted();
-        return { payloadHash, ...(await this.#attempt({ blob, commitment, number, ...options })) };
+        attempt.number = number;
+        return { payloadHash, ...(await this.#attempt(attempt)) };
       } catch (error) {
         if (!(error instanceof EigenDaError && error.retryable) || number >= attemptsMax) throw error;
         await pause(backoffMs * 2 ** (number - 1), options.signal);
@@ -232,7 +244,7 @@ export class DisperserClient implements AsyncDisposable {
   }
 
   async #attempt(attempt: Attempt): Promise<Omit<Dispersal, "payloadHash">> {
-    const header = await this.#send(attempt);
+    const header = (await this.#acceptedBefore(attempt)) ?? (await this.#send(attempt));
     const reply = await this.#follow(header, attempt);
     const certificate = await this.#verify(header, reply);
     return {
@@ -266,12 +278,17 @@ export class DisperserClient implements AsyncDisposable {
     };
     const reply = await this.#channel
       .call(Disperser.method.disperseBlob, request, this.#callOptions(attempt.signal))
-      .catch((error) => {
+      .catch(async (error) => {
+        if (!(error instanceof EigenDaError)) throw error;
+        if (error.kind === "payment") this.#payer?.refresh();
         // Only a refusal is known to cost nothing; a call that broke may have been accepted.
-        if (error instanceof EigenDaError && isRefusal(error)) debit?.revert();
-        if (error instanceof EigenDaError && error.kind === "payment") this.#payer?.refresh();
-        throw error;
+        if (isRefusal(error)) debit?.revert();
+        else attempt.unanswered = { header, debit };
+        if ((await this.#acceptedBefore(attempt)) === null) throw error;
+        return null;
       });
+    if (reply === null) return header;
+    debit?.confirm();
     const answered = bytesToHex(reply.blobKey);
     if (answered !== header.blobKey) {
       throw new EigenDaError(
@@ -279,6 +296,21 @@ export class DisperserClient implements AsyncDisposable {
         `The disperser answered with another blob key. Ours: ${header.blobKey}. Given: ${answered}.`,
       );
     }
+    return header;
+  }
+
+  /** The header that was sent and not answered, if the server says that it has its blob. */
+  async #acceptedBefore(attempt: Attempt): Promise<RequestHeader | null> {
+    if (attempt.unanswered === null) return null;
+    const { header, debit } = attempt.unanswered;
+    const reply = await this.#status(header.blobKey, attempt.signal).catch((error) => {
+      if (!(error instanceof EigenDaError)) throw error;
+      return null;
+    });
+    if (reply === null || reply.status === BlobStatus.UNKNOWN || reply.status === BlobStatus.FAILED)
+      return null;
+    attempt.unanswered = null;
+    debit?.confirm();
     return header;
   }
 
@@ -373,7 +405,7 @@ export class DisperserClient implements AsyncDisposable {
 
   #payerOf({ ledger, mode, waitMsMax }: NonNullable<DisperserClientOptions["payment"]>): Payer {
     return new Payer({
-      account: this.account,
+      payer: { account: this.account, disperserUrl: this.#options.url, chainId: this.#options.chainId },
       ledger,
       mode: mode ?? "reservation",
       waitMsMax: waitMsMax ?? paymentWaitMsMax,

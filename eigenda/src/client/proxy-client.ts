@@ -1,5 +1,5 @@
 import { bytesToHex } from "viem";
-import { type Certificate, encodeCertificate } from "../certificate/certificate.ts";
+import { type Certificate, certificateBytesMax, encodeCertificate } from "../certificate/certificate.ts";
 import { verifyCertificate } from "../certificate/verify.ts";
 import { blobOfEncoded, encodeBlob, type PolynomialForm } from "../codec/blob.ts";
 import { symbolBytes } from "../curve/field.ts";
@@ -25,9 +25,6 @@ export type ProxyClientOptions = {
 
 /** A `put` waits for a dispersal. */
 const callMsMaxDefault = 120_000;
-
-/** Largest certificate that a proxy may answer with. */
-const certificateBytesMax = 262_144;
 
 const kindByStatus: Record<number, EigenDaErrorKind> = {
   400: "invalid",

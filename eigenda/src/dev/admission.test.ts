@@ -9,7 +9,7 @@ import { loadMcl } from "../curve/mcl.ts";
 import { type DisperseBlobRequestSchema, Disperser } from "../gen/disperser_pb.ts";
 import { anchorHash, chainIdHex, signerFromKey } from "../header/signer.ts";
 import { headerToMessage, requestHeader } from "../header/wire.ts";
-import { commitBlob } from "../kzg/commitment.ts";
+import { type BlobCommitment, commitBlob } from "../kzg/commitment.ts";
 import { accountKey, samplePayload, startTestDisperser } from "../testing/disperser.ts";
 import { developmentChainId } from "./disperser.ts";
 
@@ -66,6 +66,16 @@ it("refuses a commitment to other bytes", async () => {
   const blob = Uint8Array.from(request.blob!);
   blob[40] = blob[40]! ^ 1;
   await expectInvalid({ ...request, blob }, "invalid blob commitment");
+});
+
+it("refuses each of the three points if it is another blob's, also under a right signature", async () => {
+  const other = commitBlob(await loadMcl(), setup.srs.points, blobOf(41));
+  for (const name of ["commitment", "lengthCommitment", "lengthProof"] as const) {
+    const forged = await rightRequest({ commitment: { [name]: other[name] } });
+    await expectInvalid(forged, "invalid blob commitment");
+  }
+  // All three agree with each other: only the bytes tell.
+  await expectInvalid(await rightRequest({ commitment: other }), "invalid blob commitment");
 });
 
 it("refuses a blob shorter than its commitment's length, an empty one and one that ends inside a symbol", async () => {
@@ -145,7 +155,7 @@ it("refuses a repeated and a stale payment-state request", async () => {
 });
 
 it("answers NOT_FOUND for unknown blobs and UNIMPLEMENTED for methods it does not have", async () => {
-  const call = { msMax: 5_000 };
+  const call = { msMax: 30_000 };
   const unknown = channel.call(Disperser.method.getBlobStatus, { blobKey: new Uint8Array(32) }, call);
   await expect(unknown).rejects.toThrow("NOT_FOUND: no such blob found");
   await expect(
@@ -155,7 +165,7 @@ it("answers NOT_FOUND for unknown blobs and UNIMPLEMENTED for methods it does no
 });
 
 function send(request: Request) {
-  return channel.call(Disperser.method.disperseBlob, request, { msMax: 5_000 });
+  return channel.call(Disperser.method.disperseBlob, request, { msMax: 30_000 });
 }
 
 async function expectInvalid(request: Request, reason: string): Promise<void> {
@@ -166,6 +176,7 @@ async function expectInvalid(request: Request, reason: string): Promise<void> {
 }
 
 type Change = {
+  commitment?: Partial<BlobCommitment>;
   offsetNs?: bigint;
   quorumNumbers?: number[];
   version?: number;
@@ -174,13 +185,17 @@ type Change = {
 
 let count = 0n;
 
+function blobOf(payloadBytes: number): Uint8Array {
+  return encodeBlob(samplePayload(payloadBytes), { form: "eval", symbolsMax: 64 });
+}
+
 /** A request that is right but for the change asked for; each has its own timestamp. */
 async function rightRequest(change: Change = {}) {
-  const blob = encodeBlob(samplePayload(40), { form: "eval", symbolsMax: 64 });
+  const blob = blobOf(40);
   const header = requestHeader({
     version: change.version ?? 0,
     quorumNumbers: change.quorumNumbers ?? [0, 1],
-    commitment: commitBlob(await loadMcl(), setup.srs.points, blob),
+    commitment: { ...commitBlob(await loadMcl(), setup.srs.points, blob), ...change.commitment },
     payment: {
       accountId: signer.address,
       timestampNs: BigInt(Date.now()) * 1_000_000n + count++ + (change.offsetNs ?? 0n),

@@ -1,25 +1,13 @@
 import { status } from "@grpc/grpc-js";
 import { bytesToHex } from "viem";
+import { blobSymbolsMax } from "../codec/blob.ts";
 import type { CurveBackend } from "../curve/backend.ts";
-import {
-  evaluatePolynomial,
-  frModulus,
-  nextPowerOfTwo,
-  powFr,
-  readSymbols,
-  symbolBytes,
-} from "../curve/field.ts";
-import { g1Generator, g2Generator, isEqualG1, isEqualG2 } from "../curve/points.ts";
+import { nextPowerOfTwo, nonCanonicalSymbol, symbolBytes } from "../curve/field.ts";
 import type { DisperseBlobRequest } from "../gen/disperser_pb.ts";
 import { anchorHash, chainIdHex, recoverSigner, signatureBytes } from "../header/signer.ts";
 import { headerFromMessage, type RequestHeader } from "../header/wire.ts";
-import type { BlobCommitment } from "../kzg/commitment.ts";
-import { developmentTau } from "../kzg/development-srs.ts";
-import { srsOrder } from "../kzg/srs.ts";
+import type { CommitmentCheck } from "./commitment-check.ts";
 import { quorumCount } from "./operators.ts";
-
-/** Largest blob: 16 MiB. */
-export const symbolsMax = 524_288;
 
 /** How far a dispersal's timestamp may be from this server's clock, either way. */
 const skewNsMax = 45n * 1_000_000_000n;
@@ -32,30 +20,31 @@ export type AdmissionContext = {
   nowNs: bigint;
   chainId: bigint;
   acceptsOnDemand: boolean;
+  commitments: CommitmentCheck;
 };
 
 export type Admission = { ok: true; header: RequestHeader } | { ok: false; code: status; reason: string };
 
 /**
  * Whether a request is accepted, by the rules and in the order of Layr-Labs/eigenda disperser/apiserver/disperse_blob_v2.go.
- * Duplicates and payments are the caller's to check. Pure. Costs one pass over the blob and three scalar multiplications, because τ is known.
+ * Duplicates and payments are the caller's to check. Costs the blob's multi-scalar multiplication in G1 and two pairing products, after all that is cheaper.
  */
-export function admit(request: DisperseBlobRequest, context: AdmissionContext): Admission {
+export async function admit(request: DisperseBlobRequest, context: AdmissionContext): Promise<Admission> {
   const { backend } = context;
   const sized = sizeFault(request);
   if (sized !== null) return invalid(sized);
   if (request.blobHeader === undefined) return invalid("blob header must contain commitments");
   const header = headerFromMessage(backend, request.blobHeader);
   if (!header.ok) return invalid(header.reason);
-  const symbols = readSymbols(request.blob);
+  const wrongSymbol = nonCanonicalSymbol(request.blob);
   const fault =
     headerFault(header.value, request.blob.length / symbolBytes, context.acceptsOnDemand) ??
     clockFault(header.value.payment.timestampNs, context.nowNs) ??
-    (symbols.ok ? null : `symbol ${symbols.index} is not a canonical field element`) ??
+    (wrongSymbol === null ? null : `symbol ${wrongSymbol} is not a canonical field element`) ??
     signatureFault(header.value, request.signature) ??
     anchorFault(header.value, request, context.chainId);
-  if (fault !== null || !symbols.ok) return invalid(fault ?? "");
-  if (!isCommitmentTo(backend, symbols.value, header.value.commitment))
+  if (fault !== null) return invalid(fault);
+  if (!(await context.commitments.isCommitmentTo(request.blob, header.value.commitment)))
     return invalid("invalid blob commitment");
   return { ok: true, header: header.value };
 }
@@ -66,7 +55,7 @@ function sizeFault(request: DisperseBlobRequest): string | null {
     return `signature is expected to be 65 bytes, but got ${signature.length} bytes`;
   if (blob.length === 0) return "blob size must be greater than 0";
   if (blob.length % symbolBytes !== 0) return "blob is not a whole number of symbols";
-  return nextPowerOfTwo(blob.length / symbolBytes) > symbolsMax ? "blob size too big" : null;
+  return nextPowerOfTwo(blob.length / symbolBytes) > blobSymbolsMax ? "blob size too big" : null;
 }
 
 function headerFault(header: RequestHeader, symbols: number, acceptsOnDemand: boolean): string | null {
@@ -112,21 +101,6 @@ function anchorFault(header: RequestHeader, request: DisperseBlobRequest, chainI
   const signer = recoverSigner(anchorHash(chainId, disperserId, header.blobKey), anchorSignature);
   if (!signer.ok) return `anchor signature: ${signer.reason}`;
   return signer.value === header.payment.accountId ? null : "anchor signature doesn't match account ID";
-}
-
-/** Recomputes all three points from the bytes with the known τ: the shortcut that makes this SRS forgeable. */
-function isCommitmentTo(
-  backend: CurveBackend,
-  coefficients: readonly bigint[],
-  claimed: BlobCommitment,
-): boolean {
-  const value = evaluatePolynomial(coefficients, developmentTau);
-  const shift = powFr(developmentTau, BigInt(srsOrder - claimed.length));
-  return (
-    isEqualG1(backend.mulG1(g1Generator, value), claimed.commitment) &&
-    isEqualG2(backend.mulG2(g2Generator, value), claimed.lengthCommitment) &&
-    isEqualG2(backend.mulG2(g2Generator, (value * shift) % frModulus), claimed.lengthProof)
-  );
 }
 
 function invalid(reason: string): Admission {

@@ -1,7 +1,8 @@
-import { mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Hex } from "viem";
+import { unfinishedSuffix, writeDurably } from "../durable-file.ts";
 import type { Decoded } from "../errors.ts";
 import {
   type BlobStatusReply,
@@ -12,7 +13,7 @@ import {
 import { signatureBytes } from "../header/signer.ts";
 
 /**
- * Blobs on disk, one file a fact, each written whole (temporary file, fsync, rename, fsync of the folder):
+ * Blobs on disk, one file a fact, each written whole:
  * `accepted/<key>` is the request as it came, `settled/<key>` the final status reply. A key with the first only was
  * accepted and not finished; it goes on after a restart.
  */
@@ -27,7 +28,7 @@ export class BlobStore {
   static async open(folder: string): Promise<BlobStore> {
     for (const kind of ["accepted", "settled"]) {
       await mkdir(join(folder, kind), { recursive: true });
-      const halves = (await readdir(join(folder, kind))).filter((name) => name.endsWith(".tmp"));
+      const halves = (await readdir(join(folder, kind))).filter((name) => name.endsWith(unfinishedSuffix));
       for (const half of halves) await rm(join(folder, kind, half));
     }
     return new BlobStore(folder);
@@ -74,21 +75,7 @@ export class BlobStore {
     return readFile(join(this.#folder, kind, key.slice(2)));
   }
 
-  async #write(kind: string, key: Hex, bytes: Uint8Array): Promise<void> {
-    const path = join(this.#folder, kind, key.slice(2));
-    const file = await open(`${path}.tmp`, "w");
-    try {
-      await file.writeFile(bytes);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.tmp`, path);
-    const folder = await open(join(this.#folder, kind), "r");
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+  #write(kind: string, key: Hex, bytes: Uint8Array): Promise<void> {
+    return writeDurably(join(this.#folder, kind, key.slice(2)), bytes);
   }
 }

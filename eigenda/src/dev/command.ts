@@ -39,13 +39,14 @@ async function run(given: NonNullable<ReturnType<typeof readOptions>>): Promise<
   const log = (message: string) => console.error(message);
   const disperser = await startDevelopmentDisperser({ ...given, log });
   const { url, port } = disperser;
-  console.log(JSON.stringify({ ready: true, url, port, chainId: Number(given.chainId) }));
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     process.once(signal, () => {
       log(`Stopping on ${signal}.`);
       void disperser[Symbol.asyncDispose]();
     });
   }
+  // Last: who reads it may stop this process at once.
+  console.log(JSON.stringify({ ready: true, url, port, chainId: Number(given.chainId) }));
 }
 
 function readOptions(parameters: string[]) {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { status } from "@grpc/grpc-js";
 import { type Address, bytesToHex, getAddress, type Hex, hexToBytes, isAddress, numberToHex } from "viem";
 import type { CurveBackend } from "../curve/backend.ts";
@@ -16,6 +17,7 @@ import { developmentSrsAnchor } from "../kzg/development-srs.ts";
 import { AccountBook, billing } from "./account-book.ts";
 import { admit } from "./admission.ts";
 import { BlobStore } from "./blob-store.ts";
+import { CommitmentCheck } from "./commitment-check.ts";
 import type { Faults } from "./faults.ts";
 import { LifeCycle } from "./life-cycle.ts";
 import { developmentOperators } from "./operators.ts";
@@ -58,7 +60,7 @@ const notices: readonly string[] = [
   "This is a DEVELOPMENT disperser, listening on 127.0.0.1 alone.",
   "It keeps blobs on this disk: no erasure coding, no custody by others, no expiry.",
   "Its operators' keys are derived from published text and no stake stands behind them: the BLS signatures are real, the security is not.",
-  `Commitments are checked under the ${developmentSrsAnchor.name}: anyone can forge them.`,
+  `Commitments are recomputed and paired in full, under the ${developmentSrsAnchor.name}: anyone can forge them.`,
 ];
 
 /**
@@ -90,8 +92,10 @@ export async function startDevelopmentDisperser(
   );
   const { settled, resumed } = await lifeCycle.resume();
   log(`Found ${settled} finished blobs; going on with ${resumed} that were accepted.`);
+  const commitments = new CommitmentCheck(backend, join(options.dataFolder, "srs"));
   const service = new Service({
     backend,
+    commitments,
     store,
     lifeCycle,
     faults,
@@ -112,6 +116,7 @@ export async function startDevelopmentDisperser(
   const close = async () => {
     server.close();
     await lifeCycle.close();
+    await commitments[Symbol.asyncDispose]();
   };
   const port = await server.listen(options.port ?? 0).catch(async (error) => {
     await close();
@@ -122,6 +127,7 @@ export async function startDevelopmentDisperser(
 
 type ServiceParts = {
   backend: CurveBackend;
+  commitments: CommitmentCheck;
   store: BlobStore;
   lifeCycle: LifeCycle;
   faults: Faults;
@@ -140,10 +146,14 @@ class Service {
   }
 
   async disperse(request: DisperseBlobRequest) {
-    const { backend, chainId, book, lifeCycle, store, faults } = this.#parts;
+    const { book, lifeCycle, store, faults } = this.#parts;
     this.#throttle();
     const now = nowNs();
-    const admission = admit(request, { backend, chainId, nowNs: now, acceptsOnDemand: book.acceptsOnDemand });
+    const admission = await admit(request, {
+      ...this.#parts,
+      nowNs: now,
+      acceptsOnDemand: book.acceptsOnDemand,
+    });
     if (!admission.ok) throw new RpcRefusal(admission.code, admission.reason);
     const key = admission.header.blobKey;
     if (!lifeCycle.reserve(key)) throw new RpcRefusal(status.ALREADY_EXISTS, `blob already exists: ${key}`);
@@ -159,6 +169,7 @@ class Service {
       throw error;
     }
     lifeCycle.enqueue(key);
+    if (faults.has("lost-reply")) throw new RpcRefusal(status.UNAVAILABLE, "the line broke");
     return { result: BlobStatus.QUEUED, blobKey: Buffer.from(key.slice(2), "hex") };
   }
 

@@ -3,6 +3,7 @@
  * - failed: blobs end FAILED.
  * - slow: no blob advances.
  * - below-threshold: blobs end COMPLETE with 40 % of the stake signed.
+ * - lost-reply: blobs are accepted, and the answer that says so is lost.
  * - lost: blobs are accepted, and then no status is known of any.
  * - not-found: the relay knows no blob.
  * - corrupt: the relay flips one bit of every blob.
@@ -13,6 +14,7 @@ export const faultNames = [
   "failed",
   "slow",
   "below-threshold",
+  "lost-reply",
   "lost",
   "not-found",
   "corrupt",

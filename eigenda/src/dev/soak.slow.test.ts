@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { type Dispersal, DisperserClient } from "../client/disperser-client.ts";
 import { RelayClient } from "../client/relay-client.ts";
+import { blobSymbolsMax } from "../codec/blob.ts";
 import { payloadBytesMax } from "../codec/payload.ts";
 import { evaluatePolynomial, frModulus, powFr, writeSymbols } from "../curve/field.ts";
 import { loadMcl } from "../curve/mcl.ts";
@@ -75,6 +76,26 @@ it("disperses and retrieves a payload of 1 MiB less its headers", async () => {
   expect(length).toBe(32_768);
   expect(Buffer.compare(await relay.retrieve(certificate), payload)).toBe(0);
   await expect(client.disperse(samplePayload(payload.length + 1))).rejects.toMatchObject({ kind: "invalid" });
+});
+
+it("disperses and retrieves a payload of 16 MiB less its headers, the largest there is", async () => {
+  await using setup = await startTestDisperser();
+  const srs = await developmentSrs({ folder: setup.folder, symbolsMax: blobSymbolsMax });
+  const payload = samplePayload(payloadBytesMax(blobSymbolsMax));
+  await using client = new DisperserClient({
+    url: setup.server.url,
+    accountKey,
+    chainId: developmentChainId,
+    srs,
+    rpcMsMax: 600_000,
+  });
+  await using relay = new RelayClient({ relayUrl: () => setup.server.url, srs, rpcMsMax: 600_000 });
+  const { certificate, length } = await client.disperse(payload);
+  expect(length).toBe(blobSymbolsMax);
+  expect(Buffer.compare(await relay.retrieve(certificate), payload)).toBe(0);
+  console.log(
+    `16 MiB: ${Math.round(process.memoryUsage.rss() / 2 ** 20)} MiB, client and server in one process`,
+  );
 });
 
 it("commits to 2,000 random blobs as mcl and the known τ say, and every fiftieth as noble says", async () => {

@@ -1,5 +1,3 @@
-import { createHash, randomUUID } from "node:crypto";
-import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { keccak256, stringToBytes } from "viem";
 import { frModulus, isPowerOfTwo, powFr } from "../curve/field.ts";
@@ -16,8 +14,9 @@ import {
 import { EigenDaError, invariant } from "../errors.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import { KzgThread } from "./kzg-thread.ts";
-import { derivePower, type PowerSource } from "./power-lists.ts";
-import { provableSymbolsMax, type Srs, type SrsAnchor, srsOrder } from "./srs.ts";
+import { readPointCache, toShared, writePointCache } from "./point-cache.ts";
+import { derivePower, type Groups, type PowerSource } from "./power-lists.ts";
+import { provableSymbolsMax, type Srs, type SrsAnchor, type SrsPoints, srsOrder } from "./srs.ts";
 
 /** The development SRS's τ. Published on purpose: whoever knows it can commit to anything, so it must never guard value. */
 export const developmentTau =
@@ -25,7 +24,8 @@ export const developmentTau =
 
 /** Default size: blobs of 1 MiB. */
 const symbolsMaxDefault = 32_768;
-const checksumBytes = 32;
+
+const bytesPerSymbol: Record<Groups, number> = { g1: g1AffineBytes, all: g1AffineBytes + 2 * g2AffineBytes };
 
 const reversePoints = new Map<number, G1>();
 
@@ -50,23 +50,30 @@ export const developmentSrsAnchor: SrsAnchor = {
  * Clients refuse to use it with an endpoint outside loopback.
  * @throws EigenDaError invalid if `symbolsMax` is not a power of two up to 2^27.
  */
-export async function developmentSrs(options: { folder: string; symbolsMax?: number }): Promise<Srs> {
-  const symbolsMax = options.symbolsMax ?? symbolsMaxDefault;
+export function developmentSrs(options: { folder: string; symbolsMax?: number }): Promise<Srs> {
+  return cachedSrs(options.folder, options.symbolsMax ?? symbolsMaxDefault, "all");
+}
+
+/** As `developmentSrs`, without the points in G2: to check commitments, not to make them. 64 bytes a symbol. */
+export function developmentSrsG1(options: { folder: string; symbolsMax: number }): Promise<Srs> {
+  return cachedSrs(options.folder, options.symbolsMax, "g1");
+}
+
+async function cachedSrs(folder: string, symbolsMax: number, groups: Groups): Promise<Srs> {
   if (!isPowerOfTwo(symbolsMax) || symbolsMax > provableSymbolsMax) {
     throw new EigenDaError("invalid", `symbolsMax must be a power of two up to 2^27. Given: ${symbolsMax}.`);
   }
-  const path = join(options.folder, `development-srs-${symbolsMax}.bin`);
-  const cached = await readCache(path, symbolsMax);
-  const bytes = cached ?? (await derive(symbolsMax));
-  if (cached === null) await writeCache(options.folder, path, bytes);
-  const shared = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  shared.set(bytes);
-  return { ...developmentSrsAnchor, symbolsMax, points: splitPoints(shared, symbolsMax) };
+  const path = join(folder, `development-${groups === "all" ? "srs" : "g1"}-${symbolsMax}.bin`);
+  const cached = await readPointCache(path, symbolsMax * bytesPerSymbol[groups]);
+  const isGood = cached !== null && isOfThisTau(splitPoints(cached, symbolsMax), symbolsMax);
+  const bytes = isGood ? cached : await derive(symbolsMax, groups);
+  if (!isGood) await writePointCache(path, bytes);
+  return { ...developmentSrsAnchor, symbolsMax, points: splitPoints(toShared(bytes), symbolsMax) };
 }
 
-async function derive(symbolsMax: number): Promise<Uint8Array> {
+async function derive(symbolsMax: number, groups: Groups): Promise<Uint8Array> {
   await using thread = new KzgThread({});
-  return await thread.run({ kind: "derive", source: powerSource(symbolsMax), symbolsMax });
+  return await thread.run({ kind: "derive", source: powerSource(symbolsMax), symbolsMax, groups });
 }
 
 function powerSource(symbolsMax: number): PowerSource {
@@ -79,60 +86,21 @@ function powerSource(symbolsMax: number): PowerSource {
 }
 
 /** Whether the last point of each list is the one that τ gives: a file of another τ or layout has a good checksum too. */
-function isOfThisTau(bytes: Uint8Array, symbolsMax: number): boolean {
+function isOfThisTau({ g1, g2, g2Trailing }: SrsPoints, symbolsMax: number): boolean {
   const scalars = {
     prefix: powFr(developmentTau, BigInt(symbolsMax - 1)),
     trailing: powFr(developmentTau, BigInt(srsOrder - 1)),
   };
   const wanted = derivePower(new Kernel(), powerSource(symbolsMax), scalars);
-  const { g1, g2, g2Trailing } = splitPoints(bytes, symbolsMax);
-  return (
-    Buffer.compare(g1.subarray(-g1AffineBytes), wanted.g1) === 0 &&
-    Buffer.compare(g2.subarray(-g2AffineBytes), wanted.g2) === 0 &&
-    Buffer.compare(g2Trailing.subarray(-g2AffineBytes), wanted.g2Trailing) === 0
-  );
+  const ends = (list: Uint8Array | null, point: Uint8Array) =>
+    list === null || Buffer.compare(list.subarray(-point.length), point) === 0;
+  return ends(g1, wanted.g1) && ends(g2, wanted.g2) && ends(g2Trailing, wanted.g2Trailing);
 }
 
-function pointBytes(symbolsMax: number): number {
-  return symbolsMax * (g1AffineBytes + 2 * g2AffineBytes);
-}
-
-function splitPoints(bytes: Uint8Array, symbolsMax: number) {
+function splitPoints(bytes: Uint8Array, symbolsMax: number): SrsPoints {
   const g1End = symbolsMax * g1AffineBytes;
   const g2End = g1End + symbolsMax * g2AffineBytes;
-  return {
-    g1: bytes.subarray(0, g1End),
-    g2: bytes.subarray(g1End, g2End),
-    g2Trailing: bytes.subarray(g2End),
-  };
-}
-
-/** The cache file is sha256(points) ‖ points. Null if it is absent, damaged or of another τ. */
-async function readCache(path: string, symbolsMax: number): Promise<Uint8Array | null> {
-  const file = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return null;
-    throw error;
-  });
-  if (file === null || file.length !== checksumBytes + pointBytes(symbolsMax)) return null;
-  const points = file.subarray(checksumBytes);
-  const isIntact = sha256(points).equals(file.subarray(0, checksumBytes));
-  return isIntact && isOfThisTau(points, symbolsMax) ? points : null;
-}
-
-async function writeCache(folder: string, path: string, points: Uint8Array): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  // A name of its own: others may derive the same points at the same time, in this process too.
-  const temporary = `${path}.${randomUUID()}.tmp`;
-  const file = await open(temporary, "wx");
-  try {
-    await file.writeFile(Buffer.concat([sha256(points), points]));
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, path);
-}
-
-function sha256(bytes: Uint8Array): Buffer {
-  return createHash("sha256").update(bytes).digest();
+  const g1 = bytes.subarray(0, g1End);
+  if (bytes.length === g1End) return { g1, g2: null, g2Trailing: null };
+  return { g1, g2: bytes.subarray(g1End, g2End), g2Trailing: bytes.subarray(g2End) };
 }

@@ -4,14 +4,14 @@ import { invariant } from "../errors.ts";
 import { CurveKernel } from "../kernel/curve-kernel.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import { PointList } from "../kernel/msm.ts";
-import { derivePowerLists, type PowerSource } from "./power-lists.ts";
+import { derivePowerLists, type Groups, type PowerSource } from "./power-lists.ts";
 import type { SrsPoints } from "./srs.ts";
 
 export type ListName = keyof SrsPoints;
 
 /** What the thread can be asked to do; it answers with bytes. */
 export type KzgJob =
-  | { kind: "derive"; source: PowerSource; symbolsMax: number }
+  | { kind: "derive"; source: PowerSource; symbolsMax: number; groups: Groups }
   /** Compressed points to affine ones. */
   | { kind: "decompress"; group: "g1" | "g2"; bytes: Uint8Array }
   /** Σ scalars_i · points_(offset+i), affine. */
@@ -30,7 +30,7 @@ if (port !== null) {
       const { decompressList } = await import("./decompress-list.ts");
       return decompressList(kernel, job.group, job.bytes);
     }
-    if (job.kind === "derive") return derivePowerLists(kernel, job.source, job.symbolsMax);
+    if (job.kind === "derive") return derivePowerLists(kernel, job.source, job.symbolsMax, job.groups);
     const list = lists[job.list];
     invariant(list !== undefined, "the thread has the list");
     return list.msm(job.scalars, job.offset);

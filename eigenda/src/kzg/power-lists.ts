@@ -13,10 +13,19 @@ export type PowerSource = {
   g2: Uint8Array;
 };
 
-/** The three lists one after the other: G1, G2, trailing G2, affine. Some 3 CPU seconds at 32,768 symbols. */
-export function derivePowerLists(kernel: Kernel, source: PowerSource, symbolsMax: number): Uint8Array {
+/** Which lists are wanted: that in G1 alone, or all three. */
+export type Groups = "g1" | "all";
+
+/** The lists one after the other: G1, then G2 and trailing G2 if wanted; affine. Some 3 CPU seconds for all at 32,768 symbols. */
+export function derivePowerLists(
+  kernel: Kernel,
+  source: PowerSource,
+  symbolsMax: number,
+  groups: Groups,
+): Uint8Array {
   const { g1, g2 } = curvesOf(kernel, source);
   const scalars = powers(1n, source.tau, frModulus, symbolsMax);
+  if (groups === "g1") return multiples(g1.curve, g1.generator, scalars);
   const trailing = powers(source.trailingStart, source.tau, frModulus, symbolsMax);
   const lists = [
     multiples(g1.curve, g1.generator, scalars),

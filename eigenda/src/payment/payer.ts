@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Address } from "viem";
 import { EigenDaError } from "../errors.ts";
 import {
   type BillingParameters,
@@ -9,7 +8,7 @@ import {
   type Reservation,
   reservationFault,
 } from "./billing.ts";
-import type { PaymentLedger } from "./payment-ledger.ts";
+import type { PayingAccount, PaymentLedger } from "./payment-ledger.ts";
 
 /** The account as the disperser sees it. */
 export type PaymentState = BillingParameters & {
@@ -28,12 +27,14 @@ export type PaymentMode = "reservation" | "on-demand" | "reservation-first";
 export type Debit = {
   /** 0 pays from the reservation. */
   cumulativePaymentWei: bigint;
-  /** Takes the debit back, after the server refused the blob. Never after a send whose outcome is unknown. */
+  /** The server took the blob. */
+  confirm(): void;
+  /** Takes the debit back, after the server refused the blob. Neither of the two after a send whose outcome is unknown. */
   revert(): void;
 };
 
 export type PayerOptions = {
-  account: Address;
+  payer: PayingAccount;
   mode: PaymentMode;
   ledger: PaymentLedger;
   /** Longest wait for room in the reservation's bucket. */
@@ -73,17 +74,20 @@ export class Payer {
 
   async #pay(length: number, quorums: readonly number[], signal: AbortSignal | undefined): Promise<Debit> {
     const { mode } = this.#options;
+    if (mode === "on-demand") return await this.#payOnDemand(length, quorums, signal);
     const state = await this.#readState(signal);
-    if (mode === "on-demand") return this.#payOnDemand(state, length, quorums);
     const fault = reservationFault(state.reservation, quorums, this.#options.nowNs());
     if (fault === null && state.reservation !== null) {
       const wait = mode === "reservation-first" ? 0 : this.#options.waitMsMax;
       const debit = await this.#payReserved(state.reservation, billedSymbols(length, state), wait, signal);
       if (debit !== null) return debit;
     }
-    if (mode === "reservation-first") return this.#payOnDemand(state, length, quorums);
+    if (mode === "reservation-first") return await this.#payOnDemand(length, quorums, signal);
     const reason = fault ?? `its bucket stays full for more than ${this.#options.waitMsMax} ms`;
-    throw new EigenDaError("payment", `The reservation of ${this.#options.account} cannot pay: ${reason}.`);
+    throw new EigenDaError(
+      "payment",
+      `The reservation of ${this.#options.payer.account} cannot pay: ${reason}.`,
+    );
   }
 
   async #payReserved(
@@ -92,12 +96,14 @@ export class Payer {
     waitMsMax: number,
     signal: AbortSignal | undefined,
   ): Promise<Debit | null> {
-    const { ledger, account, nowNs } = this.#options;
+    const { ledger, payer, nowNs } = this.#options;
     const deadlineMs = performance.now() + waitMsMax;
     for (;;) {
-      const taken = ledger.takeReserved(account, reservation, symbols, nowNs());
-      if (taken.ok)
-        return { cumulativePaymentWei: 0n, revert: () => ledger.returnReserved(account, symbols) };
+      const taken = ledger.takeReserved(payer, reservation, symbols, nowNs());
+      if (taken.ok) {
+        const revert = () => ledger.returnReserved(payer, symbols);
+        return { cumulativePaymentWei: 0n, confirm: () => undefined, revert };
+      }
       if (performance.now() + taken.waitMs > deadlineMs) return null;
       await sleep(taken.waitMs, undefined, signal ? { signal } : {}).catch((error) => {
         throw signal?.aborted ? signal.reason : error;
@@ -105,23 +111,50 @@ export class Payer {
     }
   }
 
-  #payOnDemand(state: PaymentState, length: number, quorums: readonly number[]): Debit {
-    const { ledger, account } = this.#options;
+  /** Where the deposit seems used up by what was known a while ago, the server is asked again: promises that came to nothing free it. */
+  async #payOnDemand(
+    length: number,
+    quorums: readonly number[],
+    signal: AbortSignal | undefined,
+  ): Promise<Debit> {
+    const isKnownBefore = this.#knownState() !== null;
+    const state = await this.#readState(signal);
+    try {
+      return this.#promise(state, length, quorums);
+    } catch (error) {
+      if (!isKnownBefore || !(error instanceof EigenDaError)) throw error;
+      this.refresh();
+      return this.#promise(await this.#readState(signal), length, quorums);
+    }
+  }
+
+  #promise(state: PaymentState, length: number, quorums: readonly number[]): Debit {
+    const { ledger, payer, nowNs } = this.#options;
     const fault = onDemandFault(quorums);
     if (fault !== null) throw new EigenDaError("payment", `The blob cannot be paid for: ${fault}.`);
     const cost = costWei(length, state);
     if (cost === 0n) throw new EigenDaError("payment", "The disperser names no price for on-demand payment.");
-    const cumulativePaymentWei = ledger.promise(account, cost, {
-      seenWei: state.cumulativePaymentWei,
-      depositWei: state.onchainCumulativePaymentWei,
-    });
-    return { cumulativePaymentWei, revert: () => ledger.withdraw(account, cumulativePaymentWei, cost) };
+    const cumulativePaymentWei = ledger.promise(payer, cost, state.onchainCumulativePaymentWei, nowNs());
+    return {
+      cumulativePaymentWei,
+      confirm: () => ledger.taken(payer, cumulativePaymentWei),
+      revert: () => ledger.withdraw(payer, cumulativePaymentWei),
+    };
+  }
+
+  #knownState(): PaymentState | null {
+    return this.#state !== null && performance.now() - this.#state.readAtMs < stateMsMax
+      ? this.#state.value
+      : null;
   }
 
   async #readState(signal: AbortSignal | undefined): Promise<PaymentState> {
-    if (this.#state !== null && performance.now() - this.#state.readAtMs < stateMsMax)
-      return this.#state.value;
-    const value = await this.#options.readState(signal);
+    const known = this.#knownState();
+    if (known !== null) return known;
+    const { ledger, payer, nowNs, readState } = this.#options;
+    const reading = ledger.beginReading(nowNs());
+    const value = await readState(signal);
+    ledger.observe(payer, reading, value.cumulativePaymentWei);
     this.#state = { value, readAtMs: performance.now() };
     return value;
   }

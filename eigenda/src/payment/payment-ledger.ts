@@ -5,17 +5,41 @@ import type { Address } from "viem";
 import { EigenDaError } from "../errors.ts";
 import { type Bucket, fullBucket, notAfter, pour, type Reservation } from "./billing.ts";
 
+/** Whose money it is, and who counts it: one account may pay several dispersers, and has a reservation and a deposit with each network. */
+export type PayingAccount = { account: Address; disperserUrl: string; chainId: bigint };
+
+/** A look at the disperser's tally, from before it was asked. */
+export type Reading = { turn: number; startedNs: bigint };
+
 /** How long a process waits for another one's transaction. They take a millisecond. */
 const lockMsMax = 10_000;
 
+/**
+ * After this a promise whose outcome is unknown is no longer counted on top of the server's tally. A header's timestamp is made when its promise is, and the server
+ * takes none that is more than 45 s off a clock that may itself be 45 s off ours: by now the tally has the blob, or never will.
+ */
+const promiseNsMax = 120n * 1_000_000_000n;
+
 const layout = `
-  CREATE TABLE IF NOT EXISTS bucket (account TEXT PRIMARY KEY, symbols TEXT NOT NULL, at_ns TEXT NOT NULL);
-  CREATE TABLE IF NOT EXISTS payment (account TEXT PRIMARY KEY, cumulative_wei TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS reserved (payer TEXT PRIMARY KEY, symbols TEXT NOT NULL, at_ns TEXT NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS tally (payer TEXT PRIMARY KEY, seen_wei TEXT NOT NULL, turn INTEGER NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS promise (
+    payer TEXT NOT NULL, cumulative_wei TEXT NOT NULL, cost_wei TEXT NOT NULL, until_ns TEXT NOT NULL, taken_turn INTEGER,
+    PRIMARY KEY (payer, cumulative_wei)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS turn (id INTEGER PRIMARY KEY CHECK (id = 0), last INTEGER NOT NULL) STRICT;
+  INSERT OR IGNORE INTO turn VALUES (0, 0);
 `;
+
+type Promised = { cumulativeWei: bigint; costWei: bigint; untilNs: bigint; takenTurn: number | null };
 
 /**
  * What accounts have taken of their reservations and promised to pay, in one SQLite file that processes may share. Each debit is one transaction on
- * disk before a blob is sent under it, so that a crash overstates what was spent and never understates it.
+ * disk before a blob is sent under it.
+ *
+ * On-demand payments: spent = the disperser's tally when last read + the cost of every promise since that the tally need not hold yet. A promise leaves
+ * the sum when it is withdrawn, because the server refused the blob, or when the tally is read after the server took the blob, or after it no longer
+ * can. So a crash overstates what was spent, for two minutes, and never understates it.
  */
 export class PaymentLedger implements Disposable {
   readonly #database: DatabaseSync;
@@ -30,85 +54,139 @@ export class PaymentLedger implements Disposable {
 
   /** Takes `symbols` of a reservation, or tells how long the bucket stays full. */
   takeReserved(
-    account: Address,
+    payer: PayingAccount,
     reservation: Reservation,
     symbols: bigint,
     nowNs: bigint,
   ): { ok: true } | { ok: false; waitMs: number } {
     return this.#transaction(() => {
-      const bucket = notAfter(this.#bucket(account) ?? fullBucket(reservation, nowNs), nowNs);
+      const bucket = notAfter(this.#bucket(payer) ?? fullBucket(reservation, nowNs), nowNs);
       const poured = pour(bucket, reservation, symbols, nowNs);
-      this.#writeBucket(account, poured.ok ? poured.bucket : bucket);
+      this.#writeBucket(payer, poured.ok ? poured.bucket : bucket);
       return poured.ok ? { ok: true } : poured;
     });
   }
 
   /** Gives back what was taken for a blob that the server refused. */
-  returnReserved(account: Address, symbols: bigint): void {
+  returnReserved(payer: PayingAccount, symbols: bigint): void {
     this.#transaction(() => {
-      const bucket = this.#bucket(account);
+      const bucket = this.#bucket(payer);
       if (bucket === null) return;
       const left = bucket.symbols > symbols ? bucket.symbols - symbols : 0n;
-      this.#writeBucket(account, { ...bucket, symbols: left });
+      this.#writeBucket(payer, { ...bucket, symbols: left });
+    });
+  }
+
+  /** To be called before the disperser is asked for its tally, so that `observe` knows what it can hold. */
+  beginReading(startedNs: bigint): Reading {
+    return this.#transaction(() => ({ turn: this.#nextTurn(), startedNs }));
+  }
+
+  /** Takes note of the tally, unless a later look at it was faster, and forgets the promises that are in it or never will be. */
+  observe(payer: PayingAccount, { turn, startedNs }: Reading, seenWei: bigint): void {
+    this.#transaction(() => {
+      if (turn <= this.#tally(payer).turn) return;
+      this.#database
+        .prepare("INSERT OR REPLACE INTO tally (payer, seen_wei, turn) VALUES (?, ?, ?)")
+        .run(keyOf(payer), String(seenWei), turn);
+      for (const { cumulativeWei, untilNs, takenTurn } of this.#promises(payer)) {
+        const isInTally = takenTurn !== null && takenTurn < turn;
+        if (isInTally || untilNs < startedNs) this.#deletePromise(payer, cumulativeWei);
+      }
     });
   }
 
   /**
-   * Promises `costWei` more, and returns the new cumulative payment: above every earlier one, and above what the server has seen.
+   * Promises `costWei` more, and returns the cumulative payment to send: above what the tally has seen and above every other promise that is open.
    * @throws EigenDaError payment if the deposit does not cover it; nothing is promised then.
    */
-  promise(account: Address, costWei: bigint, server: { seenWei: bigint; depositWei: bigint }): bigint {
+  promise(payer: PayingAccount, costWei: bigint, depositWei: bigint, nowNs: bigint): bigint {
     return this.#transaction(() => {
-      const own = this.cumulativeWei(account);
-      const isOwnHigher = own > server.seenWei;
-      const cumulative = costWei + (isOwnHigher ? own : server.seenWei);
-      if (cumulative > server.depositWei) {
-        const figures = `Deposit: ${server.depositWei} wei. Needed: ${cumulative} wei.`;
+      const needed = this.#spentWei(payer) + costWei;
+      if (needed > depositWei) {
+        const figures = `Deposit: ${depositWei} wei. Needed: ${needed} wei.`;
         throw new EigenDaError("payment", `The account's deposit is used up. ${figures}`);
       }
-      this.#writeCumulative(account, cumulative);
-      return cumulative;
+      let highestWei = this.#tally(payer).seenWei;
+      for (const one of this.#promises(payer))
+        if (one.cumulativeWei > highestWei) highestWei = one.cumulativeWei;
+      const cumulativeWei = highestWei + costWei;
+      this.#database
+        .prepare("INSERT INTO promise (payer, cumulative_wei, cost_wei, until_ns) VALUES (?, ?, ?, ?)")
+        .run(keyOf(payer), String(cumulativeWei), String(costWei), String(nowNs + promiseNsMax));
+      return cumulativeWei;
     });
   }
 
-  /**
-   * Takes back a promise that the server refused, if it is the last one. After a later promise it must stand, or the next would repeat a
-   * smaller number than was sent; it then overstates the payments until the account's next fresh start.
-   */
-  withdraw(account: Address, cumulativeWei: bigint, costWei: bigint): void {
+  /** Takes back a promise that the server refused. */
+  withdraw(payer: PayingAccount, cumulativeWei: bigint): void {
+    this.#transaction(() => this.#deletePromise(payer, cumulativeWei));
+  }
+
+  /** The server took the blob: its tally has the promise from now on. */
+  taken(payer: PayingAccount, cumulativeWei: bigint): void {
     this.#transaction(() => {
-      if (this.cumulativeWei(account) === cumulativeWei)
-        this.#writeCumulative(account, cumulativeWei - costWei);
+      this.#database
+        .prepare("UPDATE promise SET taken_turn = ? WHERE payer = ? AND cumulative_wei = ?")
+        .run(this.#nextTurn(), keyOf(payer), String(cumulativeWei));
     });
   }
 
-  /** The highest cumulative payment promised; 0 if none. */
-  cumulativeWei(account: Address): bigint {
-    const row = this.#database.prepare("SELECT cumulative_wei FROM payment WHERE account = ?").get(account);
-    return row === undefined ? 0n : BigInt(row.cumulative_wei as string);
+  /** What the account has spent or may have. */
+  spentWei(payer: PayingAccount): bigint {
+    return this.#transaction(() => this.#spentWei(payer));
   }
 
   [Symbol.dispose](): void {
     this.#database.close();
   }
 
-  #bucket(account: Address): Bucket | null {
-    const row = this.#database.prepare("SELECT symbols, at_ns FROM bucket WHERE account = ?").get(account);
+  #spentWei(payer: PayingAccount): bigint {
+    return this.#promises(payer).reduce((sum, { costWei }) => sum + costWei, this.#tally(payer).seenWei);
+  }
+
+  #tally(payer: PayingAccount): { seenWei: bigint; turn: number } {
+    const row = this.#database.prepare("SELECT seen_wei, turn FROM tally WHERE payer = ?").get(keyOf(payer));
+    return row === undefined
+      ? { seenWei: 0n, turn: 0 }
+      : { seenWei: BigInt(row.seen_wei as string), turn: row.turn as number };
+  }
+
+  #promises(payer: PayingAccount): Promised[] {
+    const rows = this.#database.prepare("SELECT * FROM promise WHERE payer = ?").all(keyOf(payer));
+    return rows.map((row) => ({
+      cumulativeWei: BigInt(row.cumulative_wei as string),
+      costWei: BigInt(row.cost_wei as string),
+      untilNs: BigInt(row.until_ns as string),
+      takenTurn: row.taken_turn as number | null,
+    }));
+  }
+
+  #deletePromise(payer: PayingAccount, cumulativeWei: bigint): void {
+    this.#database
+      .prepare("DELETE FROM promise WHERE payer = ? AND cumulative_wei = ?")
+      .run(keyOf(payer), String(cumulativeWei));
+  }
+
+  /** Orders readings and the server's acceptances over all processes, whatever their clocks say. */
+  #nextTurn(): number {
+    const row = this.#database.prepare("UPDATE turn SET last = last + 1 RETURNING last").get();
+    return row!.last as number;
+  }
+
+  #bucket(payer: PayingAccount): Bucket | null {
+    const row = this.#database
+      .prepare("SELECT symbols, at_ns FROM reserved WHERE payer = ?")
+      .get(keyOf(payer));
     return row === undefined
       ? null
       : { symbols: BigInt(row.symbols as string), atNs: BigInt(row.at_ns as string) };
   }
 
-  #writeBucket(account: Address, { symbols, atNs }: Bucket): void {
+  #writeBucket(payer: PayingAccount, { symbols, atNs }: Bucket): void {
     this.#database
-      .prepare("INSERT OR REPLACE INTO bucket (account, symbols, at_ns) VALUES (?, ?, ?)")
-      .run(account, String(symbols), String(atNs));
-  }
-
-  #writeCumulative(account: Address, wei: bigint): void {
-    this.#database
-      .prepare("INSERT OR REPLACE INTO payment (account, cumulative_wei) VALUES (?, ?)")
-      .run(account, String(wei));
+      .prepare("INSERT OR REPLACE INTO reserved (payer, symbols, at_ns) VALUES (?, ?, ?)")
+      .run(keyOf(payer), String(symbols), String(atNs));
   }
 
   /** Takes the write lock first, so that what is read cannot change before it is written. */
@@ -123,4 +201,8 @@ export class PaymentLedger implements Disposable {
       throw error;
     }
   }
+}
+
+function keyOf({ account, disperserUrl, chainId }: PayingAccount): string {
+  return `${chainId} ${new URL(disperserUrl).origin} ${account}`;
 }

@@ -9,6 +9,7 @@ import { certificateFromReply } from "../certificate/reply.ts";
 import { verifyCertificate } from "../certificate/verify.ts";
 import { loadMcl } from "../curve/mcl.ts";
 import { admit } from "../dev/admission.ts";
+import { CommitmentCheck } from "../dev/commitment-check.ts";
 import { developmentChainId } from "../dev/disperser.ts";
 import { BlobStatusReplySchema, DisperseBlobRequestSchema } from "../gen/disperser_pb.ts";
 import { checkedBlob } from "../kzg/blob-check.ts";
@@ -42,19 +43,22 @@ async function expectRequestsRefused(
   requests: Iterable<Uint8Array>,
 ): Promise<void> {
   const wanted = fromBinary(DisperseBlobRequestSchema, original);
+  const backend = await loadMcl();
+  await using commitments = new CommitmentCheck(backend, join(setup.folder, "data", "srs"));
   const context = {
-    backend: await loadMcl(),
+    backend,
+    commitments,
     chainId: developmentChainId,
     acceptsOnDemand: false,
     nowNs: wanted.blobHeader!.paymentHeader!.timestamp,
   };
-  const right = admit(wanted, context);
+  const right = await admit(wanted, context);
   expect(right.ok).toBe(true);
   const malformed: Uint8Array[] = [];
   for (const bytes of requests) {
     const request = parsed(() => fromBinary(DisperseBlobRequestSchema, bytes));
     if (request === null) malformed.push(bytes);
-    const admission = request && admit(request, context);
+    const admission = request && (await admit(request, context));
     if (!admission?.ok || !right.ok) continue;
     // What the signature does not bind: a missing anchor, the spelling of the account, unknown fields.
     expect(admission.header.blobKey).toBe(right.header.blobKey);
