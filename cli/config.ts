@@ -16,6 +16,7 @@ const environment = z
     ADDRESSES_FILE: z.string().min(1).optional(),
     DISPERSER_URL: z.url().optional(),
     SRS_FOLDER: z.string().min(1).optional(),
+    ARCHIVE_FOLDER: z.string().min(1).optional(),
     MODEL_FOLDER: z.string().min(1).default(join(root, "runtime/models/quote")),
     POSTGRES_PORT: port(54_329),
     RPC_PORT: port(8545),
@@ -39,6 +40,7 @@ const environment = z
       addressesFile: env.ADDRESSES_FILE,
       disperserUrl: env.DISPERSER_URL,
       srsFolder: env.SRS_FOLDER ?? join(resolve(env.TRIBUTARY_FOLDER), "srs"),
+      archiveFolder: env.ARCHIVE_FOLDER,
       modelFolder: resolve(env.MODEL_FOLDER),
       blockSeconds: env.BLOCK_SECONDS,
       ports: Object.freeze({

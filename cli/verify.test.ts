@@ -40,7 +40,7 @@ beforeAll(async () => {
   await world.world.caughtUp();
   relay = new RelayClient({ relayUrl: () => world.disperser.url, srs: world.srs });
   const client = createPublicClient({ transport: http(world.world.rpcUrl), cacheTime: 0 });
-  sources = chainSources(client, world.world.deployment, relay, world.srs);
+  sources = chainSources(client, world.world.deployment, [relay], world.srs);
   api = createApp({ db: world.world.database.db, client });
 });
 

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import pc from "picocolors";
 import { BaseError, createPublicClient, type Hex, HttpRequestError, http, TimeoutError } from "viem";
-import { developmentSrs, RelayClient } from "#eigenda/index";
+import { Archive, developmentSrs, directoryStore, RelayClient } from "#eigenda/index";
 import { readDeployment } from "#schema/deployment";
 import { InvariantError } from "#schema/errors";
 import { hashFrom, urlFrom } from "./arguments.ts";
@@ -18,9 +18,10 @@ const help = `npm run tributary -- verify <claim transaction> … [options]
   What several transactions share is checked once.
   --rpc <url>           chain (RPC_URL)
   --disperser <url>     EigenDA relay (DISPERSER_URL)
+  --archive <folder>    asked for the blobs that no relay serves any more (ARCHIVE_FOLDER)
   --addresses <file>    contract addresses (ADDRESSES_FILE)
   --srs <folder>        cache of the structured reference string (SRS_FOLDER)
-  --json                one JSON line for each transaction: {transaction, verdict, link, reason, links}
+  --json                one JSON line for each transaction: {transaction, verdict, link, reason, links, served}
   Exit code: 0 valid, 1 invalid (the link is named), 2 cannot check (and why); of several, 1 before 2 before 0.`;
 
 /** Verdicts and their exit codes. */
@@ -32,6 +33,8 @@ export type Verdict = {
   link: LinkName | null;
   reason: string | null;
   links: Link[];
+  /** Blobs read until then, by who served them. */
+  served: Record<string, number>;
 };
 
 /** @returns 0 valid, 1 invalid naming the link, 2 cannot check and why. @throws UsageError */
@@ -51,6 +54,7 @@ export async function run(args: string[]): Promise<number> {
 const options = {
   rpc: { type: "string" },
   disperser: { type: "string" },
+  archive: { type: "string" },
   addresses: { type: "string" },
   srs: { type: "string" },
   json: { type: "boolean", default: false },
@@ -58,7 +62,7 @@ const options = {
 } as const;
 
 /** Where chain and DA are had. */
-type Places = Record<"rpc" | "disperser" | "addresses" | "srs", string>;
+type Places = Record<"rpc" | "disperser" | "archive" | "addresses" | "srs", string>;
 
 function placesOf(given: Partial<Record<keyof Places, string | undefined>>): Places {
   const config = readRunningConfig();
@@ -68,6 +72,7 @@ function placesOf(given: Partial<Record<keyof Places, string | undefined>>): Pla
       given.disperser ?? config.disperserUrl ?? `http://127.0.0.1:${config.ports.disperser}`,
       "disperser",
     ),
+    archive: given.archive ?? config.archiveFolder ?? join(config.folder, "archive"),
     addresses: given.addresses ?? config.addressesFile ?? join(config.folder, "addresses.json"),
     srs: given.srs ?? config.srsFolder,
   };
@@ -78,7 +83,8 @@ async function judge(hashes: readonly Hex[], places: Places, isJson: boolean): P
   const srs = await developmentSrs({ folder: places.srs });
   await using relay = new RelayClient({ relayUrl: () => places.disperser, srs });
   const client = createPublicClient({ transport: http(places.rpc), cacheTime: 0 });
-  const sources = chainSources(client, readDeployment(places.addresses), relay, srs);
+  await using archive = new Archive({ stores: [directoryStore(places.archive)], srs });
+  const sources = chainSources(client, readDeployment(places.addresses), [relay, archive], srs);
   const checked = nothingChecked();
   const verdicts: Verdict[] = [];
   for (const transaction of hashes) {
@@ -88,7 +94,7 @@ async function judge(hashes: readonly Hex[], places: Places, isJson: boolean): P
       if (!isJson) printLink(link);
     };
     const outcome = await outcomeOf(verifyPayout(sources, transaction, report, checked), places);
-    const verdict = { transaction, ...outcome, links };
+    const verdict = { transaction, ...outcome, links, served: Object.fromEntries(sources.served) };
     if (isJson) console.log(JSON.stringify(verdict));
     else printVerdict(verdict);
     verdicts.push(verdict);
@@ -96,7 +102,7 @@ async function judge(hashes: readonly Hex[], places: Places, isJson: boolean): P
   return verdicts;
 }
 
-type Outcome = Omit<Verdict, "transaction" | "links">;
+type Outcome = Omit<Verdict, "transaction" | "links" | "served">;
 
 async function outcomeOf(checking: Promise<void>, places: Places): Promise<Outcome> {
   try {
@@ -134,7 +140,9 @@ function printLink({ name, ok, hash, detail }: Link): void {
   console.log(`${mark} ${name.padEnd(24)} ${pc.dim(hash ?? "-".padEnd(66))} ${detail}`);
 }
 
-function printVerdict({ verdict, link, reason }: Verdict): void {
+function printVerdict({ verdict, link, reason, served }: Verdict): void {
+  const counts = Object.entries(served).map(([source, count]) => `${count} by ${source}`);
+  if (counts.length > 0) console.log(pc.dim(`blobs served: ${counts.join(", ")}`));
   if (verdict === "valid") console.log(pc.green("valid: every link holds"));
   else if (verdict === "invalid") console.log(pc.red(`invalid: ${link}: ${reason}`));
   else console.log(pc.yellow(`cannot check: ${reason}`));

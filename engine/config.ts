@@ -10,6 +10,10 @@ const environment = z
     ADDRESSES_FILE: z.string().min(1),
     DISPERSER_URL: z.url(),
     SRS_FOLDER: z.string().min(1),
+    /** Keeps every blob the chain names beyond DA's 14 days, and serves it where the relays no longer do. Unset: none. */
+    ARCHIVE_FOLDER: z.string().min(1).optional(),
+    /** Time between two checks of every copy. */
+    ARCHIVE_SWEEP_MS: count(1_000, 604_800_000).default(86_400_000),
     MODEL_FOLDER: z.string().min(1),
     /** Threads that replay answers; each loads the model. */
     ENGINE_WORKERS: count(1, 64).default(1),
@@ -25,6 +29,8 @@ const environment = z
       contracts: deployment.contracts,
       disperserUrl: env.DISPERSER_URL,
       srsFolder: env.SRS_FOLDER,
+      archiveFolder: env.ARCHIVE_FOLDER ?? null,
+      archiveSweepMs: env.ARCHIVE_SWEEP_MS,
       modelFolder: env.MODEL_FOLDER,
       workers: env.ENGINE_WORKERS,
       metricsPort: env.METRICS_PORT,

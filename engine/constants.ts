@@ -32,3 +32,6 @@ export const rowsPerInsert = 2_000;
 
 /** Tasks waiting for a worker of the pool. */
 export const poolQueueMax = 256;
+
+/** Time between two looks for blobs on chain that are not in the archive yet. */
+export const archiveLookMs = 10_000;

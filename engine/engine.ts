@@ -1,10 +1,20 @@
 import { PgBoss } from "pg-boss";
-import { createPublicClient, type Hex, http } from "viem";
-import { developmentSrs, RelayClient, verifyCertificate } from "#eigenda/index";
+import { createPublicClient, type Hex, http, type PublicClient } from "viem";
+import {
+  Archive,
+  type BlobSource,
+  developmentSrs,
+  directoryStore,
+  RelayClient,
+  retrievePayload,
+  type Srs,
+  verifyCertificate,
+} from "#eigenda/index";
 import { consumeEvents } from "#schema/consume";
 import { type Database, openDatabase } from "#schema/database";
 import { serveHealth } from "#schema/health";
 import type { Log } from "#schema/log";
+import { keepArchive } from "./archivist.ts";
 import type { Config } from "./config.ts";
 import { jobsPerTurn, jobWatchSeconds, stopMsMax } from "./constants.ts";
 import { fetchBatch } from "./fetch/batch.ts";
@@ -39,16 +49,17 @@ export async function runEngine(
   await using pool = await openPool(config.modelFolder, config.workers);
   const srs = await developmentSrs({ folder: config.srsFolder });
   await using relay = new RelayClient({ relayUrl: () => config.disperserUrl, srs });
+  await using archive = openArchive(config, srs, relay);
   const method = describeMethod(pool.profile);
   const metrics = createMetrics();
   await using queue = await openQueue(config, log);
   await using mark = await recoverJobs(config, database, queue.boss);
   const { boss } = queue;
   const { db } = database;
-  const reader: BlobReader = {
-    check: (certificate) => verifyCertificate(certificate, { level: "inclusion+signature", srs }),
-    retrieve: (certificate) => relay.retrieve(certificate),
-  };
+  const check: BlobReader["check"] = (certificate) =>
+    verifyCertificate(certificate, { level: "inclusion+signature", srs });
+  const sources = archive === null ? [relay] : [relay, archive];
+  const reader: BlobReader = { check, retrieve: retrieverOf(sources, metrics, log) };
   const hub = config.contracts.settlementHub.toLowerCase() as Hex;
   const handlers: Handlers = {
     "fetch-contribution": (task) => fetchContribution({ db, reader }, task),
@@ -69,11 +80,36 @@ export async function runEngine(
     recoveredJobs: mark.recovered,
   });
   onReady(health.url);
-  await followEvents(config, database, boss, { metrics, log }, signal);
+  const client = createPublicClient({ transport: http(config.rpcUrl, { batch: true }), cacheTime: 0 });
+  const follow = followEvents(client, database, boss, { metrics, log }, signal);
+  const keep =
+    archive &&
+    keepArchive(
+      { db, client, archive, source: relay, check, metrics, log, sweepMs: config.archiveSweepMs },
+      signal,
+    );
+  await Promise.all([follow, keep]);
+}
+
+/** Null where none is configured: blobs are then gone after 14 days. */
+function openArchive({ archiveFolder }: Config, srs: Srs, source: BlobSource): Archive | null {
+  if (archiveFolder === null) return null;
+  return new Archive({ stores: [directoryStore(archiveFolder)], srs, source });
+}
+
+/** Reads from the relays first, and says who served what they did not. */
+function retrieverOf(sources: readonly BlobSource[], metrics: Metrics, log: Log): BlobReader["retrieve"] {
+  return async (certificate) => {
+    const { payload, servedBy } = await retrievePayload(certificate, sources);
+    const [source = ""] = servedBy.split(" ");
+    metrics.blobsServed.inc({ source });
+    if (source !== "relay") log.info("blob not served by a relay", { servedBy });
+    return payload;
+  };
 }
 
 async function followEvents(
-  { rpcUrl }: Config,
+  client: PublicClient,
   database: Database,
   boss: PgBoss,
   { metrics, log }: { metrics: Metrics; log: Log },
@@ -81,7 +117,7 @@ async function followEvents(
 ): Promise<void> {
   await consumeEvents({
     database,
-    client: createPublicClient({ transport: http(rpcUrl, { batch: true }), cacheTime: 0 }),
+    client,
     name: cursorName,
     apply: (tx, event) => takeEvent(boss, tx, event),
     signal,

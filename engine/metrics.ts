@@ -26,6 +26,24 @@ export function createMetrics() {
       labelNames: ["queue", "result"],
       registers,
     }),
+    blobsServed: new Counter({
+      name: "tributary_engine_blobs_served_total",
+      help: "Blobs read, by who served them: a relay, or the archive.",
+      labelNames: ["source"],
+      registers,
+    }),
+    archiveMissing: new Gauge({
+      name: "tributary_engine_archive_missing",
+      help: "Certificates on chain whose blob could not be archived at the last look.",
+      registers,
+    }),
+    /** What the last sweep of the archive found; `alarms` and `lost` call for a person. */
+    archive: (name: string, help: string) => {
+      const full = `tributary_engine_archive_${name}`;
+      return (
+        (registry.getSingleMetric(full) as Gauge | undefined) ?? new Gauge({ name: full, help, registers })
+      );
+    },
     jobSeconds: new Histogram({
       name: "tributary_engine_job_seconds",
       help: "Time of a job by queue.",

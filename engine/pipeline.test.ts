@@ -1,3 +1,5 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { count, eq, gt, sql } from "drizzle-orm";
 import { PgBoss } from "pg-boss";
 import { bytesToHex, type Hex, hexToBytes, keccak256, toHex } from "viem";
@@ -129,6 +131,26 @@ describe("the engine", () => {
     );
     await until("both receipts are scored again", async () => (await rowsOf(score)) === 2);
     expect(await snapshot()).toEqual(before);
+  });
+
+  it("archives every blob the chain names, and reads from the archive what no relay serves any more", async () => {
+    const metrics = async () => await (await fetch(new URL("/metrics", engine.url))).text();
+    const folder = join(pipeline.environment.ARCHIVE_FOLDER!, "certificate");
+    await until("contribution and batch are archived", async () => (await namesIn(folder)).length === 2);
+    await until("the archive was swept", async () => /engine_archive_blobs [12]\n/.test(await metrics()));
+    expect(await metrics()).toContain("tributary_engine_archive_alarms 0\n");
+    const before = await snapshot();
+    await using boss = await openBoss();
+    const [done] = await database().execute<{ data: object }>(
+      "select data from pgboss.job where name = 'fetch-contribution' limit 1",
+    );
+    await database().delete(chunk);
+    pipeline.disperser.faults.add("not-found");
+    await boss.boss.send("fetch-contribution", done!.data);
+    await until("the chunks are there again", async () => (await rowsOf(chunk)) === texts.length);
+    pipeline.disperser.faults.clear();
+    expect(await snapshot()).toEqual(before);
+    expect(await metrics()).toContain('tributary_engine_blobs_served_total{source="archive"} 1\n');
   });
 
   it("takes up a job that a dead engine left behind", async () => {
@@ -384,4 +406,12 @@ async function submitReceipts(
     daCommitment: await disperse(bytes),
   });
   return batchCount();
+}
+
+/** None where there is no folder yet. */
+function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
 }

@@ -38,6 +38,7 @@ export function stageServices(stack: Stack): Service[] {
       ...node(config, "engine", "engine/main.ts", {
         ...shared,
         ...blobs,
+        ARCHIVE_FOLDER: stack.archiveFolder,
         ENGINE_WORKERS: String(Math.max(1, availableParallelism() - 1)),
         MODEL_FOLDER: config.modelFolder,
         METRICS_PORT: String(ports.engine),

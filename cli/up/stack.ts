@@ -37,6 +37,7 @@ export type Stack = {
   disperserUrl: string;
   addressesFile: string;
   srsFolder: string;
+  archiveFolder: string;
   statePath: string;
   modelId: Hex;
   artifactHash: Hex;
@@ -60,6 +61,7 @@ export async function resolveStack(config: Config, folder: string, ports: Ports,
     disperserUrl: config.disperserUrl ?? `http://127.0.0.1:${ports.disperser}`,
     addressesFile: config.addressesFile ?? join(folder, "addresses.json"),
     srsFolder: config.srsFolder,
+    archiveFolder: config.archiveFolder ?? join(folder, "archive"),
     statePath: join(folder, "chain.json"),
     modelId: modelIdOf(accountOf("model owner").address, artifactHash),
     artifactHash,

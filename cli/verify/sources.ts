@@ -1,6 +1,12 @@
 import type { Abi, ContractEventName, DecodeEventLogReturnType, Hex, PublicClient } from "viem";
 import { hexToBytes } from "viem";
-import { EigenDaError, type RelayClient, type Srs, verifyCertificate } from "#eigenda/index";
+import {
+  type BlobSource,
+  EigenDaError,
+  retrievePayload as retrieveChecked,
+  type Srs,
+  verifyCertificate,
+} from "#eigenda/index";
 import type { Deployment } from "#schema/deployment";
 import { type IndexedContract, indexedAbis } from "#schema/events";
 import { BrokenLink, CannotCheck, type LinkName, UnansweredError, WrongBytes } from "./link.ts";
@@ -28,6 +34,8 @@ export type Sources = {
   checkCertificate: (certificate: Hex) => Promise<{ ok: true } | { ok: false; reason: string }>;
   /** Bytes whose commitment was recomputed. @throws EigenDaError */
   retrieve: (certificate: Hex) => Promise<Uint8Array>;
+  /** How many blobs were read so far, by who served them. */
+  served: ReadonlyMap<string, number>;
 };
 
 /** Most blocks in one request for logs; public nodes refuse wider ranges. */
@@ -43,13 +51,15 @@ const addressNames = {
   RewardDistributor: "rewardDistributor",
 } as const satisfies Record<IndexedContract, keyof Deployment["contracts"]>;
 
+/** The chain by a node of it, and DA by those who may have a blob, asked in their order. */
 export function chainSources(
   client: PublicClient,
   deployment: Deployment,
-  relay: RelayClient,
+  blobs: readonly BlobSource[],
   srs: Srs,
 ): Sources {
   const { contracts, chainId } = deployment;
+  const served = new Map<string, number>();
   return {
     chainId: BigInt(chainId),
     contracts,
@@ -65,7 +75,12 @@ export function chainSources(
     },
     checkCertificate: (certificate) =>
       verifyCertificate(hexToBytes(certificate), { level: "inclusion+signature", srs }),
-    retrieve: (certificate) => relay.retrieve(hexToBytes(certificate)),
+    retrieve: async (certificate) => {
+      const { payload, servedBy } = await retrieveChecked(hexToBytes(certificate), blobs);
+      served.set(servedBy, (served.get(servedBy) ?? 0) + 1);
+      return payload;
+    },
+    served,
   };
 }
 

@@ -7,6 +7,7 @@ export {
   type EntryState,
   retentionMs,
   type Sweep,
+  sweepFigures,
   sweepMetrics,
 } from "./archive/archive.ts";
 export { directoryStore, type ObjectStore, type S3Options, s3Store } from "./archive/object-store.ts";
@@ -49,8 +50,9 @@ export { payloadBytesMax } from "./codec/payload.ts";
 export { type Decoded, EigenDaError, type EigenDaErrorKind } from "./errors.ts";
 export { blobKey } from "./header/header.ts";
 export { developmentSrs, developmentSrsAnchor } from "./kzg/development-srs.ts";
+export { downloadedSrs, type SrsDownload } from "./kzg/downloaded-srs.ts";
 export { filePrefixSrs, fileSrs, type SrsFile, type SrsFiles } from "./kzg/file-srs.ts";
 export { mainnetSrsAnchor } from "./kzg/mainnet-srs.ts";
 export type { Srs, SrsAnchor } from "./kzg/srs.ts";
 export type { PaymentMode, PaymentState } from "./payment/payer.ts";
-export { PaymentLedger } from "./payment/payment-ledger.ts";
+export { type PayingAccount, PaymentLedger } from "./payment/payment-ledger.ts";

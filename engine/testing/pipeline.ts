@@ -92,6 +92,7 @@ function environmentOf(world: World, disperser: DevelopmentDisperser, modelId: H
     ...world.environment,
     DISPERSER_URL: disperser.url,
     SRS_FOLDER: srsFolder,
+    ARCHIVE_FOLDER: join(world.folder, "archive"),
     EIGENDA_KEY: eigendaKey,
     MODEL_FOLDER: modelFolder,
     MODEL_ID: modelId,

@@ -4,7 +4,7 @@ import { type BlobSource, firstAnswer } from "../client/blob-source.ts";
 import { symbolBytes } from "../curve/field.ts";
 import { compressG1 } from "../curve/points.ts";
 import { type Decoded, EigenDaError } from "../errors.ts";
-import { checkedBlob } from "../kzg/blob-check.ts";
+import { checkedBlob, checkSize } from "../kzg/blob-check.ts";
 import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
 import type { ObjectStore } from "./object-store.ts";
@@ -114,10 +114,11 @@ export class Archive implements AsyncDisposable, BlobSource {
   }
 
   /** A verified copy from the first store that has one, and `archive <store>`. @throws EigenDaError; the signal's reason. */
-  retrieveBlob(
+  async retrieveBlob(
     certificate: Certificate,
     { signal }: { signal?: AbortSignal | undefined } = {},
   ): Promise<{ blob: Uint8Array; servedBy: string }> {
+    checkSize(this.#committer, certificate.header.commitment);
     const asks = this.#options.stores.map((store) => ({
       name: `archive ${store.name}`,
       ask: async () => ({
@@ -126,18 +127,20 @@ export class Archive implements AsyncDisposable, BlobSource {
       }),
     }));
     const { commitment } = certificate.header.commitment;
-    return firstAnswer(bytesToHex(compressG1(commitment)), asks, signal);
+    return await firstAnswer(bytesToHex(compressG1(commitment)), asks, signal);
   }
 
   /**
    * Checks every copy of every blob against its commitment, and replaces what is missing or wrong from a good copy, or from the source. One
    * blob at a time; call it on a schedule, daily. A store that fails counts as one without good copies.
+   * @throws the signal's reason, between two blobs.
    */
-  async sweep(): Promise<Sweep> {
+  async sweep({ signal }: { signal?: AbortSignal } = {}): Promise<Sweep> {
     const { hashes, unlisted, strays } = await this.#listing();
     const unreadable = strays.map((name) => ({ name, reason: "The name is no hash of a certificate." }));
     const entries: EntryState[] = [];
     for (const hash of hashes) {
+      signal?.throwIfAborted();
       const read = await this.#readEntry(hash);
       if (read.ok) entries.push(await this.#sweepEntry(read.value));
       else unreadable.push({ name: hash, reason: read.reason });
@@ -270,35 +273,29 @@ export class Archive implements AsyncDisposable, BlobSource {
   }
 }
 
-/** A sweep as Prometheus text. */
-export function sweepMetrics(sweep: Sweep): string {
+/** What a sweep found, as gauges. */
+export function sweepFigures(sweep: Sweep): { name: string; help: string; value: number }[] {
   const copies = sweep.entries.flatMap((entry) => entry.copies).length;
   const repaired = sweep.entries.flatMap((entry) => entry.repaired).length;
   const missing = sweep.entries.flatMap((entry) => entry.missing).length;
-  const gauges: [name: string, help: string, value: number][] = [
-    ["eigenda_archive_blobs", "Blobs in the archive.", sweep.entries.length],
-    ["eigenda_archive_copies_good", "Copies whose commitment was recomputed in the last sweep.", copies],
-    ["eigenda_archive_copies_missing", "Copies missing or wrong after the last sweep.", missing],
-    ["eigenda_archive_copies_repaired", "Copies written anew in the last sweep.", repaired],
-    [
-      "eigenda_archive_alarms",
-      "Blobs not in every store that the network will soon forget.",
-      sweep.alarms.length,
-    ],
-    [
-      "eigenda_archive_stores_unlisted",
-      "Stores that could not be listed in the last sweep.",
-      sweep.unlisted.length,
-    ],
-    [
-      "eigenda_archive_unreadable",
-      "Certificates that no store has whole, and stray files.",
-      sweep.unreadable.length,
-    ],
-    ["eigenda_archive_lost", "Blobs without a good copy that the network has forgotten.", sweep.lost.length],
+  const figures: [name: string, help: string, value: number][] = [
+    ["blobs", "Blobs in the archive.", sweep.entries.length],
+    ["copies_good", "Copies whose commitment was recomputed in the last sweep.", copies],
+    ["copies_missing", "Copies missing or wrong after the last sweep.", missing],
+    ["copies_repaired", "Copies written anew in the last sweep.", repaired],
+    ["alarms", "Blobs not in every store that the network will soon forget.", sweep.alarms.length],
+    ["stores_unlisted", "Stores that could not be listed in the last sweep.", sweep.unlisted.length],
+    ["unreadable", "Certificates that no store has whole, and stray files.", sweep.unreadable.length],
+    ["lost", "Blobs without a good copy that the network has forgotten.", sweep.lost.length],
   ];
-  return gauges
-    .map(([name, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name} ${value}\n`)
+  return figures.map(([name, help, value]) => ({ name, help, value }));
+}
+
+/** A sweep as Prometheus text, `eigenda_archive_*`. */
+export function sweepMetrics(sweep: Sweep): string {
+  return sweepFigures(sweep)
+    .map(({ name, help, value }) => ({ name: `eigenda_archive_${name}`, help, value }))
+    .map(({ name, help, value }) => `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name} ${value}\n`)
     .join("");
 }
 

@@ -16,10 +16,12 @@ import { inspectCertificate, readAnyCertificate } from "../certificate/inspect.t
 import { verifyCertificate } from "../certificate/verify.ts";
 import { DisperserClient } from "../client/disperser-client.ts";
 import { RelayClient } from "../client/relay-client.ts";
-import type { PolynomialForm } from "../codec/blob.ts";
+import { blobSymbolsMax, type PolynomialForm } from "../codec/blob.ts";
+import { isPowerOfTwo } from "../curve/field.ts";
 import { EigenDaError } from "../errors.ts";
 import { developmentSrs, developmentSrsAnchor } from "../kzg/development-srs.ts";
-import { filePrefixSrs } from "../kzg/file-srs.ts";
+import { downloadedSrs } from "../kzg/downloaded-srs.ts";
+import { fileSrs } from "../kzg/file-srs.ts";
 import { mainnetSrsAnchor } from "../kzg/mainnet-srs.ts";
 import type { Srs } from "../kzg/srs.ts";
 import type { PaymentMode } from "../payment/payer.ts";
@@ -102,6 +104,12 @@ function readOptions(parameters: string[]) {
       srs: { ...string, default: ".eigenda" },
       g1: string,
       sha256: string,
+      g2: string,
+      "g2-sha256": string,
+      "g2-trailing": string,
+      "g2-trailing-sha256": string,
+      "srs-url": string,
+      symbols: { ...string, default: "4096" },
       form: { ...string, default: "eval" },
       level: { ...string, default: "inclusion+signature" },
       network: string,
@@ -142,10 +150,34 @@ async function disperserOf(values: Options): Promise<AsyncDisposable & { client:
 }
 
 function srsOf(values: Options): Promise<Srs> {
+  const url = values["srs-url"];
+  if (url !== undefined) {
+    const symbolsMax = Number(values.symbols);
+    if (!isPowerOfTwo(symbolsMax) || symbolsMax > blobSymbolsMax)
+      throw new EigenDaError("invalid", `--symbols is a power of two up to ${blobSymbolsMax}.`);
+    return downloadedSrs({ url, folder: values.srs, symbolsMax });
+  }
   if (values.g1 === undefined) return developmentSrs({ folder: values.srs });
-  if (values.sha256 === undefined)
-    throw new EigenDaError("invalid", "--g1 needs --sha256, the file's checksum.");
-  return filePrefixSrs({ g1Path: values.g1, sha256: values.sha256 });
+  const fileOf = (
+    name: "g1" | "g2" | "g2-trailing",
+    checksum: "sha256" | "g2-sha256" | "g2-trailing-sha256",
+  ) => {
+    const [path, sha256] = [values[name], values[checksum]];
+    if (path === undefined || sha256 === undefined)
+      throw new EigenDaError(
+        "invalid",
+        `--${name} needs --${checksum}, the file's checksum, and each the other.`,
+      );
+    return { path, sha256 };
+  };
+  const hasG2 = values.g2 !== undefined || values["g2-trailing"] !== undefined;
+  return fileSrs({
+    g1: fileOf("g1", "sha256"),
+    ...(hasG2 && {
+      g2: { prefix: fileOf("g2", "g2-sha256"), trailing: fileOf("g2-trailing", "g2-trailing-sha256") },
+    }),
+    cacheFolder: values.srs,
+  });
 }
 
 function formOf({ form }: Options): PolynomialForm {

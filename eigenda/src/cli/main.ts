@@ -18,8 +18,11 @@ A certificate is a file or hex, in RLP or ABI. Exit codes: 0 done, 1 refused or 
   --ledger <file>      keeps account of payments
   --payment <mode>     reservation (default), on-demand, reservation-first; the last two need --ledger
   --chain-id <id>      default 31337
-  --srs <folder>       cache of the development SRS, default .eigenda
-  --g1 <file> --sha256 <hex>   the ceremony's G1 points, to get from a network
+  --srs <folder>       cache of the SRS's points, default .eigenda
+  --g1 <file> --sha256 <hex>   the ceremony's G1 points, to get from a network; to put to one also
+    --g2 <file> --g2-sha256 <hex> --g2-trailing <file> --g2-trailing-sha256 <hex>
+  --srs-url <url>      instead of files: fetches --symbols <n> (default 4096) of each by range requests from
+                       https://srs-mainnet.s3.amazonaws.com/kzg or a copy
   --form eval|coeff    default eval
   --level structure|inclusion+signature|onChain
   --network mainnet|sepolia|hoodi   under the ceremony's SRS; for onChain and "registry" with --rpc <url of the L1>

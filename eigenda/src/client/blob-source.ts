@@ -13,7 +13,7 @@ export type BlobSource = {
 };
 
 /**
- * The payload a certificate stands for, from the first source that has it; `servedBy` says which. Whether the certificate itself is good: see
+ * The payload a certificate stands for and its blob, from the first source that has it; `servedBy` says which. Whether the certificate itself is good: see
  * `verifyCertificate`.
  * @throws EigenDaError invalid (certificate, or a blob that is no payload); mismatch (an answer was wrong and none was right); failover (no answer).
  */
@@ -21,7 +21,7 @@ export async function retrievePayload(
   certificate: Uint8Array,
   sources: readonly BlobSource[],
   options: { form?: PolynomialForm; signal?: AbortSignal } = {},
-): Promise<{ payload: Uint8Array; servedBy: string }> {
+): Promise<{ payload: Uint8Array; blob: Uint8Array; servedBy: string }> {
   const decoded = decodeCertificate(certificate);
   if (!decoded.ok) throw new EigenDaError("invalid", decoded.reason);
   const { blob, servedBy } = await firstAnswer(
@@ -34,14 +34,14 @@ export async function retrievePayload(
   );
   const payload = decodeBlob(blob, options.form ?? "eval");
   if (!payload.ok) throw new EigenDaError("invalid", payload.reason);
-  return { payload: payload.value, servedBy };
+  return { payload: payload.value, blob, servedBy };
 }
 
 /** One of those that may have the answer; `name` tells it from the others in an error. */
 export type Ask<T> = { name: string; ask: () => Promise<T> };
 
 /**
- * Asks one after the other, whatever goes wrong with one. A wrong answer says more than a missing one, so the first mismatch is what is thrown at the end.
+ * Asks one after the other, whatever goes wrong with one. A wrong answer says more than a missing one, so the first mismatch is what is thrown at the end, with the words of all.
  * @throws EigenDaError; the signal's reason if aborted.
  */
 export async function firstAnswer<T>(
@@ -62,5 +62,8 @@ export async function firstAnswer<T>(
   }
   const worst = failures.find(({ kind }) => kind === "mismatch") ?? failures.at(-1);
   if (worst === undefined) throw new EigenDaError("invalid", `Nobody is named who may have blob ${key}.`);
-  throw new EigenDaError(worst.kind, `Blob ${key} cannot be retrieved: ${worst.message}`, { cause: worst });
+  const messages = new Set(failures.map(({ message }) => message));
+  throw new EigenDaError(worst.kind, `Blob ${key} cannot be retrieved: ${[...messages].join(" ")}`, {
+    cause: worst,
+  });
 }

@@ -14,7 +14,7 @@ import {
 import { EigenDaError, invariant } from "../errors.ts";
 import { Kernel } from "../kernel/kernel.ts";
 import { KzgThread } from "./kzg-thread.ts";
-import { readPointCache, toShared, writePointCache } from "./point-cache.ts";
+import { readPointCache, splitPoints, toShared, writePointCache } from "./point-cache.ts";
 import { derivePower, type Groups, type PowerSource } from "./power-lists.ts";
 import { provableSymbolsMax, type Srs, type SrsAnchor, type SrsPoints, srsOrder } from "./srs.ts";
 
@@ -64,8 +64,9 @@ async function cachedSrs(folder: string, symbolsMax: number, groups: Groups): Pr
     throw new EigenDaError("invalid", `symbolsMax must be a power of two up to 2^27. Given: ${symbolsMax}.`);
   }
   const path = join(folder, `development-${groups === "all" ? "srs" : "g1"}-${symbolsMax}.bin`);
-  const cached = await readPointCache(path, symbolsMax * bytesPerSymbol[groups]);
-  const isGood = cached !== null && isOfThisTau(splitPoints(cached, symbolsMax), symbolsMax);
+  const cached = await readPointCache(path);
+  const isWhole = cached?.length === symbolsMax * bytesPerSymbol[groups];
+  const isGood = cached !== null && isWhole && isOfThisTau(splitPoints(cached, symbolsMax), symbolsMax);
   const bytes = isGood ? cached : await derive(symbolsMax, groups);
   if (!isGood) await writePointCache(path, bytes);
   return { ...developmentSrsAnchor, symbolsMax, points: splitPoints(toShared(bytes), symbolsMax) };
@@ -95,12 +96,4 @@ function isOfThisTau({ g1, g2, g2Trailing }: SrsPoints, symbolsMax: number): boo
   const ends = (list: Uint8Array | null, point: Uint8Array) =>
     list === null || Buffer.compare(list.subarray(-point.length), point) === 0;
   return ends(g1, wanted.g1) && ends(g2, wanted.g2) && ends(g2Trailing, wanted.g2Trailing);
-}
-
-function splitPoints(bytes: Uint8Array, symbolsMax: number): SrsPoints {
-  const g1End = symbolsMax * g1AffineBytes;
-  const g2End = g1End + symbolsMax * g2AffineBytes;
-  const g1 = bytes.subarray(0, g1End);
-  if (bytes.length === g1End) return { g1, g2: null, g2Trailing: null };
-  return { g1, g2: bytes.subarray(g1End, g2End), g2Trailing: bytes.subarray(g2End) };
 }

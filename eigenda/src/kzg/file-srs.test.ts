@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -38,6 +38,24 @@ it("reads all three lists, or the part of them that is asked for", async () => {
   const part = await fileSrs({ ...(await filesOf(lists)), symbolsMax: 4 });
   expect(Buffer.compare(part.points.g1, srs.points.g1.subarray(0, 4 * 64))).toBe(0);
   expect(Buffer.compare(part.points.g2Trailing!, srs.points.g2Trailing!.subarray(-4 * 128))).toBe(0);
+});
+
+it("keeps the points it checked, and makes them anew from the files when the cache is damaged", async () => {
+  const cacheFolder = join(folder, "cache");
+  const files = { ...(await filesOf(lists)), cacheFolder };
+  await fileSrs(files);
+  const gone = { ...files, g1: { ...files.g1, path: join(folder, "gone") } };
+  const cached = await fileSrs(gone);
+  for (const name of ["g1", "g2", "g2Trailing"] as const) {
+    expect(Buffer.compare(cached.points[name]!, srs.points[name]!)).toBe(0);
+  }
+  await expect(fileSrs({ ...gone, symbolsMax: 4 })).rejects.toMatchObject({ kind: "invalid" });
+  const [name] = await readdir(cacheFolder);
+  const bytes = await readFile(join(cacheFolder, name!));
+  bytes[99] = bytes[99]! ^ 1;
+  await writeFile(join(cacheFolder, name!), bytes);
+  await expect(fileSrs(gone)).rejects.toMatchObject({ kind: "invalid" });
+  expect(Buffer.compare((await fileSrs(files)).points.g1, srs.points.g1)).toBe(0);
 });
 
 it("refuses another ceremony's points, shifted lists and swapped files", async () => {

@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { inArray } from "drizzle-orm";
+import { type Hex, hexToBytes, keccak256, type PublicClient } from "viem";
+import {
+  type Archive,
+  type BlobSource,
+  EigenDaError,
+  retrievePayload,
+  type Sweep,
+  sweepFigures,
+} from "#eigenda/index";
+import { onchain } from "#schema/bind";
+import type { Drizzle } from "#schema/database";
+import type { Log } from "#schema/log";
+import { archiveLookMs } from "./constants.ts";
+import type { BlobReader } from "./fetch/payload.ts";
+import type { Metrics } from "./metrics.ts";
+
+export type Archivist = {
+  db: Drizzle;
+  client: PublicClient;
+  archive: Archive;
+  /** The relays. */
+  source: BlobSource;
+  check: BlobReader["check"];
+  metrics: Metrics;
+  log: Log;
+  sweepMs: number;
+};
+
+/** Accepted, and retracted after that: answers given before still name its chunks. */
+const usedStates = [2, 5];
+
+/** A blob that the chain names, by its certificate. */
+type Named = { certificate: Hex; block: bigint };
+
+/**
+ * Keep every blob the chain names, contributions once accepted, receipts and provenance, until `signal` aborts: look for new ones, and at times check every
+ * copy there is. What scores and pays never waits for it: a failure is logged, counted and tried again.
+ */
+export async function keepArchive(archivist: Archivist, signal: AbortSignal): Promise<void> {
+  const { log, sweepMs } = archivist;
+  /** Hashes of certificates that the network did not sign, or that lead to no blob: no use to ask again. */
+  const unfit = new Set<Hex>();
+  let sweptAtMs = Number.NEGATIVE_INFINITY;
+  while (!signal.aborted) {
+    try {
+      await archiveNew(archivist, unfit, signal);
+      if (performance.now() - sweptAtMs >= sweepMs) {
+        tell(await archivist.archive.sweep({ signal }), archivist);
+        sweptAtMs = performance.now();
+      }
+    } catch (error) {
+      if (!signal.aborted) log.error("archiving failed, will try again", error);
+    }
+    // Aborted means stop: the loop sees it.
+    await sleep(archiveLookMs, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+async function archiveNew(archivist: Archivist, unfit: Set<Hex>, signal: AbortSignal): Promise<void> {
+  const { archive, metrics, log } = archivist;
+  const kept = new Set(await archive.certificateHashes());
+  let missing = 0;
+  for (const named of await readNamed(archivist.db)) {
+    const hash = keccak256(named.certificate);
+    if (kept.has(hash) || unfit.has(hash)) continue;
+    signal.throwIfAborted();
+    try {
+      if (!(await archiveOne(archivist, named, signal))) unfit.add(hash);
+    } catch (error) {
+      signal.throwIfAborted();
+      missing += 1;
+      log.error(`blob of certificate ${hash} is not archived yet`, error);
+    }
+  }
+  metrics.archiveMissing.set(missing);
+}
+
+/** False for a certificate that is none, or leads to what is no payload. @throws what may pass. */
+async function archiveOne(
+  { archive, source, client, check }: Archivist,
+  { certificate, block }: Named,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const bytes = hexToBytes(certificate);
+  if (!(await check(bytes)).ok) return false;
+  try {
+    const { blob } = await retrievePayload(bytes, [source], { signal });
+    const { timestamp } = await client.getBlock({ blockNumber: block });
+    await archive.add(bytes, { blob, dispersedAtMs: Math.min(Number(timestamp) * 1000, Date.now()) });
+    return true;
+  } catch (error) {
+    if (error instanceof EigenDaError && error.kind === "invalid") return false;
+    throw error;
+  }
+}
+
+async function readNamed(db: Drizzle): Promise<Named[]> {
+  const { contribution, batch, epoch } = onchain;
+  const contributions = await db
+    .select({ certificate: contribution.daCommitment, block: contribution.submittedBlock })
+    .from(contribution)
+    .where(inArray(contribution.state, usedStates));
+  const batches = await db.select({ certificate: batch.daCommitment, block: batch.blockNumber }).from(batch);
+  const epochs = await db.select({ certificate: epoch.daCommitment, block: epoch.proposedBlock }).from(epoch);
+  return [...contributions, ...batches, ...epochs];
+}
+
+function tell(sweep: Sweep, { metrics, log }: Archivist): void {
+  for (const { name, help, value } of sweepFigures(sweep)) metrics.archive(name, help).set(value);
+  const { entries, alarms, lost, unlisted, unreadable } = sweep;
+  const counts = { blobs: entries.length, repaired: entries.flatMap(({ repaired }) => repaired).length };
+  log.info("archive swept", counts);
+  for (const { certificateHash, missing, expiresAtMs } of alarms) {
+    const reasons = missing.map(({ store, reason }) => `${store}: ${reason}`).join("; ");
+    const until = new Date(expiresAtMs).toISOString();
+    log.error(`ALARM: blob of ${certificateHash} is not archived, and DA forgets it at ${until}`, reasons);
+  }
+  for (const { certificateHash } of lost)
+    log.error("ALARM: a blob is lost, in the archive and at DA", certificateHash);
+  for (const { store, reason } of unlisted)
+    log.error(`ALARM: the archive's ${store} cannot be listed`, reason);
+  for (const { name, reason } of unreadable)
+    log.error(`ALARM: the archive cannot read certificate ${name}`, reason);
+}
