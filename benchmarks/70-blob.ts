@@ -1,6 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { decodeBlob, encodeBlob } from "#eigenda/codec/blob";
 import { payloadBytesMax } from "#eigenda/codec/payload";
 import type { MsmBackend } from "#eigenda/curve/backend";
@@ -8,6 +11,7 @@ import { evaluatePolynomial, frModulus, readSymbols } from "#eigenda/curve/field
 import { loadMcl } from "#eigenda/curve/mcl";
 import { nobleBackend } from "#eigenda/curve/noble";
 import { compressG1, compressG2, g1Generator, isEqualG1 } from "#eigenda/curve/points";
+import { DisperserClient } from "#eigenda/index";
 import { kernelBackend } from "#eigenda/kernel/backend";
 import { developmentSrs, developmentTau } from "#eigenda/kzg/development-srs";
 import type { Srs, SrsPoints } from "#eigenda/kzg/srs";
@@ -35,6 +39,7 @@ export const benchmark: Benchmark = {
         ...(await small(srs)),
         ...(await large(srs)),
         ...(await largest(srs)),
+        ...(await dispersed(srs, folder)),
         alone("start with a cached SRS of 32,768 symbols", "CPU ms", startMs, { max: 300 }),
       ];
     } finally {
@@ -76,7 +81,12 @@ async function large(srs: Srs): Promise<Row[]> {
     backends.map(({ commit }) => commit),
     payload,
   );
-  return [rate("1 MiB, to mcl", times[0]!, times[1]!, "mcl-wasm 2.4.1", 2)];
+  const noble = committer(nobleBackend, srs.points);
+  const nobleMs = cpuOf(() => noble.commit(payload));
+  return [
+    rate("1 MiB, to mcl", times[0]!, times[1]!, "mcl-wasm 2.4.1", 2),
+    rate("1 MiB, to pure JavaScript", times[0]!, nobleMs, "@noble/curves 2.4.0", 2),
+  ];
 }
 
 /** 16 MiB under points that repeat: the work is that of different ones, and the known τ tells the commitment of the folded blob. */
@@ -102,6 +112,37 @@ async function largest(srs: Srs): Promise<Row[]> {
     alone("16 MiB", "CPU s", ms / 1000, { max: 120 }),
     alone("16 MiB, memory of the process", "MiB", rssMiB, { max: 3072 }),
   ];
+}
+
+/** Whole dispersals of 128 KiB to a server in another process: what the caller's thread does, which is all but the multi-scalar multiplications. */
+async function dispersed(srs: Srs, folder: string): Promise<Row[]> {
+  const main = join(import.meta.dirname, "../eigenda/src/dev/main.ts");
+  const server = spawn(process.execPath, [main, "--data-dir", join(folder, "data"), "--step-ms", "100"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  try {
+    const [line] = (await once(createInterface({ input: server.stdout }), "line")) as [string];
+    const { url } = JSON.parse(line) as { url: string };
+    const accountKey = `0x${"11".repeat(32)}` as const;
+    await using client = new DisperserClient({ url, accountKey, chainId: 31337n, srs });
+    const payload = samplePayload(sizes.small);
+    await client.disperse(payload);
+    const shares: number[] = [];
+    for (let round = 0; round < rounds.small; round++) {
+      const [own, whole] = [process.threadCpuUsage(), process.cpuUsage()];
+      await client.disperse(payload);
+      const { user, system } = process.threadCpuUsage(own);
+      shares.push((user + system) / 1000 / cpuMs(whole));
+    }
+    return [
+      alone("128 KiB dispersed, all but the multiplications, of the whole", "", median(shares), {
+        max: 0.05,
+      }),
+    ];
+  } finally {
+    server.kill("SIGTERM");
+    await once(server, "close");
+  }
 }
 
 function committer(backend: MsmBackend, points: SrsPoints) {
