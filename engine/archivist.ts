@@ -16,9 +16,13 @@ import { archiveLookMs } from "./constants.ts";
 import type { BlobReader } from "./fetch/payload.ts";
 import type { Metrics } from "./metrics.ts";
 
+/** A blob that the chain names, by its certificate. */
+export type Named = { certificate: Hex; block: bigint };
+
 export type Archivist = {
-  db: Drizzle;
-  client: PublicClient;
+  /** All that the chain names so far. */
+  named: () => Promise<Named[]>;
+  client: Pick<PublicClient, "getBlock">;
   archive: Archive;
   /** The relays. */
   source: BlobSource;
@@ -26,20 +30,18 @@ export type Archivist = {
   metrics: Metrics;
   log: Log;
   sweepMs: number;
+  /** Time between two looks for new blobs; default `archiveLookMs`. */
+  lookMs?: number;
 };
 
 /** Accepted, and retracted after that: answers given before still name its chunks. */
 const usedStates = [2, 5];
 
-/** A blob that the chain names, by its certificate. */
-type Named = { certificate: Hex; block: bigint };
-
 /**
- * Keep every blob the chain names, contributions once accepted, receipts and provenance, until `signal` aborts: look for new ones, and at times check every
- * copy there is. What scores and pays never waits for it: a failure is logged, counted and tried again.
+ * Keep every blob the chain names until `signal` aborts: look for new ones, and at times check every copy there is. What scores and pays never waits for it: a failure is logged, counted and tried again.
  */
 export async function keepArchive(archivist: Archivist, signal: AbortSignal): Promise<void> {
-  const { log, sweepMs } = archivist;
+  const { log, sweepMs, lookMs = archiveLookMs } = archivist;
   /** Hashes of certificates that the network did not sign, or that lead to no blob: no use to ask again. */
   const unfit = new Set<Hex>();
   let sweptAtMs = Number.NEGATIVE_INFINITY;
@@ -54,7 +56,7 @@ export async function keepArchive(archivist: Archivist, signal: AbortSignal): Pr
       if (!signal.aborted) log.error("archiving failed, will try again", error);
     }
     // Aborted means stop: the loop sees it.
-    await sleep(archiveLookMs, undefined, { signal }).catch(() => undefined);
+    await sleep(lookMs, undefined, { signal }).catch(() => undefined);
   }
 }
 
@@ -62,7 +64,7 @@ async function archiveNew(archivist: Archivist, unfit: Set<Hex>, signal: AbortSi
   const { archive, metrics, log } = archivist;
   const kept = new Set(await archive.certificateHashes());
   let missing = 0;
-  for (const named of await readNamed(archivist.db)) {
+  for (const named of await archivist.named()) {
     const hash = keccak256(named.certificate);
     if (kept.has(hash) || unfit.has(hash)) continue;
     signal.throwIfAborted();
@@ -96,7 +98,8 @@ async function archiveOne(
   }
 }
 
-async function readNamed(db: Drizzle): Promise<Named[]> {
+/** Contributions once accepted, receipts and provenance, as the indexer has them. */
+export async function readNamed(db: Drizzle): Promise<Named[]> {
   const { contribution, batch, epoch } = onchain;
   const contributions = await db
     .select({ certificate: contribution.daCommitment, block: contribution.submittedBlock })

@@ -14,7 +14,7 @@ import { consumeEvents } from "#schema/consume";
 import { type Database, openDatabase } from "#schema/database";
 import { serveHealth } from "#schema/health";
 import type { Log } from "#schema/log";
-import { keepArchive } from "./archivist.ts";
+import { keepArchive, readNamed } from "./archivist.ts";
 import type { Config } from "./config.ts";
 import { jobsPerTurn, jobWatchSeconds, stopMsMax } from "./constants.ts";
 import { fetchBatch } from "./fetch/batch.ts";
@@ -85,7 +85,16 @@ export async function runEngine(
   const keep =
     archive &&
     keepArchive(
-      { db, client, archive, source: relay, check, metrics, log, sweepMs: config.archiveSweepMs },
+      {
+        named: () => readNamed(db),
+        client,
+        archive,
+        source: relay,
+        check,
+        metrics,
+        log,
+        sweepMs: config.archiveSweepMs,
+      },
       signal,
     );
   await Promise.all([follow, keep]);

@@ -85,7 +85,10 @@ async function verify(parameters: string[]): Promise<number> {
     level === "onChain" ? { level, srs, ...(await routerOf(values)) } : { level, srs },
   );
   if (!verdict.ok) print(verdict);
-  else print({ ok: true, level, blobKey: verdict.blobKey, signer: verdict.signer });
+  else {
+    const { blobKey, signer, isSignerKeyProven } = verdict;
+    print({ ok: true, level, blobKey, signer, isSignerKeyProven });
+  }
   return verdict.ok ? 0 : 1;
 }
 

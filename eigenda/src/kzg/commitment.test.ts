@@ -9,7 +9,15 @@ import type { CurveBackend } from "../curve/backend.ts";
 import { evaluatePolynomial, frModulus, powFr, writeSymbols } from "../curve/field.ts";
 import { loadMcl } from "../curve/mcl.ts";
 import { nobleBackend } from "../curve/noble.ts";
-import { decompressG1, decompressG2, g1Generator, g2Generator, negateG1 } from "../curve/points.ts";
+import {
+  compressG1,
+  compressG2,
+  decompressG1,
+  decompressG2,
+  g1Generator,
+  g2Generator,
+  negateG1,
+} from "../curve/points.ts";
 import { kernelBackend } from "../kernel/backend.ts";
 import { accountKey } from "../testing/disperser.ts";
 import { hasVectors, vectorPath } from "../testing/vectors.ts";
@@ -118,7 +126,7 @@ it("refuses the development SRS with an endpoint outside loopback", () => {
 });
 
 it.skipIf(!hasVectors)(
-  "commits to 2,048 symbols under real ceremony points alike with all three backends",
+  "commits to 3,000 symbols under as many real ceremony points alike with all three backends",
   async () => {
     const g1Path = vectorPath("g1.3000.point");
     const sha256 = createHash("sha256")
@@ -127,7 +135,7 @@ it.skipIf(!hasVectors)(
     expect(sha256).toBe("1a23c29f5739fa223410ee518f94922248afe99efc47c9617d89722e8874cf4e");
     const real = await filePrefixSrs({ g1Path, sha256 });
     expect(real.symbolsMax).toBe(3000);
-    const symbols = Array.from({ length: 2048 }, (_, index) => powFr(3n, BigInt(index * 1000 + 254)));
+    const symbols = Array.from({ length: 3000 }, (_, index) => powFr(3n, BigInt(index * 1000 + 254)));
     const blob = writeSymbols(symbols);
     const commitments = [kernelBackend(), mcl, nobleBackend].map((backend) =>
       backend.basesG1(real.points.g1).msm(blob, 0),
@@ -136,6 +144,23 @@ it.skipIf(!hasVectors)(
     expect(commitments[1]).toEqual(commitments[2]);
     expect(() => commitBlob(mcl, real.points, blob)).toThrow("no G2 points");
     await expect(filePrefixSrs({ g1Path, sha256: "00" })).rejects.toMatchObject({ kind: "invalid" });
+  },
+);
+
+it.skipIf(!hasVectors)(
+  "embeds upstream's 28 end points in G1 and 28 powers in G2, each of them",
+  async () => {
+    const powers = await readFile(vectorPath("g2.powerOf2.point"));
+    const { points } = JSON.parse(await readFile(vectorPath("g1.reverse.json"), "utf8")) as {
+      points: string[];
+    };
+    expect(points).toHaveLength(28);
+    for (const [k, point] of points.entries()) {
+      const g1 = compressG1(mainnetSrsAnchor.g1Reverse(2 ** k));
+      expect(Buffer.from(g1).toString("hex")).toBe(point);
+      const g2 = compressG2(mainnetSrsAnchor.g2Power(k));
+      expect(Buffer.compare(g2, powers.subarray(64 * k, 64 * (k + 1)))).toBe(0);
+    }
   },
 );
 
