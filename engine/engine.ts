@@ -81,7 +81,7 @@ export async function runEngine(
   });
   onReady(health.url);
   const client = createPublicClient({ transport: http(config.rpcUrl, { batch: true }), cacheTime: 0 });
-  const follow = followEvents(client, database, boss, { metrics, log }, signal);
+  const ended = new AbortController();
   const keep =
     archive &&
     keepArchive(
@@ -95,9 +95,14 @@ export async function runEngine(
         log,
         sweepMs: config.archiveSweepMs,
       },
-      signal,
+      ended.signal,
     );
-  await Promise.all([follow, keep]);
+  try {
+    await followEvents(client, database, boss, { metrics, log }, signal);
+  } finally {
+    ended.abort();
+    await keep;
+  }
 }
 
 /** Null where none is configured: blobs are then gone after 14 days. */
