@@ -34,7 +34,7 @@ it("keeps finished blobs and finishes accepted ones after kill -9", async () => 
     chainId: 31337n,
     srs,
     pollMs: 20,
-    completeMsMax: 20_000,
+    completeMsMax: 100_000,
   });
   const finished = await client.disperse(samplePayload(100));
   await kill(first.child, "SIGKILL");
