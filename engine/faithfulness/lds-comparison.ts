@@ -11,7 +11,7 @@ export type JudgedScores = {
   readonly classes: readonly number[];
 };
 
-const draws = 1_000;
+const draws = 400;
 const seed = 5n;
 
 /** What is predicted for and what was reached by each retrained model, of every query: [queries][subsets]. */

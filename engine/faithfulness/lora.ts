@@ -2,7 +2,7 @@ import type { Example } from "#runtime/index";
 import { pcg32 } from "#runtime/inference/sampler";
 import type { Block, Query } from "../influence/block.ts";
 import { dataInf } from "../influence/datainf.ts";
-import { dualByQuery, scores } from "../influence/efim.ts";
+import { scores, scoresByRatio } from "../influence/efim.ts";
 import { mean } from "../influence/matrix.ts";
 import { textSimilarity } from "../influence/text-similarity.ts";
 import { hybrid, less } from "../influence/trajectory.ts";
@@ -147,7 +147,7 @@ function chooseDamping(
   queries: readonly Query[],
   retrainings: Retrainings,
 ): { ratio: number; scoresOf: (query: Query) => Float64Array } {
-  const under = dualByQuery(blocks);
+  const under = scoresByRatio(blocks);
   const tried = dampingRatios.map((ratio) => ({
     ratio,
     lds: mean(linearDatamodelling(queries.map(under(ratio)), retrainings)),

@@ -31,21 +31,23 @@ export function scores(blocks: readonly Block[], query: Query): Float64Array {
 }
 
 /**
- * The same scores for trying several dampings: Gram matrices once, then n³/6 per ratio and n² per query and block, where
- * `dual` solves for every column. Agrees with `dual` to 1e-9 relative.
+ * The same scores for trying several dampings: sums once, then per ratio k³/6 and per query and block n·d + k², where k is
+ * the lesser of records and columns and `dual` solves for every column. Agrees with `dual` to 1e-9 relative.
  */
-export function dualByQuery(blocks: readonly Block[]): (ratio: number) => (query: Query) => Float64Array {
-  const grams = blocks.map(gram);
+export function scoresByRatio(blocks: readonly Block[]): (ratio: number) => (query: Query) => Float64Array {
+  const sums = blocks.map((block) => (block.columns < block.rows ? covariance(block) : gram(block)));
   return (ratio) => {
     const lowers = blocks.map((block, index) => {
       const lambda = damping(block, ratio);
-      return lambda === 0 ? null : factor(grams[index]!, block.rows * lambda);
+      return lambda === 0 ? null : factor(sums[index]!, block.rows * lambda);
     });
     return (query) =>
       sumOverBlocks(blocks, query, (block, v, index) => {
         const lower = lowers[index]!;
         if (lower === null) return new Float64Array(block.rows);
-        return solve(lower, times(block, v)).map((x) => x * block.rows);
+        const found =
+          block.columns < block.rows ? times(block, solve(lower, v)) : solve(lower, times(block, v));
+        return found.map((x) => x * block.rows);
       });
   };
 }

@@ -6,7 +6,7 @@ import { pcg32 } from "#runtime/inference/sampler";
 import { assertFinite, type Block, damping, entryDamping } from "./block.ts";
 import { factor, solve, solveColumns } from "./cholesky.ts";
 import { dataInf, dataInfDoubleSum } from "./datainf.ts";
-import { dual, dualByQuery, primal, primalScores, scores } from "./efim.ts";
+import { dual, primal, primalScores, scores, scoresByRatio } from "./efim.ts";
 import {
   covariance,
   dot,
@@ -79,7 +79,7 @@ describe("eFIM-dual", () => {
         const { blocks, query } = gradientsOf(given);
         const found = scores(dual(blocks, given.ratio), query);
         expect(relativeError(found, primalScores(primal(blocks, given.ratio), query))).toBeLessThan(1e-9);
-        expect(relativeError(dualByQuery(blocks)(given.ratio)(query), found)).toBeLessThan(1e-9);
+        expect(relativeError(scoresByRatio(blocks)(given.ratio)(query), found)).toBeLessThan(1e-9);
       }),
     );
   });
