@@ -26,6 +26,13 @@ export function countFrom(text: string, option: string): number {
   throw new UsageError(`--${option} is a count of at least 1. Given: ${text}`);
 }
 
+/** A positive number. @throws UsageError */
+export function numberFrom(text: string, option: string): number {
+  const number = Number(text);
+  if (text.trim() !== "" && Number.isFinite(number) && number >= 0) return number;
+  throw new UsageError(`--${option} is a number. Given: ${text}`);
+}
+
 /** The command was called in a way it does not understand. */
 export class UsageError extends PipelineError {
   override readonly name = "UsageError";

@@ -11,7 +11,7 @@ import { type Chain, openChain } from "./chain/transactions.ts";
 import type { Config } from "./config.ts";
 import { readRunningConfig } from "./running.ts";
 import { giveGas } from "./up/bootstrap.ts";
-import { request } from "./up/chain.ts";
+import { isDevelopment } from "./up/chain.ts";
 import { accountOf, modelName } from "./up/stack.ts";
 
 const help = `npm run tributary -- ask "<question>" [options]
@@ -119,17 +119,6 @@ async function openChannel(chain: Chain, feeWei: bigint): Promise<void> {
   );
   await giveGas(chain.rpcUrl, [payerLabel]);
   await openChannels(chain, [accountOf(payerLabel)], depositWei);
-}
-
-/** Whether anvil runs there: only its accounts are worth nothing, and only it gives them gas. */
-async function isDevelopment(rpcUrl: string): Promise<boolean> {
-  try {
-    await request(rpcUrl, "anvil_nodeInfo", []);
-    return true;
-  } catch {
-    // Another chain does not know the method, and none at all does not answer: either way there is no such payer.
-    return false;
-  }
 }
 
 function given(voucher: string): Sign {

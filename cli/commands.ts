@@ -16,6 +16,10 @@ const commands = {
     about: "bring the offchain tables of DATABASE_URL to the newest migration",
     load: () => import("./migrate.ts"),
   },
+  train: {
+    about: "train an adapter on a Datanet, register it, wait until it can be asked",
+    load: () => import("./train.ts"),
+  },
   ask: { about: "ask a question, paid by a development account", load: () => import("./ask.ts") },
   bot: { about: "claim for every account that is owed something", load: () => import("./bot.ts") },
   trace: {

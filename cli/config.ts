@@ -6,6 +6,11 @@ export const root = resolve(import.meta.dirname, "..");
 
 const port = (fallback: number) => z.coerce.number().int().min(1).max(65_535).default(fallback);
 
+const key = z.custom<`0x${string}`>(
+  (value) => /^0x[0-9a-fA-F]{64}$/.test(String(value)),
+  "0x and 64 hex digits",
+);
+
 const environment = z
   .object({
     /** Data folder: database, chain, blobs, addresses, recorded processes. */
@@ -17,6 +22,9 @@ const environment = z
     DISPERSER_URL: z.url().optional(),
     SRS_FOLDER: z.string().min(1).optional(),
     ARCHIVE_FOLDER: z.string().min(1).optional(),
+    /** Owns what `train` registers, and pays for its payload; on a development chain accounts of ours do. */
+    TRAINER_KEY: key.optional(),
+    EIGENDA_KEY: key.optional(),
     MODEL_FOLDER: z.string().min(1).default(join(root, "runtime/models/quote")),
     POSTGRES_PORT: port(54_329),
     RPC_PORT: port(8545),
@@ -41,6 +49,8 @@ const environment = z
       disperserUrl: env.DISPERSER_URL,
       srsFolder: env.SRS_FOLDER ?? join(resolve(env.TRIBUTARY_FOLDER), "srs"),
       archiveFolder: env.ARCHIVE_FOLDER,
+      trainerKey: env.TRAINER_KEY,
+      eigendaKey: env.EIGENDA_KEY,
       modelFolder: resolve(env.MODEL_FOLDER),
       blockSeconds: env.BLOCK_SECONDS,
       ports: Object.freeze({

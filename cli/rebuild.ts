@@ -1,3 +1,5 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -76,18 +78,24 @@ async function rebuild({ into, keep, json, log }: Options): Promise<number> {
   await endLeftovers(processesPath);
   const stopping = stopOnSignal();
   await migrate(target.url);
+  // Stores of adapters are made anew as well.
+  const engineFolder = await mkdtemp(join(tmpdir(), "tributary-rebuild-"));
+  await using _ = { [Symbol.asyncDispose]: () => rm(engineFolder, { recursive: true, force: true }) };
   await using supervisor = new Supervisor(processesPath, log);
   stopping.onSupervisor(supervisor);
-  for (const service of rebuildServices(stack)) await supervisor.start(service);
+  for (const service of rebuildServices(stack, engineFolder)) await supervisor.start(service);
   await Promise.race([untilCaughtUp(stack), supervisor.failed, stopping.signalled]);
   if (stopping.isSignalled()) return 2;
   return await compare(live.databaseUrl, target.url, json);
 }
 
-function rebuildServices(stack: Stack): Service[] {
+function rebuildServices(stack: Stack, engineFolder: string): Service[] {
   return stageServices(stack)
     .filter(({ name }) => rebuilders.includes(name))
-    .map((service) => ({ ...service, env: { ...service.env, FOLLOW_ONLY: "1" } }));
+    .map((service) => ({
+      ...service,
+      env: { ...service.env, FOLLOW_ONLY: "1", ENGINE_FOLDER: engineFolder },
+    }));
 }
 
 /** Until the rebuilt rows are final up to today's head and hold every score and every epoch the chain has. */

@@ -40,6 +40,10 @@ const environment = z
     MODEL_ID: bytes32,
     /** Other names of the model, comma-separated. */
     MODEL_ALIASES: names.default([]),
+    /** Ends of the names of matrices that adapters may change, comma-separated; the engine must have the same. */
+    ADAPTABLE_MODULES: names.default([]),
+    /** Holds adapters too large for a payload, each in a folder named by its hash. */
+    ADAPTERS_FOLDER: z.string().min(1).optional(),
     BATCH_RECEIPTS: count(1, receiptsPerBatchMax).default(8),
     /**
      * 0 lets a batch wait until it is full. The shortest withdrawal ChannelEscrow allows takes 15 minutes: a third of
@@ -65,6 +69,8 @@ const environment = z
       modelFolder: env.MODEL_FOLDER,
       modelId: env.MODEL_ID,
       modelAliases: env.MODEL_ALIASES,
+      adaptableModules: env.ADAPTABLE_MODULES,
+      adaptersFolder: env.ADAPTERS_FOLDER ?? null,
       batchReceipts: env.BATCH_RECEIPTS,
       batchAgeMsMax: env.BATCH_AGE_MS_MAX,
       candidateCount: env.RETRIEVAL_CANDIDATES,

@@ -18,6 +18,10 @@ export const answerTokensMax = 256;
 /** Requests in the house at once, running and waiting; the next one gets 429. */
 export const requestsMax = 64;
 
+/** Adapters loaded at most; how often the node looks for new ones. */
+export const adaptersMax = 1_024;
+export const adapterPollMs = 1_000;
+
 /** How often the set of retrievable chunks is compared with the database. */
 export const indexPollMs = 500;
 /** How long the node waits for its model to be registered and final before it gives up, and between looks. */

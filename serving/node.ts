@@ -6,17 +6,19 @@ import { DisperserClient, developmentSrs } from "#eigenda/index";
 import { type Model, openModel, readTokenizer, type Tokenizer } from "#runtime/index";
 import { type Database, openDatabase } from "#schema/database";
 import type { Log } from "#schema/log";
+import { createAdapterLoader, type LoadedAdapter } from "./adapters.ts";
 import { createAnswerer } from "./answer/answerer.ts";
 import { createClock } from "./clock.ts";
 import type { Config } from "./config.ts";
-import { emptiedMsMax, indexPollMs, stopMsMax } from "./constants.ts";
+import { adapterPollMs, emptiedMsMax, indexPollMs, stopMsMax } from "./constants.ts";
 import { createFinalBlockReader, type FinalBlockReader } from "./final-block.ts";
-import { createApp, type Service } from "./http/app.ts";
+import { createApp, type ServedModel, type Service } from "./http/app.ts";
 import { type LiveIndex, openLiveIndex } from "./live-index.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { readConfig } from "./payment/channel.ts";
+import { createTurns } from "./payment/turn.ts";
 import { createIssuer } from "./receipt.ts";
-import { awaitModel } from "./registered-model.ts";
+import { awaitModel, type RegisteredModel } from "./registered-model.ts";
 import { createHubClient } from "./settler/hub-client.ts";
 import { runSettler } from "./settler/settler.ts";
 
@@ -33,7 +35,8 @@ type Parts = {
 };
 
 /**
- * Run the node until `signal` aborts: HTTP at once (503 until the model's registration is final), then index and settler.
+ * Run the node until `signal` aborts: HTTP at once (503 until the model's registration is final), then index, adapters and
+ * settler.
  * `onListening` gets the URL. What was paid for is answered before this returns, within `stopMsMax`.
  * @throws what stops it: a model that is not ours, a port in use, files that are no model.
  */
@@ -47,7 +50,7 @@ export async function runNode(
   const transport = http(config.rpcUrl, { batch: true });
   const client = createPublicClient({ transport, cacheTime: 0 });
   const finalBlock = createFinalBlockReader({ db: database.db, client });
-  await using model = await openModel(config.modelFolder);
+  await using model = await openModel(config.modelFolder, { adaptableModules: config.adaptableModules });
   const tokenizer = await readTokenizer(config.modelFolder);
   const metrics = createMetrics();
   const parts: Parts = { config, database, client, model, tokenizer, metrics, log, finalBlock };
@@ -60,9 +63,14 @@ export async function runNode(
   const stopping = AbortSignal.any([signal, failed.signal]);
   const work = async () => {
     const opened = await openService(parts, stopping);
+    const { served } = opened;
     service = opened.service;
-    log.info("ready", { model: config.modelId, chunks: opened.service.indexedChunks() });
-    await Promise.all([followIndex(opened.index, parts, stopping), settle(parts, stopping)]);
+    log.info("ready", { model: config.modelId, chunks: served[0]!.indexedChunks() });
+    await Promise.all([
+      followIndexes(served, parts, stopping),
+      followAdapters(opened, parts, stopping),
+      settle(parts, stopping),
+    ]);
   };
   try {
     await work();
@@ -73,12 +81,14 @@ export async function runNode(
   }
 }
 
-async function openService(
-  parts: Parts,
-  signal: AbortSignal,
-): Promise<{ service: Service; index: LiveIndex }> {
+/** A served model with its index; the base stands first, adapters follow as they become ready. */
+type Served = ServedModel & { index: LiveIndex };
+type Opened = { service: Service; served: Served[]; serve: Serve };
+type Serve = (registered: RegisteredModel, names: readonly string[]) => Promise<Served>;
+
+async function openService(parts: Parts, signal: AbortSignal): Promise<Opened> {
   const { config, database, model, finalBlock } = parts;
-  const { modelId, modelAliases: aliases, contracts, chainId } = config;
+  const { modelId, contracts, chainId } = config;
   const { db } = database;
   const onFailure = (error: unknown) =>
     parts.log.error("looking for the model failed, will try again", error);
@@ -90,29 +100,68 @@ async function openService(
     signal,
     onFailure,
   });
-  const index = await openLiveIndex({ db, modelId, finalBlock });
-  await index.refresh();
   const node = privateKeyToAccount(config.nodeKey);
   const hub = lower(contracts.settlementHub);
   const escrow = lower(contracts.channelEscrow);
   const terms = { chainId, escrow, token: lower(contracts.openToken), hub, node: lower(node.address) };
   const issuer = createIssuer(node, config.nodeKey, { chainId, hub });
-  const clock = createClock(config.clock);
-  const answerer = createAnswerer({ ...parts, ...config, db, terms, registered, index, issuer, clock });
-  const indexedChunks = () => index.current().chunks.size;
-  return { service: { answerer, modelId, aliases, feeWei: registered.feeWei, terms, indexedChunks }, index };
+  const shared = {
+    ...parts,
+    ...config,
+    ...{ db, terms, issuer, clock: createClock(config.clock), turns: createTurns() },
+  };
+  const serve: Serve = async (of, names) => {
+    const index = await openLiveIndex({ db, modelId: of.modelId, finalBlock });
+    await index.refresh();
+    const answerer = createAnswerer({ ...shared, registered: of, index });
+    const parentId = of.modelId === modelId ? null : modelId;
+    const indexedChunks = () => index.current().chunks.size;
+    return { answerer, modelId: of.modelId, parentId, names, feeWei: of.feeWei, indexedChunks, index };
+  };
+  const served: [Served, ...Served[]] = [await serve(registered, config.modelAliases)];
+  return { service: { models: () => served, terms }, served, serve };
 }
 
-/** Keep the index up to date; a failed look is logged and the next one comes. */
-async function followIndex(index: LiveIndex, { metrics, log }: Parts, signal: AbortSignal): Promise<void> {
+/** Keep the indexes up to date; a failed look is logged and the next one comes. */
+async function followIndexes(
+  served: readonly Served[],
+  { metrics, log }: Parts,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    for (const { modelId, index } of [...served]) {
+      try {
+        const isNew = await index.refresh();
+        if (isNew) log.info("index rebuilt", { modelId, chunks: index.current().chunks.size });
+      } catch (error) {
+        log.error("index not refreshed, will try again", error);
+      }
+    }
+    metrics.indexedChunks.set(served[0]!.indexedChunks());
+    await sleep(indexPollMs, undefined, { signal }).catch(() => signal.aborted);
+  }
+}
+
+/** Serve adapters of the base as the engine calls them ready. */
+async function followAdapters({ served, serve }: Opened, parts: Parts, signal: AbortSignal): Promise<void> {
+  const { config, database, model, finalBlock, log } = parts;
+  if (config.adaptableModules.length === 0) return;
+  const { modelId: baseModelId, adaptersFolder } = config;
+  const { db } = database;
+  const loader = createAdapterLoader({ db, baseModelId, model, adaptersFolder, finalBlock, log });
+  const waiting: LoadedAdapter[] = [];
   while (!signal.aborted) {
     try {
-      if (await index.refresh()) log.info("index rebuilt", { chunks: index.current().chunks.size });
-      metrics.indexedChunks.set(index.current().chunks.size);
+      waiting.push(...(await loader.loadNew()));
+      for (const next of [...waiting]) {
+        served.push(await serve(next, [next.name]));
+        waiting.shift();
+        log.info("adapter served", { modelId: next.modelId, name: next.name });
+      }
     } catch (error) {
-      log.error("index not refreshed, will try again", error);
+      log.error("looking for adapters failed, will try again", error);
     }
-    await sleep(indexPollMs, undefined, { signal }).catch(() => signal.aborted);
+    await sleep(adapterPollMs, undefined, { signal }).catch(() => signal.aborted);
   }
 }
 

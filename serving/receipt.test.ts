@@ -13,6 +13,7 @@ const channelId = keccak256("0x01");
 const statement: Statement = {
   payer: `0x${"01".repeat(20)}`,
   modelId: keccak256("0x02"),
+  adapterHashes: [],
   profileHash: keccak256("0x03"),
   provenanceMode: 0,
   channelId,

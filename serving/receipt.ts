@@ -4,12 +4,13 @@ import type { PrivateKeyAccount } from "viem/accounts";
 import * as commitments from "#settlement/blob/commitments";
 import * as disclosure from "#settlement/blob/disclosure";
 import * as receipt from "#settlement/blob/receipt";
-import * as tree from "#settlement/tree/tree";
 
 /** What the node states about one answer before it signs. `cumulativeChargedWei` includes this call. */
 export type Statement = {
   payer: Hex;
   modelId: Hex;
+  /** Artifact hashes of the adapters it followed, in the order applied. */
+  adapterHashes: readonly Hex[];
   profileHash: Hex;
   provenanceMode: number;
   channelId: Hex;
@@ -90,7 +91,7 @@ function receiptOf(s: Statement, node: Hex, salts: { inputSalt: Hex; outputSalt:
     payer: s.payer,
     node,
     modelId: s.modelId,
-    adapterSet: tree.zeroRoot,
+    adapterSet: commitments.adapterSet(s.adapterHashes),
     inputCommit,
     outputCommit: commitments.outputCommit(salts.outputSalt, s.answer, s.answerTokenIds),
     retrievalCommit: commitments.retrievalCommit(s.candidates),

@@ -7,8 +7,14 @@ import { PipelineError } from "#schema/errors";
 import { modelPollMs, modelWaitMsMax } from "./constants.ts";
 import type { FinalBlockReader } from "./final-block.ts";
 
-/** What the registry says of the model this node serves. */
-export type RegisteredModel = { modelId: Hex; feeWei: bigint; provenanceMode: number };
+/** What the registry says of a model this node serves. An adapter is loaded under its model id. */
+export type RegisteredModel = {
+  modelId: Hex;
+  feeWei: bigint;
+  provenanceMode: number;
+  /** Artifact hash of the adapter it follows; null is the base. */
+  adapterHash: Hex | null;
+};
 
 type Options = {
   db: Drizzle;
@@ -33,7 +39,7 @@ export async function awaitModel(options: Options): Promise<RegisteredModel> {
       if (row.artifactHash !== artifactHash)
         throw new ModelMismatchError(modelId, row.artifactHash, artifactHash);
       if (row.provenanceMode !== 0) throw new ModelSealedError(modelId);
-      return { modelId, feeWei: row.pricePerCall, provenanceMode: row.provenanceMode };
+      return { modelId, feeWei: row.pricePerCall, provenanceMode: row.provenanceMode, adapterHash: null };
     }
     await sleep(modelPollMs, undefined, { signal });
   }

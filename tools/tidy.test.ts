@@ -18,6 +18,7 @@ const mayImport: Record<string, RegExp[]> = {
   indexer: [/^ponder\.config\.ts$/],
   runtime: [],
   serving: [/^runtime\//, /^eigenda\//, /^settlement\/(tree|blob)\//],
+  factory: [/^runtime\//, /^settlement\/(tree|blob)\//],
   engine: [/^runtime\//, /^eigenda\//, /^settlement\/(tree|blob)\//],
   settlement: [/^eigenda\//, /^engine\/(score|composite|reputation|duplicates)\//],
   eigenda: [],
@@ -28,6 +29,7 @@ const mayImport: Record<string, RegExp[]> = {
     /^serving\/payment\//,
     /^settlement\/(tree|blob|allocation)\//,
     /^engine\/(score|composite|reputation|duplicates)\//,
+    /^factory\//,
   ],
 };
 const independent = ["eigenda", "runtime"];

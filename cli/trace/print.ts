@@ -74,7 +74,7 @@ function entryLines({ role, amountWei, account, reasonText, leaf, subject, chunk
   const { contribution } = chunk;
   return [
     head,
-    hop(4, "chunk", chunk.id, pc.italic(shorten(chunk.text))),
+    hop(4, isRecord(role) ? "training row" : "chunk", chunk.id, pc.italic(shorten(chunk.text))),
     hop(4, "chunk leaf", chunk.leaf, "under the data root"),
     hop(
       4,
@@ -84,6 +84,11 @@ function entryLines({ role, amountWei, account, reasonText, leaf, subject, chunk
     ),
     hop(4, "submitted", contribution.submittedTx, `by ${contribution.contributor.account}`),
   ];
+}
+
+/** Roles about a training record say so (settlement/blob/codes.ts). */
+function isRecord(role: string): boolean {
+  return role.endsWith("of a training record");
 }
 
 function more(count: number): string[] {

@@ -153,6 +153,17 @@ export async function isChain(url: string): Promise<boolean> {
   }
 }
 
+/** Whether anvil runs there: only its accounts are worth nothing, and only it gives them gas. */
+export async function isDevelopment(rpcUrl: string): Promise<boolean> {
+  try {
+    await request(rpcUrl, "anvil_nodeInfo", []);
+    return true;
+  } catch {
+    // Another chain does not know the method, and none at all does not answer: either way there is no such payer.
+    return false;
+  }
+}
+
 /** The binary itself, not its npm wrapper, so that the pid we record is the chain's. */
 function anvilBinary(): string {
   const arch = process.arch === "x64" ? "amd64" : process.arch;

@@ -6,6 +6,9 @@ import { developmentKey } from "./keys.ts";
 import { accountOf, modelName, type Stack } from "./stack.ts";
 import type { Service } from "./supervisor.ts";
 
+/** Matrices of the base that adapters may change; each costs every answer a little, adapted or not. */
+const adaptableModules = ["q_proj", "v_proj"];
+
 /** The EigenDA development disperser and relay: blobs on this machine. */
 export function disperserService({ config, folder, ports, pace }: Stack): Service {
   return {
@@ -27,6 +30,10 @@ export function stageServices(stack: Stack): Service[] {
     ADDRESSES_FILE: stack.addressesFile,
   };
   const blobs = { DISPERSER_URL: stack.disperserUrl, SRS_FOLDER: stack.srsFolder };
+  const adapters = {
+    ADAPTABLE_MODULES: adaptableModules.join(),
+    ADAPTERS_FOLDER: join(stack.folder, "adapters"),
+  };
   const eigendaKey = { EIGENDA_KEY: developmentKey("eigenda") };
   return [
     {
@@ -41,6 +48,8 @@ export function stageServices(stack: Stack): Service[] {
         ARCHIVE_FOLDER: stack.archiveFolder,
         ENGINE_WORKERS: String(Math.max(1, availableParallelism() - 1)),
         MODEL_FOLDER: config.modelFolder,
+        ...adapters,
+        ENGINE_FOLDER: join(stack.folder, "engine"),
         METRICS_PORT: String(ports.engine),
       }),
       isReady: () => isOk(`http://127.0.0.1:${ports.engine}/metrics`),
@@ -55,6 +64,7 @@ export function stageServices(stack: Stack): Service[] {
         MODEL_FOLDER: config.modelFolder,
         MODEL_ID: stack.modelId,
         MODEL_ALIASES: modelName,
+        ...adapters,
         BATCH_RECEIPTS: String(pace.batchReceipts),
         BATCH_AGE_MS_MAX: String(pace.batchAgeMsMax),
         CLOCK: pace.clock,

@@ -19,8 +19,15 @@ export interface TrainOptions extends TrainSettings {
   /** An existing folder: training continues from its checkpoint, and leaves one at each evaluation. */
   readonly checkpointFolder?: string;
   readonly onStep?: (report: StepReport & { readonly step: number; readonly learningRate: number }) => void;
+  readonly onEvaluation?: (evaluation: Evaluation) => void;
   /** Ends training after the step at hand, with a checkpoint. */
   readonly signal?: AbortSignal;
+}
+
+/** Mean loss on the evaluation examples after a number of updates, in nats per learned token. */
+export interface Evaluation {
+  readonly step: number;
+  readonly loss: number;
 }
 
 export interface Training {
@@ -29,7 +36,7 @@ export interface Training {
   readonly steps: number;
   /** Mean loss of each step in nats per learned token. */
   readonly losses: readonly number[];
-  readonly evaluations: readonly { readonly step: number; readonly loss: number }[];
+  readonly evaluations: readonly Evaluation[];
   readonly finishReason: "steps" | "patience" | "aborted";
 }
 
@@ -122,6 +129,7 @@ async function evaluate(trainer: Trainer, options: TrainOptions, progress: Progr
   if (evaluationExamples.length === 0) return;
   const loss = await trainer.evaluate(packInOrder(evaluationExamples, options));
   progress.evaluations.push({ step: progress.steps, loss });
+  options.onEvaluation?.({ step: progress.steps, loss });
 }
 
 /** Whether the last `patience` evaluations were no better than the best before them. */
@@ -156,7 +164,8 @@ async function fingerprintOf(
   options: TrainOptions,
   graphHash: string,
 ): Promise<string> {
-  const { examples, evaluationExamples, checkpointFolder, onStep, signal, seed, ...settings } = options;
+  const { examples, evaluationExamples, checkpointFolder, onStep, onEvaluation, signal, seed, ...settings } =
+    options;
   const hash = createHash("sha256");
   hash.update(JSON.stringify([ortVersion, await detectCpuIsa(), graphHash]));
   hash.update(await hashArtifact(model.files.folder));

@@ -8,7 +8,7 @@ import type { LiveIndex } from "../live-index.ts";
 import { type Admission, admit, type ChannelView } from "../payment/admission.ts";
 import { readChannel } from "../payment/channel.ts";
 import { PaymentRequiredError, type PaymentTerms } from "../payment/payment-required.ts";
-import { createTurns } from "../payment/turn.ts";
+import type { Turns } from "../payment/turn.ts";
 import * as vouchers from "../payment/voucher.ts";
 import type { ReceiptIssuer } from "../receipt.ts";
 import type { RegisteredModel } from "../registered-model.ts";
@@ -31,6 +31,8 @@ export type AnswererParts = {
   model: Model;
   tokenizer: Tokenizer;
   registered: RegisteredModel;
+  /** One per node: a channel's charge rises over all its models. */
+  turns: Turns;
   index: LiveIndex;
   issuer: ReceiptIssuer;
   clock: Clock;
@@ -46,10 +48,9 @@ export type AnswererParts = {
  * @throws PaymentRequiredError, ContextTooLongError, ChargeConflictError, ModelRuntimeError.
  */
 export function createAnswerer(parts: AnswererParts): Answerer {
-  const turns = createTurns();
   return {
     answer: (question, listener) =>
-      turns.take(question.voucher.channelId, async () => {
+      parts.turns.take(question.voucher.channelId, async () => {
         const standing = await readStanding(parts, question);
         const repeated = await findRepeated(parts, question, standing);
         if (repeated !== null) {
@@ -119,7 +120,10 @@ async function answerPaid(
       ...generated,
       ...parts.registered,
       payer,
-      profileHash: parts.model.profile().hash,
+      adapterHashes: parts.registered.adapterHash === null ? [] : [parts.registered.adapterHash],
+      profileHash: parts.model.profile(
+        parts.registered.adapterHash === null ? [] : [parts.registered.modelId],
+      ).hash,
       channelId,
       cumulativeChargedWei,
       feeWei,
@@ -155,8 +159,10 @@ async function generate(
     answer += text;
     listener.text(text);
   };
+  const { adapterHash, modelId } = parts.registered;
   const generation = await parts.model.generate({
     promptTokenIds,
+    adapter: adapterHash === null ? null : modelId,
     tokensMax: params.maxTokens,
     temperature: params.temperatureMilli / 1000,
     ...(params.topK === 0 ? {} : { topK: params.topK }),

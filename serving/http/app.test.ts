@@ -8,7 +8,7 @@ import { bodyBytesMax, questionCharactersMax, requestsMax } from "../constants.t
 import { createMetrics } from "../metrics.ts";
 import { PaymentRequiredError } from "../payment/payment-required.ts";
 import * as voucher from "../payment/voucher.ts";
-import { createApp } from "./app.ts";
+import { createApp, type ServedModel, type Service } from "./app.ts";
 
 const modelId = keccak256(toHex("model"));
 const address: Hex = `0x${"ab".repeat(20)}`;
@@ -31,14 +31,11 @@ const completion = {
 /** The HTTP face over an answerer that does what a test needs; the real one is tested in node.test.ts. */
 function faceOf(answer: Answerer["answer"]) {
   const lines: string[] = [];
-  const service = {
-    answerer: { answer },
-    modelId,
-    aliases: ["quote"],
-    feeWei: 5n,
-    terms,
+  const base: ServedModel = {
+    ...{ answerer: { answer }, modelId, parentId: null, names: ["quote"], feeWei: 5n },
     indexedChunks: () => 0,
   };
+  const service: Service = { models: () => [base], terms };
   const clock = createClock({ kind: "fixed", baseSeconds: 7n });
   const metrics = createMetrics();
   const app = createApp({

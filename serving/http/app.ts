@@ -15,16 +15,20 @@ import { ChatRequestError, readChatRequest } from "./chat-request.ts";
 import { createChatStream } from "./chat-stream.ts";
 import { ModelNotFoundError, NotReadyError, OverloadedError, toErrorResponse } from "./error-response.ts";
 
-/** What answers, once the model is registered and loaded. */
-export type Service = {
+/** One model that answers: the base, or an adapter of it. `names` are what it may be called beside its id. */
+export type ServedModel = {
   answerer: Answerer;
   modelId: Hex;
-  aliases: readonly string[];
+  /** The base of an adapter. */
+  parentId: Hex | null;
+  names: readonly string[];
   feeWei: bigint;
-  terms: PaymentTerms;
-  /** For /health: chunks that can be retrieved. */
+  /** Chunks that can be retrieved. */
   indexedChunks: () => number;
 };
+
+/** What answers, once the base is registered and loaded: it stands first. */
+export type Service = { models: () => readonly [ServedModel, ...ServedModel[]]; terms: PaymentTerms };
 
 export type AppParts = {
   /** Null until the node is ready; requests get 503 meanwhile. */
@@ -35,6 +39,7 @@ export type AppParts = {
 };
 
 type ReadyParts = AppParts & Service;
+type AskedParts = AppParts & Pick<Service, "terms"> & ServedModel;
 
 /**
  * The node's HTTP face: `POST /v1/chat/completions`, `GET /v1/models`, `GET /health`, `GET /metrics`.
@@ -63,8 +68,15 @@ export function createApp(parts: AppParts): Hono {
     ),
   );
   app.get("/health", (c) => {
-    const { modelId, indexedChunks } = ready(parts);
-    return c.json({ status: "ok", model: modelId, chunks: indexedChunks(), running });
+    const [base, ...adapters] = ready(parts).models();
+    const { modelId, indexedChunks } = base;
+    return c.json({
+      status: "ok",
+      model: modelId,
+      adapters: adapters.length,
+      chunks: indexedChunks(),
+      running,
+    });
   });
   app.get("/metrics", async (c) => {
     c.header("content-type", parts.metrics.registry.contentType);
@@ -86,11 +98,10 @@ export function createApp(parts: AppParts): Hono {
 }
 
 /** `release` is called once the answer is done, which in a stream is after this returns; by the caller if this throws. */
-async function chat(parts: ReadyParts, c: Context, release: () => void): Promise<Response> {
+async function chat(service: ReadyParts, c: Context, release: () => void): Promise<Response> {
   const arrivedMs = performance.now();
   const request = readChatRequest(await readJson(c));
-  const isServed = request.model.toLowerCase() === parts.modelId || parts.aliases.includes(request.model);
-  if (!isServed) throw new ModelNotFoundError(request.model);
+  const parts: AskedParts = { ...service, ...findModel(service, request.model) };
   const question = { question: request.question, params: request.params, voucher: readVoucher(parts, c) };
   if (!request.isStream) {
     const completion = await answer(parts, question, silent, arrivedMs);
@@ -124,7 +135,7 @@ async function chat(parts: ReadyParts, c: Context, release: () => void): Promise
 const silent: Listener = { admitted: ignore, text: ignore };
 
 async function answer(
-  parts: ReadyParts,
+  parts: AskedParts,
   question: Question,
   listener: Listener,
   arrivedMs: number,
@@ -148,7 +159,7 @@ async function answer(
 }
 
 /** An answer under way: resolves once it is paid for, so that a refusal still gets its status. Pieces wait to be read. */
-async function start(parts: ReadyParts, question: Question, arrivedMs: number) {
+async function start(parts: AskedParts, question: Question, arrivedMs: number) {
   const pieces = new TransformStream<string, string>(undefined, { highWaterMark: Number.POSITIVE_INFINITY });
   const writer = pieces.writable.getWriter();
   const admitted = Promise.withResolvers<string>();
@@ -176,7 +187,7 @@ async function readJson(c: Context): Promise<unknown> {
   }
 }
 
-function readVoucher(parts: ReadyParts, c: Context): voucher.Voucher {
+function readVoucher(parts: AskedParts, c: Context): voucher.Voucher {
   const header = c.req.header("x-payment-voucher");
   const due = { ...parts.terms, chargedWei: 0n, feeWei: parts.feeWei };
   if (header === undefined) {
@@ -194,17 +205,29 @@ function ready(parts: AppParts): ReadyParts {
   return { ...parts, ...service };
 }
 
-function modelList({ modelId, aliases, feeWei }: Service) {
-  const entry = (id: string) => ({
-    id,
-    object: "model",
-    created: 0,
-    owned_by: "tributary",
-    root: modelId,
-    parent: null,
-    fee_wei: feeWei.toString(),
-  });
-  return { object: "list", data: [modelId, ...aliases].map(entry) };
+/** By id, or by name: of two models with one name the first. @throws ModelNotFoundError */
+function findModel({ models }: Service, asked: string): ServedModel {
+  const served = models();
+  const found =
+    served.find(({ modelId }) => modelId === asked.toLowerCase()) ??
+    served.find(({ names }) => names.includes(asked));
+  if (found === undefined) throw new ModelNotFoundError(asked);
+  return found;
+}
+
+function modelList({ models }: Service) {
+  const entries = models().flatMap(({ modelId, parentId, names, feeWei }) =>
+    [modelId, ...names].map((id) => ({
+      id,
+      object: "model",
+      created: 0,
+      owned_by: "tributary",
+      root: modelId,
+      parent: parentId,
+      fee_wei: feeWei.toString(),
+    })),
+  );
+  return { object: "list", data: entries };
 }
 
 function refuseBody(): never {

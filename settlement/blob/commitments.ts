@@ -37,6 +37,13 @@ export function paramsHash(params: DecodingParams): Hex {
   return keccak256(encodeAbiParameters(paramsParameters, [params]));
 }
 
+/** The adapters an answer followed, by their artifact hashes in the order applied: keccak(abi(bytes32[])), zero for none. */
+export function adapterSet(artifactHashes: readonly Hex[]): Hex {
+  return artifactHashes.length === 0
+    ? tree.zeroRoot
+    : keccak256(encodeAbiParameters(hashList, [artifactHashes]));
+}
+
 /** Root over the candidates in rank order; `bytes32(0)` without any. */
 export function retrievalCommit(candidates: readonly Candidate[]): Hex {
   return tree.rootOf(candidates.map((candidate, rank) => leaf.candidate({ rank, ...candidate })));
@@ -52,6 +59,7 @@ export function disclosureFault(receipt: Receipt, disclosure: Disclosure): strin
   return requestId(receipt) === receipt.requestId ? null : "requestId";
 }
 
+const hashList = parseAbiParameters("bytes32[]");
 const twoWords = parseAbiParameters("bytes32, bytes32");
 const threeWords = parseAbiParameters("bytes32, bytes32, bytes32");
 const requestParameters = parseAbiParameters(

@@ -1,0 +1,102 @@
+import { cp, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Hex } from "viem";
+import { z } from "zod";
+import { type Evaluation, evaluate } from "#factory/evaluate";
+import { modelIdOf, type Package, packageTraining } from "#factory/package";
+import { findBase, type Plan, planTraining, type Request, readRows, settingsOf } from "#factory/plan";
+import { type Progress, runTraining, type Trained, writeWhole } from "#factory/training";
+import { readTokenizer } from "#runtime/index";
+import type { Drizzle } from "#schema/database";
+import { assertAccess } from "./access.ts";
+import { type Publisher, publish } from "./publish.ts";
+
+/** A training from its request to the registered model. `folder` holds all of it: what was done is not done again. */
+export type Job = Publisher & {
+  db: Drizzle;
+  folder: string;
+  baseFolder: string;
+  /** Where adapters lie that fit into no payload, by their hash: ADAPTERS_FOLDER of engine and serving. */
+  adaptersFolder: string;
+  request: Request;
+  ownerBps: number;
+  pricePerCallWei: bigint;
+  onPlan: (plan: Plan) => void;
+  onProgress: (progress: Progress) => void;
+  signal: AbortSignal;
+};
+
+export type TrainedModel = Result & { modelId: Hex; name: string; hasFiles: boolean };
+
+/** Largest payload, in bytes: what the development SRS holds, with room for the blob's encoding (31 of 32 bytes). */
+export const payloadBytesMax = 1_000_000;
+
+/**
+ * Plan, train, evaluate, publish. After a kill at any point the same request goes on and ends in the same model.
+ * @throws AccessMissingError and what the steps throw: each says what to do.
+ */
+export async function trainAdapter(job: Job): Promise<TrainedModel> {
+  const { chain, db, owner, request, folder, baseFolder } = job;
+  await findBase(db, request.baseModelId, request.baseArtifactHash);
+  await assertAccess(chain, owner.address, request.datanetIds);
+  const plan = await planTraining({ db, client: chain.client }, folder, request);
+  job.onPlan(plan);
+  const rows = await readRows(db, plan, await readTokenizer(baseFolder));
+  const result = (await readResult(folder)) ?? (await learn(job, plan, rows));
+  const packed = await packageTraining(plan, result, rows.datanetOf, payloadBytesMax);
+  if (!packed.hasFiles)
+    await cp(result.adapterFolder, join(job.adaptersFolder, result.adapterHash), { recursive: true });
+  const { name } = settingsOf(plan);
+  const artifactHash = result.adapterHash;
+  const modelId = modelIdOf(owner.address.toLowerCase() as Hex, artifactHash, name);
+  await register(job, packed, { modelId, name, artifactHash });
+  return { ...result, modelId, name, hasFiles: packed.hasFiles };
+}
+
+type Rows = Awaited<ReturnType<typeof readRows>>;
+type Result = Trained & { evaluation: Evaluation };
+
+async function learn({ folder, baseFolder, ...job }: Job, plan: Plan, rows: Rows): Promise<Result> {
+  const settings = settingsOf(plan);
+  const trained = await runTraining({
+    ...{ folder, baseFolder, settings, base: plan.baseArtifactHash },
+    ...{ train: rows.train, gate: rows.gate, onProgress: job.onProgress, signal: job.signal },
+  });
+  const folders = { base: baseFolder, adapter: trained.adapterFolder };
+  const evaluation = await evaluate(folders, settings.targetModules, rows.gate);
+  const result = { ...trained, evaluation };
+  await writeWhole(join(folder, "result.json"), JSON.stringify(result));
+  return result;
+}
+
+type Identity = { modelId: Hex; name: string; artifactHash: Hex };
+
+async function register(job: Job, packed: Package, identity: Identity): Promise<void> {
+  const { folder, ownerBps, pricePerCallWei, request } = job;
+  await publish(job, folder, {
+    ...identity,
+    ...{ baseModelId: request.baseModelId, ownerBps, pricePerCallWei, package: packed },
+  });
+}
+
+const resultFile = z.strictObject({
+  adapterFolder: z.string(),
+  adapterHash: z.custom<Hex>((value) => /^0x[0-9a-f]{64}$/.test(String(value))),
+  steps: z.int(),
+  loss: z.number(),
+  evaluation: z.strictObject({
+    examples: z.int(),
+    tokens: z.int(),
+    baseLoss: z.number(),
+    adapterLoss: z.number(),
+  }),
+});
+
+async function readResult(folder: string): Promise<Result | null> {
+  const text = await readFile(join(folder, "result.json"), "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  if (text === null) return null;
+  return { ...resultFile.parse(JSON.parse(text)), adapterFolder: join(folder, "adapter") };
+}
