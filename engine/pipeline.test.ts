@@ -366,6 +366,7 @@ async function submitReceipts(
   const issued = await createIssuer(node, nodeKey, scope).issue({
     payer: hub,
     modelId,
+    adapterHashes: [],
     profileHash: modelId,
     provenanceMode: 0,
     channelId,
