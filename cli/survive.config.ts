@@ -1,6 +1,10 @@
 import { defineConfig } from "vitest/config";
 
-/** The slow kill tests, one at a time: each runs the whole demo. */
+/** The slow kill tests, one at a time: most run the whole demo. */
 export default defineConfig({
-  test: { include: ["cli/demo/*.slow.test.ts"], fileParallelism: false, maxConcurrency: 1 },
+  test: {
+    include: ["cli/demo/*.slow.test.ts", "factory/*.slow.test.ts", "engine/adapter/*.slow.test.ts"],
+    fileParallelism: false,
+    maxConcurrency: 1,
+  },
 });

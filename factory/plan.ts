@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { and, eq, inArray } from "drizzle-orm";
 import type { Hex, PublicClient } from "viem";
 import { z } from "zod";
-import type { Example, Tokenizer } from "#runtime/index";
+import { type Example, readTokenizer } from "#runtime/index";
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { invariant, PipelineError } from "#schema/errors";
@@ -82,11 +82,11 @@ export function settingsOf(plan: Plan): settings.Settings {
   return decoded.value;
 }
 
-/** Examples of the plan's rows in their order, and the Datanet of each row. */
+/** Examples of the plan's rows in their order, as tokens of the base model, and the Datanet of each row. */
 export async function readRows(
   db: Drizzle,
   plan: Plan,
-  tokenizer: Pick<Tokenizer, "encode">,
+  baseFolder: string,
 ): Promise<{ train: Example[]; gate: Example[]; datanetOf: Map<Hex, bigint> }> {
   const ids = [...plan.trainRows, ...plan.gateRows];
   const { id, source, text, datanetId } = chunk;
@@ -99,6 +99,7 @@ export async function readRows(
       return row;
     });
   const { rowTokens } = settingsOf(plan);
+  const tokenizer = await readTokenizer(baseFolder);
   return {
     train: examplesFor(of(plan.trainRows), tokenizer, rowTokens),
     gate: examplesFor(of(plan.gateRows), tokenizer, rowTokens),

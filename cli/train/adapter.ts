@@ -6,7 +6,6 @@ import { type Evaluation, evaluate } from "#factory/evaluate";
 import { modelIdOf, type Package, packageTraining } from "#factory/package";
 import { findBase, type Plan, planTraining, type Request, readRows, settingsOf } from "#factory/plan";
 import { type Progress, runTraining, type Trained, writeWhole } from "#factory/training";
-import { readTokenizer } from "#runtime/index";
 import type { Drizzle } from "#schema/database";
 import { assertAccess } from "./access.ts";
 import { type Publisher, publish } from "./publish.ts";
@@ -41,7 +40,7 @@ export async function trainAdapter(job: Job): Promise<TrainedModel> {
   await assertAccess(chain, owner.address, request.datanetIds);
   const plan = await planTraining({ db, client: chain.client }, folder, request);
   job.onPlan(plan);
-  const rows = await readRows(db, plan, await readTokenizer(baseFolder));
+  const rows = await readRows(db, plan, baseFolder);
   const result = (await readResult(folder)) ?? (await learn(job, plan, rows));
   const packed = await packageTraining(plan, result, rows.datanetOf, payloadBytesMax);
   if (!packed.hasFiles)
