@@ -1,4 +1,4 @@
-import { cp, readFile } from "node:fs/promises";
+import { cp, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Hex } from "viem";
 import { z } from "zod";
@@ -38,6 +38,7 @@ export async function trainAdapter(job: Job): Promise<TrainedModel> {
   const { chain, db, owner, request, folder, baseFolder } = job;
   await findBase(db, request.baseModelId, request.baseArtifactHash);
   await assertAccess(chain, owner.address, request.datanetIds);
+  await mkdir(folder, { recursive: true });
   const plan = await planTraining({ db, client: chain.client }, folder, request);
   job.onPlan(plan);
   const rows = await readRows(db, plan, baseFolder);
