@@ -154,6 +154,7 @@ describe("tributary verify", () => {
     ["fee totals", "another usage of the model", (s) => tamper(s, "ModelUsage", { amount: 1n })],
     ["allocation", "a larger pool", (s) => tamper(s, "BatchSettled", { poolShare: 1n })],
     ["allocation", "votes of another weight", (s) => tamper(s, "ValidationVote", { validator: account })],
+    ["standings", "records that were rejected", (s) => tamper(s, "ContributionResolved", { outcome: 3 })],
     ["conservation", "a larger node share", (s) => tamper(s, "BatchSettled", { nodeShare: 1n })],
     [
       "data root",

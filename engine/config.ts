@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { readDeployment } from "#schema/deployment";
+import { type Estimator, estimators } from "./score/estimate.ts";
 
 const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 
@@ -15,8 +16,10 @@ const environment = z
     /** Time between two checks of every copy. */
     ARCHIVE_SWEEP_MS: count(1_000, 604_800_000).default(86_400_000),
     MODEL_FOLDER: z.string().min(1),
-    /** Threads that replay answers; each loads the model. */
-    ENGINE_WORKERS: count(1, 64).default(1),
+    /** Threads that replay answers; each loads the model. As many as cores and memory allow, if not given. */
+    ENGINE_WORKERS: count(1, 64).optional(),
+    /** How an answer is divided over its passages; named in the method. */
+    ESTIMATOR: z.enum(Object.keys(estimators) as [Estimator, ...Estimator[]]).default("shapley"),
     /** 0 lets the system choose; the ready line says which. */
     METRICS_PORT: count(0, 65_535).default(9_101),
   })
@@ -32,7 +35,8 @@ const environment = z
       archiveFolder: env.ARCHIVE_FOLDER ?? null,
       archiveSweepMs: env.ARCHIVE_SWEEP_MS,
       modelFolder: env.MODEL_FOLDER,
-      workers: env.ENGINE_WORKERS,
+      workers: env.ENGINE_WORKERS ?? null,
+      estimator: env.ESTIMATOR,
       metricsPort: env.METRICS_PORT,
     });
   });

@@ -24,11 +24,20 @@ export const jobWatchSeconds = 5;
 export const jobsPerTurn = 8;
 /** Pause between two looks at an empty queue, in seconds; pg-boss allows no less. */
 export const queuePollSeconds = 0.5;
+/** Time between two counts of the jobs. */
+export const progressSeconds = 10;
 /** How long jobs in hand may take to end when the engine stops. */
 export const stopMsMax = 20_000;
 
 /** Rows of one INSERT: PostgreSQL takes 65,535 parameters. */
 export const rowsPerInsert = 2_000;
+
+/** Contributions that get their classes of duplicates in one job: some seconds of work. */
+export const classesPerTurn = 64;
+
+/** Spans kept of one answer, and places of each, in the order of registration. */
+export const spansKeptMax = 64;
+export const occurrencesKeptMax = 8;
 
 /** Tasks waiting for a worker of the pool. */
 export const poolQueueMax = 256;

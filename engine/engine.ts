@@ -11,20 +11,24 @@ import {
   verifyCertificate,
 } from "#eigenda/index";
 import { consumeEvents } from "#schema/consume";
-import { type Database, openDatabase } from "#schema/database";
+import { type Database, type Drizzle, openDatabase } from "#schema/database";
+import { finalBlock } from "#schema/finality";
 import { serveHealth } from "#schema/health";
 import type { Log } from "#schema/log";
 import { keepArchive, readNamed } from "./archivist.ts";
+import { createClassifier } from "./classify.ts";
 import type { Config } from "./config.ts";
 import { jobsPerTurn, jobWatchSeconds, stopMsMax } from "./constants.ts";
 import { fetchBatch } from "./fetch/batch.ts";
 import { fetchContribution } from "./fetch/contribution.ts";
 import type { BlobReader } from "./fetch/payload.ts";
+import { createSpanFinder } from "./find-spans.ts";
 import { cursorName, takeEvent } from "./intake.ts";
-import { describeMethod } from "./method.ts";
+import { describeMethod, type Method } from "./method.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
-import { openPool } from "./pool.ts";
-import { createQueues } from "./queue/queues.ts";
+import { openPool, type Pool } from "./pool.ts";
+import { watchProgress } from "./queue/progress.ts";
+import { createQueues, type QueueName, queueNames } from "./queue/queues.ts";
 import { recoverJobs } from "./queue/recover-jobs.ts";
 import { type Handlers, work } from "./queue/run-jobs.ts";
 import { scoreReceipt } from "./score-receipt.ts";
@@ -46,11 +50,13 @@ export async function runEngine(
     applicationName: "engine",
     connections: jobsPerTurn,
   });
-  await using pool = await openPool(config.modelFolder, config.workers);
+  // A black-box model is asked nothing: its weights are elsewhere.
+  await using pool =
+    config.estimator === "black-box" ? null : await openPool(config.modelFolder, config.workers);
   const srs = await developmentSrs({ folder: config.srsFolder });
   await using relay = new RelayClient({ relayUrl: () => config.disperserUrl, srs });
   await using archive = openArchive(config, srs, relay);
-  const method = describeMethod(pool.profile);
+  const method = describeMethod(pool?.profile ?? null, config.estimator);
   const metrics = createMetrics();
   await using queue = await openQueue(config, log);
   await using mark = await recoverJobs(config, database, queue.boss);
@@ -60,28 +66,24 @@ export async function runEngine(
     verifyCertificate(certificate, { level: "inclusion+signature", srs });
   const sources = archive === null ? [relay] : [relay, archive];
   const reader: BlobReader = { check, retrieve: retrieverOf(sources, metrics, log) };
-  const hub = config.contracts.settlementHub.toLowerCase() as Hex;
-  const handlers: Handlers = {
-    "fetch-contribution": (task) => fetchContribution({ db, reader }, task),
-    "fetch-batch": (task) => fetchBatch({ db, boss, reader, chainId: config.chainId, hub }, task),
-    "score-receipt": (task) => scoreReceipt({ db, pool, method }, task),
-  };
-  const parts = { boss, metrics, log };
-  await work(parts, "fetch-contribution", handlers["fetch-contribution"]);
-  await work(parts, "fetch-batch", handlers["fetch-batch"]);
-  await work(parts, "score-receipt", handlers["score-receipt"]);
+  const client = createPublicClient({ transport: http(config.rpcUrl, { batch: true }), cacheTime: 0 });
+  const handlers = handlersOf({ config, db, boss, reader, client, pool, method });
+  const parts = { db, boss, metrics, log };
+  const take = <Q extends QueueName>(name: Q) => work<Q>(parts, name, handlers[name]);
+  for (const name of queueNames) await take(name);
   await using health = await serveHealth(config.metricsPort, metrics.registry, () => ({
     ok: true,
     methodHash: method.hash,
   }));
   log.info("ready", {
     methodHash: method.hash,
-    artifactHash: pool.artifactHash,
+    artifactHash: pool?.artifactHash ?? null,
+    threads: pool?.threads ?? 0,
     recoveredJobs: mark.recovered,
   });
   onReady(health.url);
-  const client = createPublicClient({ transport: http(config.rpcUrl, { batch: true }), cacheTime: 0 });
   const ended = new AbortController();
+  const watching = watchProgress(parts, ended.signal);
   const keep =
     archive &&
     keepArchive(
@@ -101,8 +103,35 @@ export async function runEngine(
     await followEvents(client, database, boss, { metrics, log }, signal);
   } finally {
     ended.abort();
-    await keep;
+    await Promise.all([keep, watching]);
   }
+}
+
+type Means = {
+  config: Config;
+  db: Drizzle;
+  boss: PgBoss;
+  reader: BlobReader;
+  client: PublicClient;
+  pool: Pool | null;
+  method: Method;
+};
+
+function handlersOf({ config, db, boss, reader, client, pool, method }: Means): Handlers {
+  const hub = config.contracts.settlementHub.toLowerCase() as Hex;
+  const { chainId, estimator } = config;
+  const classifier = createClassifier(db);
+  const finalBlockHash = (block: bigint) => readFinalHash(db, client, block);
+  return {
+    "fetch-contribution": (task) => fetchContribution({ db, boss, reader }, task),
+    "classify-chunks": async ({ data }) => {
+      const hasMore = await classifier.advance();
+      if (hasMore) await boss.send("classify-chunks", data);
+    },
+    "fetch-batch": (task) => fetchBatch({ db, boss, reader, chainId, hub }, task),
+    "score-receipt": (task) => scoreReceipt({ db, pool, method, estimator, finalBlockHash }, task),
+    "find-spans": createSpanFinder(db),
+  };
 }
 
 /** Null where none is configured: blobs are then gone after 14 days. */
@@ -120,6 +149,17 @@ function retrieverOf(sources: readonly BlobSource[], metrics: Metrics, log: Log)
     if (source !== "relay") log.info("blob not served by a relay", { servedBy });
     return payload;
   };
+}
+
+/** Hash of a block that can no longer change; undefined while it still can. */
+async function readFinalHash(
+  db: Drizzle,
+  client: PublicClient,
+  blockNumber: bigint,
+): Promise<Hex | undefined> {
+  const final = await finalBlock({ db, client });
+  if (final === undefined || final.blockNumber < blockNumber) return undefined;
+  return (await client.getBlock({ blockNumber })).hash;
 }
 
 async function followEvents(

@@ -7,7 +7,7 @@ import { enqueue } from "./queue/queues.ts";
 export const cursorName = "engine";
 
 /** `outcome` of ContributionResolved that makes a contribution's chunks retrievable. */
-const acceptedOutcome = 2;
+export const acceptedOutcome = 2;
 
 /** What a final event asks for: a job, enqueued in the transaction that moves the cursor. Other events ask for nothing. */
 export async function takeEvent(boss: PgBoss, tx: Transaction, event: EventRow): Promise<void> {

@@ -1,25 +1,57 @@
 import { type Hex, keccak256, stringToHex } from "viem";
+import { checksumOf } from "#schema/checksum";
+import { jaccardMin } from "./duplicates/classes.ts";
+import { bandCount, bandRows, shingleWords } from "./duplicates/shingles.ts";
+import { reputationVersion } from "./reputation/reputation.ts";
+import { type Estimator, estimators } from "./score/estimate.ts";
+import { errorDivisor, pairsLimits } from "./score/permutations.ts";
 import { scoreQuantumWad } from "./score/quantise.ts";
 import { playersMax } from "./score/shapley.ts";
 
-/** Raised with every change that can move a published score. Old scores keep their method's hash. */
+/** Raised with every change of what is published. Old scores keep their method's hash. */
 export const engineVersion = 2;
+
+/**
+ * How far a published value v, in micro-nats, may be from a recomputed one before it is wrong: what fp32 arithmetic of
+ * another instruction set moves the log-probability of a long answer. On the profile named in the method the same bits
+ * come out, so a dispute is judged there.
+ */
+export const disputeToleranceMicro = 1_000n;
 
 /** All that shapes a score, as text, and its hash; stands in every epoch. */
 export type Method = { text: string; hash: Hex };
 
+/** Code that a score depends on; tests and the faithfulness report are none. */
+const code = [
+  "engine/*.ts",
+  "engine/{composite,duplicates,fetch,gradient-store,influence,queue,reputation,score,spans}/**/*.ts",
+  "runtime/**/*.ts",
+];
+
 /**
- * The method of this engine on this machine: version, way of scoring, quantum, and the runtime's execution profile
- * (ONNX Runtime version, instruction set, graphs, session options). Another instruction set is another method: its
- * values may differ by a micro-nat.
+ * The method of this engine on this machine: version, code, settings, and the runtime's execution profile (ONNX Runtime
+ * version, instruction set, graphs, session options). Another instruction set is another method: its values may differ
+ * by a micro-nat. `profile` is null for a black-box model.
  */
-export function describeMethod(profile: string): Method {
+export function describeMethod(profile: string | null, estimator: Estimator): Method {
+  const { isCausal } = estimators[estimator];
   const text = [
     `tributary-engine ${engineVersion}`,
-    `exact Shapley values, at most ${playersMax} chunks`,
-    "v(S) = ln p(answer tokens | prompt with chunks S, in order)",
-    `scoreQuantumWad ${scoreQuantumWad}`,
-    `profile ${profile}`,
+    `code sha256 ${checksumOf(code)}`,
+    `estimator ${estimator}${isCausal ? "" : ", not causal"}`,
+    ...settings,
+    `dispute tolerance ${disputeToleranceMicro} micro-nats for a value, judged on this profile`,
+    `profile ${profile ?? "none: values are nominal"}`,
   ].join("; ");
   return { text, hash: keccak256(stringToHex(text)) };
 }
+
+const settings = [
+  `exact for at most ${playersMax} players, above antithetic orders, ${pairsLimits.pairsMin} to ${pairsLimits.pairsMax} pairs`,
+  `standard error at most 1/${errorDivisor} of v(N) - v(0)`,
+  "seed keccak(hash of the block after the batch, receipt digest)",
+  "v(S) = ln p(answer tokens | prompt with passages S, in order)",
+  `players are classes of duplicates: shingles of ${shingleWords} words, Jaccard from ${jaccardMin}, ${bandCount} bands of ${bandRows}`,
+  `reputation ${reputationVersion}`,
+  `scoreQuantumWad ${scoreQuantumWad}`,
+];

@@ -44,6 +44,17 @@ export function createMetrics() {
         (registry.getSingleMetric(full) as Gauge | undefined) ?? new Gauge({ name: full, help, registers })
       );
     },
+    queued: new Gauge({
+      name: "tributary_engine_queued_jobs",
+      help: "Jobs of all engines on this queue that wait or are in hand.",
+      labelNames: ["queue", "state"],
+      registers,
+    }),
+    deadLetters: new Gauge({
+      name: "tributary_engine_dead_letters",
+      help: "Jobs that failed on their last try: engine.dead_letter says why.",
+      registers,
+    }),
     jobSeconds: new Histogram({
       name: "tributary_engine_job_seconds",
       help: "Time of a job by queue.",

@@ -5,7 +5,18 @@ import { PgBoss } from "pg-boss";
 import { bytesToHex, type Hex, hexToBytes, keccak256, toHex } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { blobKey, DisperserClient, decodeCertificate } from "#eigenda/index";
-import { candidate, chunk, influence, payload, receipt, refusal, score } from "#schema/offchain/index";
+import {
+  candidate,
+  chunk,
+  deadLetter,
+  duplicate,
+  influence,
+  payload,
+  receipt,
+  refusal,
+  score,
+  span,
+} from "#schema/offchain/index";
 import { until } from "#schema/testing/stack";
 import * as contribution from "#settlement/blob/contribution";
 import * as payloads from "#settlement/blob/payload";
@@ -52,6 +63,12 @@ describe("the engine", () => {
     await until("the chunks are there", async () => (await rowsOf(chunk)) === texts.length);
     const rows = await database().select().from(chunk).orderBy(chunk.index);
     expect(rows.map(({ text }) => text)).toEqual(texts);
+    await until("each has its class", async () => {
+      const classes = await database().select().from(duplicate);
+      return classes.length === texts.length;
+    });
+    const classes = await database().select().from(duplicate);
+    expect(new Set(classes.map(({ firstChunkId }) => firstChunkId)).size).toBe(texts.length);
     for (const row of rows) {
       const { contributionId: contributionBatchId, index, text } = row;
       const textHash = contribution.textHash(text);
@@ -82,6 +99,19 @@ describe("the engine", () => {
       expect(influences).toHaveLength(4);
       const sum = influences.reduce((total, { scoreWad }) => total + scoreWad, 0n);
       expect(sum).toBe(scored!.valueBothWad - scored!.valueBaseWad);
+    }
+  });
+
+  it("finds what an answer copies word for word, where it stands in answer and source", async () => {
+    await until("the answers' spans are looked for", async () => (await openJobs()) === 0);
+    const spans = await database().select().from(span);
+    expect(spans.length).toBeGreaterThan(0);
+    for (const { receiptDigest, chunkId, answerStart, answerEnd, sourceStart, sourceEnd } of spans) {
+      const [answered] = await database().select().from(receipt).where(eq(receipt.digest, receiptDigest));
+      const [source] = await database().select().from(chunk).where(eq(chunk.id, chunkId));
+      const copied = answered!.answer!.slice(answerStart, answerEnd);
+      expect(copied.split(/\s+/).length).toBeGreaterThan(1);
+      expect(source!.text.slice(sourceStart, sourceEnd).split(/\s+/)).toEqual(copied.split(/\s+/));
     }
   });
 
@@ -170,6 +200,42 @@ describe("the engine", () => {
     expect(await snapshot()).toEqual(before);
   });
 
+  it("shares the queue with a second engine, and both do the same", async () => {
+    const before = await snapshot();
+    const [{ digest } = { digest: "0x" as Hex }] = await database()
+      .select({ digest: receipt.digest })
+      .from(receipt);
+    await using second = await startEngine(pipeline);
+    await using boss = await openBoss();
+    const done = async (engine: Running) => {
+      const text = await (await fetch(`${engine.url}/metrics`)).text();
+      return Number(/jobs_total\{queue="score-receipt",result="completed"\} (\d+)/.exec(text)?.[1] ?? 0);
+    };
+    const [already, sent] = [await done(engine), 64];
+    const data = { eventId: "0", receiptDigest: digest, index: 0 };
+    await boss.boss.insert(
+      "score-receipt",
+      Array.from({ length: sent }, () => ({ data })),
+    );
+    await until("the queues are empty", async () => (await openJobs()) === 0);
+    const [ours, theirs] = [(await done(engine)) - already, await done(second)];
+    expect(ours + theirs).toBe(sent);
+    expect(Math.min(ours, theirs)).toBeGreaterThan(0);
+    expect(await snapshot()).toEqual(before);
+  });
+
+  it("keeps a job that failed for good with its reason, and counts it", async () => {
+    await using boss = await openBoss();
+    const data = { eventId: "0", receiptDigest: keccak256(toHex("no receipt")), index: 0 };
+    const jobId = await boss.boss.send("score-receipt", data, { retryLimit: 0 });
+    await until("it is a dead letter", async () => (await database().select().from(deadLetter)).length === 1);
+    const [kept] = await database().select().from(deadLetter);
+    expect(kept).toMatchObject({ jobId, queue: "score-receipt", data, tries: 1 });
+    expect(kept!.reason).toContain("has its receipt");
+    await boss.boss.deleteJob("score-receipt", jobId!);
+    await database().delete(deadLetter);
+  });
+
   it("refuses what does not match the chain, each with its reason, and goes on", async () => {
     const { sender } = pipeline;
     const chunks = [{ source: "a.md", text: "one chunk" }];
@@ -229,6 +295,13 @@ describe("the engine", () => {
     expect(new Map(refusals.map(({ subject, code }) => [subject, code]))).toEqual(expected);
     const stored = await database().select().from(chunk).where(eq(chunk.contributionId, fine));
     expect(stored).toHaveLength(1);
+    const [copied] = await database().select().from(chunk).where(eq(chunk.contributionId, copy));
+    await until("all have their class", async () => {
+      const classes = await database().select().from(duplicate);
+      return classes.length === texts.length + 3;
+    });
+    const [itsClass] = await database().select().from(duplicate).where(eq(duplicate.chunkId, copied!.id));
+    expect(itsClass).toMatchObject({ firstChunkId: stored[0]!.id, noveltyWad: 0n });
     const [kept] = await database().select().from(payload).where(eq(payload.contentHash, good.contentHash));
     expect(kept?.blobKey).toBe([good, same].map(({ daCommitment }) => keyOf(daCommitment)).sort()[0]);
     expect(await database().select().from(receipt).where(gt(receipt.batchId, 1n))).toEqual([]);
@@ -255,6 +328,31 @@ describe("the engine", () => {
       return chunks.length === 1;
     });
     expect(await refusalOf(`contribution:${id}`)).toBeUndefined();
+  });
+
+  it("gives the same bytes when it is killed and its database breaks off in the middle of scoring", async () => {
+    await until("the queues are empty", async () => (await openJobs()) === 0);
+    await engine[Symbol.asyncDispose]();
+    const before = await snapshot();
+    await database().delete(influence);
+    await database().delete(score);
+    await using boss = await openBoss();
+    const jobs = before.receipts.map(({ digest, index }) => ({
+      data: { eventId: "0", receiptDigest: digest, index },
+    }));
+    await boss.boss.insert("score-receipt", jobs);
+    const killed = await spawnStage(pipeline, "engine/main.ts");
+    await until(
+      "a receipt is being scored or was",
+      async () => (await isAnyScoring()) || (await rowsOf(score)) > 0,
+    );
+    expect(await killed.end("SIGKILL")).toBe("SIGKILL");
+    engine = await startEngine(pipeline);
+    await database().execute(
+      "select pg_terminate_backend(pid) from pg_stat_activity where application_name in ('engine', 'engine queue', 'engine mark')",
+    );
+    await until("all are scored", async () => (await rowsOf(score)) === before.receipts.length, 60_000);
+    expect(await snapshot()).toEqual(before);
   });
 
   it("runs as a process, dies, starts again and stops cleanly, as the node does", async () => {
@@ -286,6 +384,7 @@ async function snapshot() {
   const db = database();
   return {
     chunks: await db.select().from(chunk).orderBy(chunk.id),
+    duplicates: await db.select().from(duplicate).orderBy(duplicate.chunkId),
     payloads: await db.select().from(payload).orderBy(payload.contentHash),
     receipts: await db.select().from(receipt).orderBy(receipt.digest),
     candidates: await db.select().from(candidate).orderBy(candidate.receiptDigest, candidate.rank),
@@ -318,6 +417,13 @@ async function openJobs(): Promise<number> {
     "select count(*)::int as open from pgboss.job where state in ('created', 'retry', 'active')",
   );
   return row?.open ?? 0;
+}
+
+async function isAnyScoring(): Promise<boolean> {
+  const [row] = await database().execute<{ active: number }>(
+    "select count(*)::int as active from pgboss.job where name = 'score-receipt' and state = 'active'",
+  );
+  return row!.active > 0;
 }
 
 async function openBoss(): Promise<AsyncDisposable & { boss: PgBoss }> {

@@ -1,7 +1,12 @@
+import { stat } from "node:fs/promises";
+import { availableParallelism, totalmem } from "node:os";
 import { Piscina } from "piscina";
 import type { Hex } from "viem";
-import { invariant } from "#schema/errors";
+import { hashArtifact } from "#runtime/index";
+import { findModelFiles } from "#runtime/weights/model-files";
+import { invariant, PipelineError } from "#schema/errors";
 import { poolQueueMax } from "./constants.ts";
+import { poolSize } from "./pool-size.ts";
 
 /** What a worker is asked. `contexts` are the passages of each prompt, in the order of the values wanted. */
 export type PoolTask =
@@ -26,18 +31,26 @@ export type Values =
 /** Threads that replay answers. Close it: its threads keep the process alive. */
 export type Pool = AsyncDisposable & {
   artifactHash: Hex;
+  threads: number;
+  /** @throws ModelChangedError where the folder no longer holds the model that was opened. */
+  assertSameFiles: () => Promise<void>;
   /** The runtime's execution profile as canonical JSON. */
   profile: string;
   values: (task: Omit<Extract<PoolTask, { kind: "values" }>, "kind">) => Promise<Values>;
 };
 
-/** Open `workers` threads with the model of a folder. @throws what opening the model throws. */
-export async function openPool(folder: string, workers: number): Promise<Pool> {
+/**
+ * Open threads with the model of a folder: `workers`, or as many as cores and memory allow.
+ * @throws what opening the model throws; ModelChangedError where its files change meanwhile.
+ */
+export async function openPool(folder: string, workers: number | null): Promise<Pool> {
+  const files = await readStamps(folder);
+  const threads = workers ?? poolSize({ ...machine(), modelBytes: bytesOf(files) });
   const piscina = new Piscina({
     filename: new URL("./worker.ts", import.meta.url).href,
     workerData: { folder },
-    minThreads: workers,
-    maxThreads: workers,
+    minThreads: threads,
+    maxThreads: threads,
     maxQueue: poolQueueMax,
     // The model's own thread talks to ours by events: do not block the loop between tasks.
     atomics: "disabled",
@@ -46,9 +59,14 @@ export async function openPool(folder: string, workers: number): Promise<Pool> {
   try {
     const described = await run({ kind: "describe" });
     invariant(described.ok && described.kind === "describe", "a pool describes itself");
+    const { artifactHash, profile } = described;
+    const assertSameFiles = fileGuard(folder, artifactHash, files);
+    await assertSameFiles();
     return {
-      artifactHash: described.artifactHash,
-      profile: described.profile,
+      artifactHash,
+      profile,
+      threads,
+      assertSameFiles,
       values: async (task) => {
         const result = await run({ kind: "values", ...task });
         if (!result.ok) return result;
@@ -63,5 +81,51 @@ export async function openPool(folder: string, workers: number): Promise<Pool> {
   } catch (error) {
     await piscina.destroy();
     throw error;
+  }
+}
+
+function machine() {
+  return { cores: availableParallelism(), memoryBytes: totalmem() };
+}
+
+/** What tells that a file is still the same without reading it. */
+type Stamp = { name: string; size: number; modifiedMs: number; inode: number };
+
+async function readStamps(folder: string): Promise<Stamp[]> {
+  const { paths } = await findModelFiles(folder);
+  return Promise.all(
+    [...paths].map(async ([name, path]) => {
+      const { size, mtimeMs, ino } = await stat(path);
+      return { name, size, modifiedMs: mtimeMs, inode: ino };
+    }),
+  );
+}
+
+function bytesOf(files: readonly Stamp[]): number {
+  return files.reduce((bytes, { size }) => bytes + size, 0);
+}
+
+/**
+ * Weights are read when threads open, and may be mapped: a file that is replaced meanwhile must not go unseen, in memory or
+ * at the next start of a thread. Only files whose stamps changed are hashed again.
+ */
+function fileGuard(folder: string, artifactHash: Hex, opened: readonly Stamp[]): () => Promise<void> {
+  let known = JSON.stringify(opened);
+  return async () => {
+    const now = JSON.stringify(await readStamps(folder));
+    if (now === known) return;
+    const found = await hashArtifact(folder);
+    if (found !== artifactHash) throw new ModelChangedError(artifactHash, found);
+    known = now;
+  };
+}
+
+export class ModelChangedError extends PipelineError {
+  override readonly name = "ModelChangedError";
+  constructor(opened: Hex, found: Hex) {
+    super(`the model's files changed under the engine. Opened: ${opened}. Found: ${found}. Start it anew.`, {
+      code: "model_changed",
+      retryable: true,
+    });
   }
 }

@@ -1,44 +1,79 @@
-import { and, asc, eq } from "drizzle-orm";
+import { and, asc, eq, or } from "drizzle-orm";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { invariant, PipelineError } from "#schema/errors";
-import { candidate, chunk, influence, receipt, score } from "#schema/offchain/index";
+import { candidate, chunk, duplicate, influence, receipt, score } from "#schema/offchain/index";
 import * as disclosures from "#settlement/blob/disclosure";
 import type { Method } from "./method.ts";
 import type { Pool } from "./pool.ts";
 import type { Task } from "./queue/run-jobs.ts";
 import { recordRefusal } from "./refusal.ts";
-import { type Score, scoreAnswer } from "./value.ts";
+import type { Estimator } from "./score/estimate.ts";
+import { orderSeed } from "./score/permutations.ts";
+import { type Passage, type Score, scoreAnswer } from "./value.ts";
 
-export type ScoringParts = { db: Drizzle; pool: Pool; method: Method };
+export type ScoringParts = {
+  db: Drizzle;
+  pool: Pool | null;
+  method: Method;
+  estimator: Estimator;
+  /** Hash of a block once it is final; undefined before. */
+  finalBlockHash: (blockNumber: bigint) => Promise<Hex | undefined>;
+};
 
 /** Score one receipt under our method and write score and influences together; a score that exists is left alone. */
 export async function scoreReceipt(
-  { db, pool, method }: ScoringParts,
-  { data: { eventId, receiptDigest, index } }: Task<"score-receipt">,
+  parts: ScoringParts,
+  { data: { eventId, receiptDigest, index }, signal }: Task<"score-receipt">,
 ): Promise<void> {
+  const { db, pool, method, estimator } = parts;
   const refuse = (code: string, reason: string) =>
     recordRefusal(db, { eventId: `${eventId}:${index}`, subject: `receipt:${receiptDigest}`, code, reason });
   if (await isScored(db, receiptDigest, method)) return;
   const [row] = await db.select().from(receipt).where(eq(receipt.digest, receiptDigest));
   invariant(row !== undefined, `a scoring job has its receipt ${receiptDigest}`);
-  const [model] = await db.select().from(onchain.model).where(eq(onchain.model.id, row.modelId));
-  if (model?.artifactHash !== pool.artifactHash) {
-    return refuse(
-      "model_unavailable",
-      `this engine replays artifact ${pool.artifactHash}, not ${model?.artifactHash}`,
-    );
-  }
+  const missing = await missingModel(db, row.modelId, pool);
+  if (missing !== null) return refuse("model_unavailable", missing);
   const disclosed = disclosures.decode(row.disclosure);
   invariant(disclosed.ok, "a stored disclosure was decoded before");
-  const context = await readContext(db, receiptDigest);
   const { question, answer, answerTokenIds } = disclosed.value;
-  const passages = context.map(({ text }) => text);
-  const scored = await scoreAnswer(pool, { question, answer, answerTokenIds, passages });
-  if (scored.ok) return writeScore(db, receiptDigest, method, scored.score, context);
+  const passages = await readContext(db, receiptDigest);
+  const seed = () => seedOf(parts, row);
+  const answered = { question, answer, answerTokenIds, passages };
+  const scored = await scoreAnswer({ pool, signal }, answered, { estimator, seed });
+  if (scored.ok) return writeScore(db, receiptDigest, method, scored.score);
   if (scored.retryable) throw new ScoringFailedError(receiptDigest, scored.code, scored.reason);
   return refuse(scored.code, scored.reason);
+}
+
+/**
+ * Why this engine cannot replay the receipt's model, or null.
+ * @throws ModelUnknownError where the chain knows no model like ours: then we are wrong, not the receipt.
+ */
+async function missingModel(db: Drizzle, modelId: Hex, pool: Pool | null): Promise<string | null> {
+  if (pool === null) return null;
+  await pool.assertSameFiles();
+  const { id, artifactHash } = onchain.model;
+  const rows = await db
+    .select({ id, artifactHash })
+    .from(onchain.model)
+    .where(or(eq(id, modelId), eq(artifactHash, pool.artifactHash)));
+  if (rows.every((row) => row.artifactHash !== pool.artifactHash))
+    throw new ModelUnknownError(pool.artifactHash);
+  const wanted = rows.find((row) => row.id === modelId)?.artifactHash;
+  return wanted === pool.artifactHash
+    ? null
+    : `this engine replays artifact ${pool.artifactHash}, not ${wanted}`;
+}
+
+/** Of the block after the batch's: no node that signed the receipt knew it. @throws BlockPendingError until it is final. */
+async function seedOf({ db, finalBlockHash }: ScoringParts, row: typeof receipt.$inferSelect): Promise<Hex> {
+  const [batch] = await db.select().from(onchain.batch).where(eq(onchain.batch.id, row.batchId));
+  invariant(batch !== undefined, `a receipt has its batch ${row.batchId}`);
+  const blockHash = await finalBlockHash(batch.blockNumber + 1n);
+  if (blockHash === undefined) throw new BlockPendingError(batch.blockNumber + 1n);
+  return orderSeed(blockHash, row.digest);
 }
 
 async function isScored(db: Drizzle, receiptDigest: Hex, method: Method): Promise<boolean> {
@@ -49,25 +84,32 @@ async function isScored(db: Drizzle, receiptDigest: Hex, method: Method): Promis
   return rows.length > 0;
 }
 
-type ContextChunk = { chunkId: Hex; text: string };
-
-/** Chunks in context, in rank order, which is the prompt's. */
-async function readContext(db: Drizzle, receiptDigest: Hex): Promise<ContextChunk[]> {
-  return db
-    .select({ chunkId: candidate.chunkId, text: chunk.text })
+/**
+ * Chunks in context, in rank order, which is the prompt's.
+ * @throws ClassesPendingError until every candidate has its class of duplicates.
+ */
+async function readContext(db: Drizzle, receiptDigest: Hex): Promise<Passage[]> {
+  const rows = await db
+    .select({
+      chunkId: candidate.chunkId,
+      inContext: candidate.inContext,
+      similarityMicro: candidate.scoreMicro,
+      text: chunk.text,
+      classId: duplicate.firstChunkId,
+    })
     .from(candidate)
     .innerJoin(chunk, eq(chunk.id, candidate.chunkId))
-    .where(and(eq(candidate.receiptDigest, receiptDigest), eq(candidate.inContext, true)))
+    .leftJoin(duplicate, eq(duplicate.chunkId, candidate.chunkId))
+    .where(eq(candidate.receiptDigest, receiptDigest))
     .orderBy(asc(candidate.rank));
+  const open = rows.find(({ classId }) => classId === null);
+  if (open !== undefined) throw new ClassesPendingError(open.chunkId);
+  return rows.flatMap(({ inContext, text, classId, similarityMicro }) =>
+    inContext ? [{ text, classId: classId!, similarityMicro }] : [],
+  );
 }
 
-async function writeScore(
-  db: Drizzle,
-  receiptDigest: Hex,
-  method: Method,
-  scored: Score,
-  context: readonly ContextChunk[],
-): Promise<void> {
+async function writeScore(db: Drizzle, receiptDigest: Hex, method: Method, scored: Score): Promise<void> {
   const { influences, ...values } = scored;
   const key = { receiptDigest, methodHash: method.hash };
   await db.transaction(async (tx) => {
@@ -75,14 +117,8 @@ async function writeScore(
       .insert(score)
       .values({ ...key, method: method.text, ...values })
       .onConflictDoNothing();
-    if (context.length === 0) return;
-    const rows = context.map(({ chunkId }, position) => ({
-      ...key,
-      player: "context" as const,
-      rank: position,
-      chunkId,
-      ...influences[position]!,
-    }));
+    if (influences.length === 0) return;
+    const rows = influences.map((one, rank) => ({ ...key, player: "context" as const, rank, ...one }));
     await tx.insert(influence).values(rows).onConflictDoNothing();
   });
 }
@@ -91,5 +127,36 @@ export class ScoringFailedError extends PipelineError {
   override readonly name = "ScoringFailedError";
   constructor(receiptDigest: Hex, code: string, reason: string) {
     super(`receipt ${receiptDigest} could not be scored: ${reason}`, { code, retryable: true });
+  }
+}
+
+export class ClassesPendingError extends PipelineError {
+  override readonly name = "ClassesPendingError";
+  constructor(chunkId: Hex) {
+    super(`chunk ${chunkId} has no class of duplicates yet.`, { code: "classes_pending", retryable: true });
+  }
+}
+
+export class BlockPendingError extends PipelineError {
+  override readonly name = "BlockPendingError";
+  constructor(blockNumber: bigint) {
+    super(`block ${blockNumber}, which seeds the orders, is not final yet.`, {
+      code: "block_pending",
+      retryable: true,
+    });
+  }
+}
+
+/** Refusing receipts for it would take their money from whom they are owed: the engine's model folder is wrong. */
+export class ModelUnknownError extends PipelineError {
+  override readonly name = "ModelUnknownError";
+  constructor(artifactHash: Hex) {
+    super(
+      `no model on chain has the artifact ${artifactHash} that this engine replays: is MODEL_FOLDER right?`,
+      {
+        code: "model_unknown",
+        retryable: true,
+      },
+    );
   }
 }

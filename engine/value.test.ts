@@ -1,8 +1,9 @@
 import { resolve } from "node:path";
+import { type Hex, keccak256 } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readTokenizer, renderAnswer } from "#runtime/index";
 import { openPool, type Pool } from "./pool.ts";
-import { type Answered, scoreAnswer } from "./value.ts";
+import { type Answered, type Passage, scoreAnswer } from "./value.ts";
 
 const folder = resolve(import.meta.dirname, "../runtime/models/quote");
 let pool: Pool;
@@ -20,9 +21,12 @@ beforeAll(async () => {
       "A lantern on the north pier burns green while the channel is open.",
       "Salt is stored in the stone barn behind the customs house.",
       "Fishermen mend their nets on Thursday because the market is closed then.",
-    ],
+    ].map((text, i) => passage(text, `0x0${i}`)),
   };
 });
+
+const passage = (text: string, classId: Hex): Passage => ({ text, classId, similarityMicro: 1n });
+const way = { estimator: "shapley", seed: async () => keccak256("0x5eed") } as const;
 
 afterAll(() => pool?.[Symbol.asyncDispose]());
 
@@ -41,10 +45,35 @@ describe("scoreAnswer", () => {
   it("gives the same bits again, and from two threads", async () => {
     const again = await scored(answered);
     await using two = await openPool(folder, 2);
-    const [a, b] = await Promise.all([scoreAnswer(two, answered), scoreAnswer(two, answered)]);
+    const [a, b] = await Promise.all([
+      scoreAnswer({ pool: two }, answered, way),
+      scoreAnswer({ pool: two }, answered, way),
+    ]);
     expect(a).toEqual(again);
     expect(b).toEqual(again);
     expect((await scored(answered)).score).toEqual(again.score);
+  });
+
+  it("lets copies of a passage stand and fall together, as one player", async () => {
+    const copy = answered.passages[1]!;
+    const { score } = await scored({ ...answered, passages: [...answered.passages, copy] });
+    expect(score.influences.map(({ chunkId }) => chunkId)).toEqual(["0x00", "0x01", "0x02", "0x03"]);
+    const alone = (await scored(answered)).score;
+    expect(score.influences[1]!.scoreWad > (alone.influences[1]!.scoreWad * 8n) / 10n).toBe(true);
+    const sum = score.influences.reduce((total, { scoreWad }) => total + scoreWad, 0n);
+    expect(sum).toBe(score.valueBothWad - score.valueBaseWad);
+  });
+
+  it("samples orders above six players, with standard errors, by the seed", async () => {
+    const more = ["Ships pay by weight.", "Bells ring at noon.", "Gulls nest on the mole."];
+    const passages = [...answered.passages, ...more.map((text, i) => passage(text, `0x1${i}`))];
+    const { score } = await scored({ ...answered, passages });
+    expect(score.influences.every(({ estimator }) => estimator === "shapley-permutations")).toBe(true);
+    const most = [...score.influences].sort((a, b) => (a.scoreWad > b.scoreWad ? -1 : 1))[0]!;
+    expect(most.chunkId).toBe("0x01");
+    const sum = score.influences.reduce((total, { scoreWad }) => total + scoreWad, 0n);
+    expect(sum).toBe(score.valueBothWad - score.valueBaseWad);
+    expect((await scored({ ...answered, passages })).score).toEqual(score);
   });
 
   it("owes nothing to an empty context", async () => {
@@ -56,7 +85,7 @@ describe("scoreAnswer", () => {
 
   it("refuses tokens that spell another text, that are none, or that the model does not have", async () => {
     const codeOf = async (change: Partial<Answered>) => {
-      const result = await scoreAnswer(pool, { ...answered, ...change });
+      const result = await scoreAnswer({ pool }, { ...answered, ...change }, way);
       return result.ok ? "ok" : `${result.code} ${result.retryable}`;
     };
     expect(await codeOf({ answer: "something else" })).toBe("answer_mismatch false");
@@ -67,7 +96,7 @@ describe("scoreAnswer", () => {
 });
 
 async function scored(given: Answered) {
-  const result = await scoreAnswer(pool, given);
+  const result = await scoreAnswer({ pool }, given, way);
   if (!result.ok) throw new Error(result.reason);
   return result;
 }

@@ -75,6 +75,16 @@ CREATE TABLE "engine"."cursor" (
 	"last_block_hash" text NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "engine"."dead_letter" (
+	"job_id" text PRIMARY KEY NOT NULL,
+	"queue" text NOT NULL,
+	"data" jsonb NOT NULL,
+	"code" text NOT NULL,
+	"reason" text NOT NULL,
+	"tries" integer NOT NULL,
+	"failed_at" timestamp with time zone DEFAULT now() NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "engine"."duplicate" (
 	"chunk_id" text PRIMARY KEY NOT NULL,
 	"first_chunk_id" text NOT NULL,
@@ -160,6 +170,20 @@ CREATE TABLE "engine"."score" (
 	CONSTRAINT "score_receipt_digest_method_hash_pk" PRIMARY KEY("receipt_digest","method_hash")
 );
 --> statement-breakpoint
+CREATE TABLE "engine"."span" (
+	"receipt_digest" text NOT NULL,
+	"index" integer NOT NULL,
+	"occurrence" integer NOT NULL,
+	"answer_start" integer NOT NULL,
+	"answer_end" integer NOT NULL,
+	"chunk_id" text NOT NULL,
+	"source_start" integer NOT NULL,
+	"source_end" integer NOT NULL,
+	"surprise_micro" numeric(78,0) NOT NULL,
+	"occurrence_count" integer NOT NULL,
+	CONSTRAINT "span_receipt_digest_index_occurrence_pk" PRIMARY KEY("receipt_digest","index","occurrence")
+);
+--> statement-breakpoint
 CREATE TABLE "engine"."training_record" (
 	"model_id" text NOT NULL,
 	"index" integer NOT NULL,
@@ -221,12 +245,33 @@ CREATE TABLE "settlement"."left_out" (
 	CONSTRAINT "left_out_epoch_id_batch_id_pk" PRIMARY KEY("epoch_id","batch_id")
 );
 --> statement-breakpoint
+CREATE TABLE "settlement"."reputation" (
+	"epoch_id" bigint NOT NULL,
+	"account" text NOT NULL,
+	"datanet_id" bigint NOT NULL,
+	"role" text NOT NULL,
+	"good_micro" numeric(78,0) NOT NULL,
+	"bad_micro" numeric(78,0) NOT NULL,
+	"attenuation_wad" numeric(78,0) NOT NULL,
+	"peer_prediction_micro" numeric(78,0),
+	CONSTRAINT "reputation_epoch_id_account_datanet_id_role_pk" PRIMARY KEY("epoch_id","account","datanet_id","role")
+);
+--> statement-breakpoint
 CREATE TABLE "settlement"."reward" (
 	"epoch_id" bigint NOT NULL,
 	"account" text NOT NULL,
 	"cumulative_wei" numeric(78,0) NOT NULL,
 	"leaf" text NOT NULL,
 	CONSTRAINT "reward_epoch_id_account_pk" PRIMARY KEY("epoch_id","account")
+);
+--> statement-breakpoint
+CREATE TABLE "settlement"."slash_proposal" (
+	"epoch_id" bigint NOT NULL,
+	"account" text NOT NULL,
+	"datanet_id" bigint NOT NULL,
+	"score_milli" numeric(78,0) NOT NULL,
+	"evidence" jsonb NOT NULL,
+	CONSTRAINT "slash_proposal_epoch_id_account_datanet_id_pk" PRIMARY KEY("epoch_id","account","datanet_id")
 );
 --> statement-breakpoint
 CREATE TABLE "settlement"."standing" (
@@ -246,9 +291,11 @@ CREATE INDEX "influence_chunk_id_index" ON "engine"."influence" USING btree ("ch
 CREATE INDEX "receipt_batch_id_index" ON "engine"."receipt" USING btree ("batch_id");--> statement-breakpoint
 CREATE INDEX "receipt_model_id_index" ON "engine"."receipt" USING btree ("model_id");--> statement-breakpoint
 CREATE INDEX "receipt_payer_index" ON "engine"."receipt" USING btree ("payer");--> statement-breakpoint
+CREATE INDEX "span_chunk_id_index" ON "engine"."span" USING btree ("chunk_id");--> statement-breakpoint
 CREATE INDEX "training_record_chunk_id_index" ON "engine"."training_record" USING btree ("chunk_id");--> statement-breakpoint
 CREATE INDEX "entry_account_index" ON "settlement"."entry" USING btree ("account");--> statement-breakpoint
 CREATE INDEX "entry_subject_index" ON "settlement"."entry" USING btree ("subject");--> statement-breakpoint
 CREATE INDEX "entry_receipt_digest_index" ON "settlement"."entry" USING btree ("receipt_digest");--> statement-breakpoint
+CREATE INDEX "reputation_account_index" ON "settlement"."reputation" USING btree ("account");--> statement-breakpoint
 CREATE INDEX "reward_account_index" ON "settlement"."reward" USING btree ("account");--> statement-breakpoint
 CREATE INDEX "standing_account_index" ON "settlement"."standing" USING btree ("account");

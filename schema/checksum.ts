@@ -18,9 +18,15 @@ const inputs = [
 
 /** sha256 over path and text of the inputs, ordered by path, as 64 hex digits. Ponder refuses to resume when it changes. */
 export function sourceChecksum(root = rootDir): string {
-  const paths = inputs
+  return checksumOf(inputs, root);
+}
+
+/** The same over the files of any patterns, tests and what only they read left out. */
+export function checksumOf(patterns: readonly string[], root = rootDir): string {
+  const paths = patterns
     .flatMap((pattern) => globSync(pattern, { cwd: root }))
     .map((path) => path.replaceAll("\\", "/"))
+    .filter((path) => !/\.test\.ts$|(^|\/)(testing|fixtures)\//.test(path))
     .sort();
   const hash = createHash("sha256");
   for (const path of paths) {

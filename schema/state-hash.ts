@@ -2,7 +2,7 @@ import { is } from "drizzle-orm";
 import { getTableConfig, PgTable } from "drizzle-orm/pg-core";
 import type { Sql } from "postgres";
 import { concatHex, type Hex, keccak256, stringToBytes } from "viem";
-import { onchain } from "./bind.ts";
+import { onchain, viewsSchema } from "./bind.ts";
 import * as engine from "./offchain/40-engine.ts";
 import * as settlement from "./offchain/50-settlement.ts";
 
@@ -33,6 +33,8 @@ const rebuildable: PgTable[] = [
   settlement.carried,
   settlement.standing,
   settlement.leftOut,
+  settlement.reputation,
+  settlement.slashProposal,
 ];
 
 /** Columns of our own run, which a rebuild does not repeat, as table.column. */
@@ -57,7 +59,7 @@ const provenanceKind = 3;
  * keccak-256 over all rows of the onchain and the rebuildable offchain tables. A row is its columns in the schema's
  * order, separated by `,`, each `-` for null or its length in bytes, `:`, PostgreSQL's text (`bytea`: its sha256 in
  * hex); a table is the ascending list of its rows' hashes; the state is the list of (name, number of rows, hash) in the schema's order. Read in one
- * snapshot. The order in which rows were written leaves no trace.
+ * snapshot. The order in which rows were written leaves no trace. What a left-out batch holds is no part of it.
  */
 export async function stateHash(sql: Sql, mode: StateHashMode): Promise<StateHash> {
   const onchainTables = Object.values(onchain).filter((table) => is(table, PgTable));
@@ -91,8 +93,7 @@ async function hashTable(sql: Sql, table: PgTable, mode: StateHashMode): Promise
     const value = isBytes ? sql`encode(sha256(${sql(column.name)}), 'hex')` : sql`${sql(column.name)}::text`;
     return index === 0 ? value : sql`, ${value}`;
   });
-  const isPayload = name === "payload" && mode === "content";
-  const filter = isPayload ? sql`where kind <> ${provenanceKind}` : sql``;
+  const filter = filterOf(sql, name, mode);
   const query = sql`select json_build_array(${texts}) as fields from ${sql(`${schema}.${name}`)} ${filter}`;
   const rowHashes: Hex[] = [];
   for await (const rows of query.cursor(rowsPerRead)) {
@@ -100,6 +101,19 @@ async function hashTable(sql: Sql, table: PgTable, mode: StateHashMode): Promise
   }
   rowHashes.sort();
   return { table: `${schema}.${name}`, rows: rowHashes.length, hash: keccak256(concatHex(rowHashes)) };
+}
+
+/** Receipts of batches that an epoch left out: a blob that could not be had then may have turned up since. */
+const leftOutReceipts = (sql: Sql) =>
+  sql`select digest from engine.receipt where batch_id in (select batch_id from settlement.left_out)`;
+
+function filterOf(sql: Sql, name: string, mode: StateHashMode) {
+  if (name === "receipt") return sql`where digest not in (${leftOutReceipts(sql)})`;
+  if (["candidate", "score", "influence"].includes(name))
+    return sql`where receipt_digest not in (${leftOutReceipts(sql)})`;
+  if (name !== "payload") return sql``;
+  const kept = sql`content_hash not in (select content_hash from ${sql(`${viewsSchema}.batch`)} where id in (select batch_id from settlement.left_out))`;
+  return mode === "content" ? sql`where kind <> ${provenanceKind} and ${kept}` : sql`where ${kept}`;
 }
 
 function isHashed(table: string, column: string, mode: StateHashMode): boolean {

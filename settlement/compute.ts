@@ -1,7 +1,18 @@
 import { bytesToHex, type Hex } from "viem";
+import type { Reputations } from "#engine/reputation/history";
+import { proposeSlashings } from "#engine/reputation/penalty";
 import { sum } from "#schema/apportion";
 import { invariant } from "#schema/errors";
-import type { carried, entry, epochRun, leftOut, reward, standing } from "#schema/offchain/50-settlement";
+import type {
+  carried,
+  entry,
+  epochRun,
+  leftOut,
+  reputation,
+  reward,
+  slashProposal,
+  standing,
+} from "#schema/offchain/50-settlement";
 import { allocateEpoch, type Balances } from "./allocation/epoch.ts";
 import type { BatchFacts, Facts } from "./allocation/facts.ts";
 import * as payload from "./blob/payload.ts";
@@ -30,6 +41,7 @@ export type EpochInput = {
   /** Final batches of the range that have no receipts here, ascending. */
   leftOut: readonly provenance.LeftOut[];
   facts: Facts;
+  reputations: Pick<Reputations, "rows" | "violations">;
   before: Before;
   scope: { chainId: bigint; distributor: Hex };
 };
@@ -42,6 +54,8 @@ export type Computed = {
   carried: (typeof carried.$inferInsert)[];
   standings: (typeof standing.$inferInsert)[];
   leftOut: (typeof leftOut.$inferInsert)[];
+  reputations: (typeof reputation.$inferInsert)[];
+  slashProposals: (typeof slashProposal.$inferInsert)[];
 };
 
 /** Allocate, build both trees, encode the provenance payload. Same input, same bytes. */
@@ -87,7 +101,28 @@ export function computeEpoch(input: EpochInput): Computed {
     carried: allocation.carried.map((c) => ({ epochId, ...c })),
     standings: allocation.standings.map((s) => ({ epochId, ...s })),
     leftOut: input.leftOut.map((one) => ({ epochId, ...one })),
+    reputations: reputationRows(input),
+    slashProposals: proposeSlashings(input.reputations.violations, Number(epochId)).map(
+      ({ account, datanetId, ...proposal }) => ({
+        epochId,
+        account: account as Hex,
+        datanetId: BigInt(datanetId),
+        ...proposal,
+      }),
+    ),
   };
+}
+
+function reputationRows({ epochId, reputations }: EpochInput) {
+  const micro = (value: number) => BigInt(Math.round(value * 1e6));
+  return reputations.rows().map(({ good, bad, peerPrediction, account, ...row }) => ({
+    epochId,
+    account: account as Hex,
+    goodMicro: micro(good),
+    badMicro: micro(bad),
+    peerPredictionMicro: peerPrediction === null ? null : micro(peerPrediction),
+    ...row,
+  }));
 }
 
 function entryRows(epochId: bigint, receipts: readonly provenance.ReceiptScore[], leaves: readonly Hex[]) {

@@ -15,6 +15,9 @@ const environment = z.object({
   EPOCH_AGE_MS_MAX: z.coerce.number().int().min(1).default(3_600_000),
   FOLLOW_ONLY: z.enum(["0", "1"]).default("0"),
   POLL_MS: z.coerce.number().int().min(10).max(60_000).default(500),
+  /** A follower reads the poster's payloads with them where it comes to another result; it can do without. */
+  DISPERSER_URL: z.url().optional(),
+  SRS_FOLDER: z.string().min(1).optional(),
 });
 
 /** What a proposer needs besides. With FOLLOW_ONLY=1 nothing is posted, so no keys are read. */
@@ -34,6 +37,7 @@ export type Config = {
   epochBatches: number;
   epochAgeMsMax: number;
   pollMs: number;
+  relay: { disperserUrl: string; srsFolder: string } | null;
   posting: { posterKey: Hex; eigendaKey: Hex; disperserUrl: string; srsFolder: string } | null;
 };
 
@@ -49,6 +53,8 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     epochBatches: e.EPOCH_BATCHES,
     epochAgeMsMax: e.EPOCH_AGE_MS_MAX,
     pollMs: e.POLL_MS,
+    relay:
+      e.DISPERSER_URL && e.SRS_FOLDER ? { disperserUrl: e.DISPERSER_URL, srsFolder: e.SRS_FOLDER } : null,
     posting: p && {
       posterKey: p.POSTER_KEY,
       eigendaKey: p.EIGENDA_KEY,

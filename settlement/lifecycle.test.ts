@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { sum } from "#schema/apportion";
 import { onchain } from "#schema/bind";
-import { candidate } from "#schema/offchain/40-engine";
+import { candidate, refusal } from "#schema/offchain/40-engine";
 import { carried, entry, epochRun, reward } from "#schema/offchain/50-settlement";
 import { contributor, label, payer, poster } from "../indexer/test/life.ts";
 import { devAccount, freePort, stop, until } from "../schema/testing/stack.ts";
@@ -211,6 +211,33 @@ describe("settlement", () => {
     settlement.process.kill("SIGTERM");
     expect(await settlement.ended).toBe(0);
   });
+
+  it("adopts the poster's word on a batch whose blob turned up again, and says so", async () => {
+    await world.answer(4);
+    const [hidden] = await batchesIn(db(), (await readRun(3n)).toBlock, 1n << 62n);
+    const { eventId, id: batchId } = hidden!;
+    const code = "da_unavailable";
+    await db()
+      .insert(refusal)
+      .values({ eventId, subject: `batch:${batchId}`, code, reason: "nobody serves it" });
+    await world.drive(/^final$/);
+    const decoded = provenance.decode(hexToBytes((await readRun(4n)).payload));
+    if (!decoded.ok) throw new Error(decoded.reason);
+    expect(decoded.value.leftOut).toEqual([{ batchId, code }]);
+    const before = await readAll();
+    await db().delete(refusal).where(eq(refusal.eventId, eventId));
+    for (const table of runTables) await db().delete(table);
+    const follower = { ...world.context, poster: null };
+    for (let epochId = 1n; epochId < 4n; epochId++) await world.drive(/^final$/, follower);
+    const said = await world.drive(/^computed/, follower);
+    expect(said.what).toContain(`batch ${batchId} left out by the poster's judgement`);
+    await world.drive(/^final$/, follower);
+    expect(await readAll()).toEqual(before);
+    for (const table of runTables) await db().delete(table);
+    const alone = { ...follower, retrieve: null };
+    for (let epochId = 1n; epochId < 4n; epochId++) await world.drive(/^final$/, alone);
+    await expect(world.drive(/^final$/, alone)).rejects.toThrow(EpochMismatchError);
+  }, 200_000);
 
   it("withholds from a contribution from the block on in which it is retracted", async () => {
     const { blockNumber } = await world.sender.send(contributor, "datanetRegistry", "retract", [

@@ -2,10 +2,13 @@ import { type Hex, hexToBytes } from "viem";
 import type { Drizzle } from "#schema/database";
 import { PipelineError } from "#schema/errors";
 import { finalBlock } from "#schema/finality";
+import { adoptable } from "./adoption.ts";
+import type { LeftOut } from "./blob/provenance.ts";
 import { type Computed, computeEpoch } from "./compute.ts";
-import { daRefOf, epochStatus, type Ledger, type Wallet } from "./ledger.ts";
+import { daRefOf, epochStatus, type Ledger, type Proposal, type Wallet } from "./ledger.ts";
 import { batchesIn, loadBatchFacts } from "./loaders/batches.ts";
 import { loadFacts } from "./loaders/facts.ts";
+import { findUnclassified } from "./loaders/reputation.ts";
 import {
   deleteRun,
   type EpochRun,
@@ -37,6 +40,8 @@ export type Context = {
   chainId: bigint;
   distributor: Hex;
   limits: { epochBatches: number; ageMsMax: number };
+  /** Payload of a certificate, checked against its commitment; null without DA. @throws EigenDaError */
+  retrieve: ((certificate: Uint8Array) => Promise<Uint8Array>) | null;
   /** Null for a follower, which never posts. `disperse` returns the certificate. */
   poster: {
     wallet: Wallet;
@@ -75,14 +80,20 @@ async function open(context: Context, previous: EpochRun | undefined): Promise<S
   if (ranges.length === 0) return waiting(epochId, "final batches");
   for (const range of ranges) {
     if (range.toBlock > final.blockNumber) return waiting(epochId, `block ${range.toBlock} to become final`);
-    const result = await compute(context, previous, range);
+    const { result, adopted } = await computeLike(context, previous, range);
     if ("missing" in result) return waiting(epochId, result.missing);
     if (result.run.rewardRoot === zeroRoot || result.run.attributionRoot === zeroRoot) continue;
     if (context.poster !== null && payloadBytes(result) > context.poster.payloadBytesMax) {
       return openShorter(context, previous, payloadBytes(result));
     }
     await insertComputed(db, result);
-    return moved(epochId, `computed up to block ${range.toBlock}, reward root ${result.run.rewardRoot}`);
+    const leftOut = adopted
+      .map(({ batchId }) => `, batch ${batchId} left out by the poster's judgement`)
+      .join("");
+    return moved(
+      epochId,
+      `computed up to block ${range.toBlock}, reward root ${result.run.rewardRoot}${leftOut}`,
+    );
   }
   return waiting(epochId, "a batch that pays someone: a zero root is not proposed");
 }
@@ -99,8 +110,8 @@ function payloadBytes({ run }: Computed): number {
   return (run.payload.length - 2) / 2;
 }
 
-/** `methodHash` is null where the rows decide it. */
-type Range = { toBlock: bigint; methodHash: Hex | null };
+/** `methodHash` and `proposal` are null where no epoch stands on chain yet: the rows decide. */
+type Range = { toBlock: bigint; methodHash: Hex | null; proposal: Proposal | null };
 
 /** Ranges to try, shortest first: a longer one is needed only where the shorter pays nobody. */
 async function rangesOf(
@@ -111,13 +122,26 @@ async function rangesOf(
 ): Promise<Range[]> {
   const { status } = await ledger.epochOf(epochId);
   if (status !== epochStatus.none && status !== epochStatus.rejected) {
-    return [await ledger.proposalOf(epochId, fromBlock)];
+    const proposal = await ledger.proposalOf(epochId, fromBlock);
+    return [{ toBlock: proposal.toBlock, methodHash: proposal.methodHash, proposal }];
   }
   if (poster === null) return [];
   const batches = await batchesIn(db, fromBlock, finalBlockNumber);
   const { timestamp } = await ledger.client.getBlock({ blockNumber: finalBlockNumber });
   const toBlocks = planToBlocks(batches, { ...limits, finalTimestamp: timestamp });
-  return toBlocks.map((toBlock) => ({ toBlock, methodHash: null }));
+  return toBlocks.map((toBlock) => ({ toBlock, methodHash: null, proposal: null }));
+}
+
+/** As the rows say; where that is not what stands on chain, with the poster's word on what could not be had. */
+async function computeLike(context: Context, previous: EpochRun | undefined, range: Range) {
+  const result = await compute(context, previous, range, []);
+  const { proposal } = range;
+  const isSame = "run" in result && result.run.contentHash === proposal?.contentHash;
+  if (proposal === null || isSame) return { result, adopted: [] };
+  const adopted = await adoptable(context.retrieve, proposal);
+  return adopted.length === 0
+    ? { result, adopted }
+    : { result: await compute(context, previous, range, adopted), adopted };
 }
 
 /** The epoch's rows from one snapshot of the database; or which row is still missing. */
@@ -125,12 +149,16 @@ async function compute(
   { db, chainId, distributor }: Context,
   previous: EpochRun | undefined,
   { toBlock, methodHash }: Range,
+  adopted: readonly LeftOut[],
 ): Promise<Computed | { missing: string }> {
   const fromBlock = previous?.toBlock ?? 0n;
   const read = await db.transaction(
     async (tx) => {
       const settled = await batchesIn(tx, fromBlock, toBlock);
-      const scored = await loadBatchFacts(tx, settled, methodHash);
+      const unclassified = await findUnclassified(tx, toBlock);
+      if (unclassified !== undefined)
+        return { ready: false as const, missing: `classes of contribution ${unclassified}` };
+      const scored = await loadBatchFacts(tx, settled, methodHash, adopted);
       if (!scored.ready) return scored;
       const facts = await loadFacts(tx, scored.batches, toBlock);
       return { ...scored, settled, facts, before: await standingBefore(tx, previous) };
@@ -148,6 +176,7 @@ async function compute(
     batches,
     leftOut,
     facts,
+    reputations: facts.reputations,
     before,
     scope: { chainId, distributor },
   });

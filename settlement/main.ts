@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { createPublicClient, createWalletClient, http } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
-import { DisperserClient, developmentSrs, payloadBytesMax } from "#eigenda/index";
+import { DisperserClient, developmentSrs, payloadBytesMax, RelayClient } from "#eigenda/index";
 import { openDatabase } from "#schema/database";
 import { readDeployment } from "#schema/deployment";
 import { InvariantError } from "#schema/errors";
@@ -35,10 +35,19 @@ async function main(config: Config, signal: AbortSignal): Promise<number> {
     chainId: BigInt(deployment.chainId),
     distributor: deployment.contracts.rewardDistributor,
     limits: { epochBatches: config.epochBatches, ageMsMax: config.epochAgeMsMax },
+    retrieve: await openRelay(config, resources),
     poster: await openPoster(config, BigInt(deployment.chainId), resources),
   };
   log.info(`ready ${context.poster === null ? "to follow" : "to propose"}`);
   return await work(context, metrics, config.pollMs, signal);
+}
+
+async function openRelay({ relay }: Config, resources: AsyncDisposableStack): Promise<Context["retrieve"]> {
+  if (relay === null) return null;
+  const { disperserUrl, srsFolder } = relay;
+  const srs = await developmentSrs({ folder: srsFolder });
+  const client = resources.use(new RelayClient({ relayUrl: () => disperserUrl, srs }));
+  return (certificate) => client.retrieve(certificate);
 }
 
 async function openPoster(

@@ -16,6 +16,14 @@ export type VoteRow = typeof onchain.validationVote.$inferSelect;
 export type ModelRow = typeof onchain.model.$inferSelect;
 export type ReceiptRow = typeof engine.receipt.$inferSelect;
 export type CandidateRow = typeof engine.candidate.$inferSelect;
+export type DuplicateRow = typeof engine.duplicate.$inferSelect;
+export type InfluenceRow = typeof engine.influence.$inferSelect;
+export type ReputationRow = typeof settlement.reputation.$inferSelect;
+export type SlashProposalRow = typeof settlement.slashProposal.$inferSelect;
+export type StandingRow = typeof settlement.standing.$inferSelect;
+export type LeftOutRow = typeof settlement.leftOut.$inferSelect;
+export type DeadLetterRow = typeof engine.deadLetter.$inferSelect;
+export type SpanRow = typeof engine.span.$inferSelect;
 export type ScoreRow = typeof engine.score.$inferSelect;
 export type ChunkRow = typeof engine.chunk.$inferSelect;
 export type FaithfulnessRow = typeof engine.faithfulness.$inferSelect;
@@ -27,7 +35,13 @@ export type RewardRow = typeof settlement.reward.$inferSelect;
 export type RowLoaders = ReturnType<typeof rowLoaders>;
 
 export function rowLoaders(tx: Transaction) {
-  return { ...dataLoaders(tx), ...answerLoaders(tx), ...payoutLoaders(tx), ...treeLoaders(tx) };
+  return {
+    ...dataLoaders(tx),
+    ...answerLoaders(tx),
+    ...payoutLoaders(tx),
+    ...epochLoaders(tx),
+    ...treeLoaders(tx),
+  };
 }
 
 function dataLoaders(tx: Transaction) {
@@ -77,7 +91,7 @@ function dataLoaders(tx: Transaction) {
 
 function answerLoaders(tx: Transaction) {
   const { batch } = onchain;
-  const { receipt, candidate, score, chunk } = engine;
+  const { receipt, candidate, score, chunk, duplicate, influence, span } = engine;
   return {
     batch: batchLoader(async (ids: bigint[]) =>
       byKey(await tx.select().from(batch).where(inArray(batch.id, ids)), (row) => row.id),
@@ -101,6 +115,16 @@ function answerLoaders(tx: Transaction) {
         (row) => row.receiptDigest,
       ),
     ),
+    spans: batchLoader(async (digests: Hex[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(span)
+          .where(inArray(span.receiptDigest, digests))
+          .orderBy(asc(span.index), asc(span.occurrence)),
+        (row) => row.receiptDigest,
+      ),
+    ),
     scores: batchLoader(async (digests: Hex[]) =>
       Map.groupBy(
         await tx
@@ -114,25 +138,26 @@ function answerLoaders(tx: Transaction) {
     chunk: batchLoader(async (ids: Hex[]) =>
       byKey(await tx.select().from(chunk).where(inArray(chunk.id, ids)), (row) => row.id),
     ),
+    duplicate: batchLoader(async (ids: Hex[]) =>
+      byKey(await tx.select().from(duplicate).where(inArray(duplicate.chunkId, ids)), (row) => row.chunkId),
+    ),
+    /** By `${receiptDigest}:${methodHash}`. */
+    influences: batchLoader(async (keys: string[]) => {
+      const digests = [...new Set(keys.map((key) => key.split(":")[0] as Hex))];
+      const rows = await tx
+        .select()
+        .from(influence)
+        .where(inArray(influence.receiptDigest, digests))
+        .orderBy(desc(influence.player), asc(influence.rank));
+      return Map.groupBy(rows, (row) => `${row.receiptDigest}:${row.methodHash}`);
+    }),
   };
 }
 
 function payoutLoaders(tx: Transaction) {
-  const { distributor, epoch, rewardAccount } = onchain;
-  const { epochRun, entry, reward, carried } = settlement;
+  const { distributor, rewardAccount } = onchain;
+  const { entry, reward } = settlement;
   return {
-    epoch: batchLoader(async (ids: bigint[]) =>
-      byKey(await tx.select().from(epoch).where(inArray(epoch.id, ids)), (row) => row.id),
-    ),
-    run: batchLoader(async (ids: bigint[]) =>
-      byKey(await tx.select().from(epochRun).where(inArray(epochRun.epochId, ids)), (row) => row.epochId),
-    ),
-    carried: batchLoader(async (ids: bigint[]) =>
-      Map.groupBy(
-        await tx.select().from(carried).where(inArray(carried.epochId, ids)).orderBy(asc(carried.modelId)),
-        (row) => row.epochId,
-      ),
-    ),
     entriesOfReceipt: batchLoader(async (digests: Hex[]) =>
       Map.groupBy(
         await tx
@@ -170,6 +195,41 @@ function payoutLoaders(tx: Transaction) {
         .where(and(inArray(reward.epochId, ids), inArray(reward.account, accounts)));
       return byKey(rows, (row) => `${row.epochId}:${row.account}`);
     }),
+  };
+}
+
+function epochLoaders(tx: Transaction) {
+  const { epoch } = onchain;
+  const { epochRun, carried, standing, leftOut } = settlement;
+  return {
+    epoch: batchLoader(async (ids: bigint[]) =>
+      byKey(await tx.select().from(epoch).where(inArray(epoch.id, ids)), (row) => row.id),
+    ),
+    run: batchLoader(async (ids: bigint[]) =>
+      byKey(await tx.select().from(epochRun).where(inArray(epochRun.epochId, ids)), (row) => row.epochId),
+    ),
+    carried: batchLoader(async (ids: bigint[]) =>
+      Map.groupBy(
+        await tx.select().from(carried).where(inArray(carried.epochId, ids)).orderBy(asc(carried.modelId)),
+        (row) => row.epochId,
+      ),
+    ),
+    standings: batchLoader(async (ids: bigint[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(standing)
+          .where(inArray(standing.epochId, ids))
+          .orderBy(asc(standing.modelId), asc(standing.account)),
+        (row) => row.epochId,
+      ),
+    ),
+    leftOut: batchLoader(async (ids: bigint[]) =>
+      Map.groupBy(
+        await tx.select().from(leftOut).where(inArray(leftOut.epochId, ids)).orderBy(asc(leftOut.batchId)),
+        (row) => row.epochId,
+      ),
+    ),
   };
 }
 

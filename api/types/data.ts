@@ -4,7 +4,17 @@ import { reasonText } from "#settlement/blob/codes";
 import { builder, found, pageArgs, pageType } from "../builder.ts";
 import { contributionPage, datanetPage, entryPage, zeroReasons } from "../loaders/pages.ts";
 import { EntryPage } from "./attribution.ts";
-import { Chunk, Contribution, Contributor, Datanet, Faithfulness, Model, RewardLeaf, Vote } from "./refs.ts";
+import {
+  Chunk,
+  Contribution,
+  Contributor,
+  Datanet,
+  Duplicate,
+  Faithfulness,
+  Model,
+  RewardLeaf,
+  Vote,
+} from "./refs.ts";
 
 const stateNames: Record<number, string> = {
   1: "pending",
@@ -30,6 +40,12 @@ Chunk.implement({
       type: Contribution,
       resolve: async ({ contributionId }, _, { rows }) =>
         found(await rows.contribution(contributionId), `Contribution ${contributionId}`),
+    }),
+    duplicate: t.field({
+      type: Duplicate,
+      nullable: true,
+      description: "Its class of duplicates; null until it has one.",
+      resolve: async ({ id }, _, { rows }) => (await rows.duplicate(id)) ?? null,
     }),
     influences: t.field({
       type: EntryPage,

@@ -2,9 +2,9 @@ import { asc, gte } from "drizzle-orm";
 import { epochRun } from "#schema/offchain/50-settlement";
 import { builder } from "../builder.ts";
 import { listSizeAssumed } from "../limits.ts";
-import type { RunRow } from "../loaders/rows.ts";
+import type { LeftOutRow, RunRow } from "../loaders/rows.ts";
 import type { Status as StatusRow } from "../status.ts";
-import { Epoch } from "./refs.ts";
+import { Epoch, Standing } from "./refs.ts";
 
 const statusNames: Record<number, string> = { 1: "proposed", 2: "disputed", 3: "rejected", 4: "finalized" };
 
@@ -13,6 +13,13 @@ const Carried = builder.objectRef<{ modelId: `0x${string}`; amountWei: bigint }>
   fields: (t) => ({
     modelId: t.expose("modelId", { type: "Hex" }),
     amountWei: t.expose("amountWei", { type: "Wei" }),
+  }),
+});
+
+const LeftOut = builder.objectRef<LeftOutRow>("LeftOut").implement({
+  fields: (t) => ({
+    batchId: t.expose("batchId", { type: "BigInt" }),
+    code: t.exposeString("code", { description: "Of the refusal: engine/README.md." }),
   }),
 });
 
@@ -56,6 +63,17 @@ Epoch.implement({
       type: Conservation,
       nullable: true,
       resolve: async ({ id }, _, { rows }) => (await rows.run(id)) ?? null,
+    }),
+    leftOut: t.field({
+      type: [LeftOut],
+      description: "Final batches without receipts in the epoch, and why: their pools are carried.",
+      resolve: async ({ id }, _, { rows }) => (await rows.leftOut(id)) ?? [],
+    }),
+    standings: t.field({
+      type: [Standing],
+      description:
+        "Contributors whose records moved answers of the epoch, and what reputation made of their pay.",
+      resolve: async ({ id }, _, { rows }) => (await rows.standings(id)) ?? [],
     }),
     carried: t.field({
       type: [Carried],

@@ -1,6 +1,17 @@
 import * as leaf from "#settlement/tree/leaf";
 import { builder, found } from "../builder.ts";
-import { Batch, Candidate, Chunk, Contributor, Entry, Model, Receipt, Score } from "./refs.ts";
+import {
+  Batch,
+  Candidate,
+  Chunk,
+  Contributor,
+  Entry,
+  Influence,
+  Model,
+  Receipt,
+  Score,
+  Span,
+} from "./refs.ts";
 
 Receipt.implement({
   description: "One answer: signed by the node, settled in a batch.",
@@ -42,6 +53,11 @@ Receipt.implement({
       type: [Score],
       resolve: async ({ digest }, _, { rows }) => (await rows.scores(digest)) ?? [],
     }),
+    spans: t.field({
+      type: [Span],
+      description: "What the answer copies from records, word for word.",
+      resolve: async ({ digest }, _, { rows }) => (await rows.spans(digest)) ?? [],
+    }),
     entries: t.field({
       type: [Entry],
       description: "Who got what of the answer's pool, and why. Empty until the epoch is computed.",
@@ -78,6 +94,16 @@ Score.implement({
     dataShareWad: t.expose("dataShareWad", {
       type: "BigInt",
       description: "Part of the pool that data earned.",
+    }),
+    unexplainedWad: t.expose("unexplainedWad", {
+      type: "BigInt",
+      description: "What of the adapter no training record explains: its owner's.",
+    }),
+    influences: t.field({
+      type: [Influence],
+      description: "How much each passage and each listed training record moved the answer.",
+      resolve: async ({ receiptDigest, methodHash }, _, { rows }) =>
+        (await rows.influences(`${receiptDigest}:${methodHash}`)) ?? [],
     }),
   }),
 });

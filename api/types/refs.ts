@@ -7,13 +7,19 @@ import type {
   ClaimRow,
   ContributionRow,
   DatanetRow,
+  DuplicateRow,
   EntryRow,
   EpochRow,
   FaithfulnessRow,
+  InfluenceRow,
   ModelRow,
   ReceiptRow,
+  ReputationRow,
   RewardRow,
   ScoreRow,
+  SlashProposalRow,
+  SpanRow,
+  StandingRow,
   VoteRow,
 } from "../loaders/rows.ts";
 
@@ -25,6 +31,12 @@ export const Batch = builder.objectRef<BatchRow>("Batch");
 export const Receipt = builder.objectRef<ReceiptRow>("Receipt");
 export const Candidate = builder.objectRef<CandidateRow>("Candidate");
 export const Score = builder.objectRef<ScoreRow>("Score");
+export const Influence = builder.objectRef<InfluenceRow>("Influence");
+export const Duplicate = builder.objectRef<DuplicateRow>("Duplicate");
+export const Reputation = builder.objectRef<ReputationRow>("Reputation");
+export const Standing = builder.objectRef<StandingRow>("Standing");
+export const SlashProposal = builder.objectRef<SlashProposalRow>("SlashProposal");
+export const Span = builder.objectRef<SpanRow>("Span");
 export const Entry = builder.objectRef<EntryRow>("Entry");
 export const Chunk = builder.objectRef<ChunkRow>("Chunk");
 export const Contribution = builder.objectRef<ContributionRow>("Contribution");

@@ -1,6 +1,14 @@
 import pc from "picocolors";
 import { formatUnits } from "viem";
-import type { ClaimNode, EntryNode, PayoutNode, ReceiptNode, ReceiptWithEntries } from "./query.ts";
+import type {
+  ClaimNode,
+  EntryNode,
+  InfluenceNode,
+  PayoutNode,
+  ReceiptNode,
+  ReceiptWithEntries,
+  SpanNode,
+} from "./query.ts";
 
 /** Whom a transaction pays, one line each in the order given; the hops below are those of one of them. */
 export function payoutLines(payouts: readonly PayoutNode[]): string[] {
@@ -49,12 +57,46 @@ export function answerLines(receipt: ReceiptWithEntries, entriesMax: number): st
   const entries = receipt.entries.slice(0, entriesMax);
   return [
     ...(receipt.question === null ? [] : [`${pc.bold("question")} ${receipt.question}`]),
-    ...(receipt.answer === null ? [] : [`${pc.bold("answer")}   ${receipt.answer}`]),
+    ...(receipt.answer === null
+      ? []
+      : [`${pc.bold("answer")}   ${highlight(receipt.answer, receipt.spans)}`]),
+    ...receipt.spans.flatMap(spanLines),
     ...receiptLines(receipt),
+    ...receipt.scores.flatMap(({ influences }) => influences.map(influenceLine)),
     ...entries.flatMap((entry) => entryLines(entry)),
     ...more(receipt.entries.length - entries.length),
     ...(receipt.entries.length === 0 ? [pc.dim("    not paid out yet: its epoch is still open")] : []),
   ];
+}
+
+/** The answer with what it copies word for word underlined. */
+function highlight(answer: string, spans: readonly SpanNode[]): string {
+  const marked = new Array<boolean>(answer.length).fill(false);
+  for (const { answerStart, answerEnd } of spans) marked.fill(true, answerStart, answerEnd);
+  const runs = answer.match(/\S+|\s+/gu) ?? [];
+  let at = 0;
+  return runs
+    .map((run) => {
+      const isMarked = marked[at] === true;
+      at += run.length;
+      return isMarked ? pc.underline(run) : run;
+    })
+    .join("");
+}
+
+/** A span where it stands in a record: copied, whatever it moved. */
+function spanLines({ sourceStart, sourceEnd, occurrenceCount, chunk }: SpanNode): string[] {
+  if (chunk === null) return [];
+  const { text } = chunk;
+  const marked = `${text.slice(0, sourceStart)}${pc.underline(text.slice(sourceStart, sourceEnd))}${text.slice(sourceEnd)}`;
+  const places = occurrenceCount > 1 ? `, in ${occurrenceCount} places` : "";
+  return [hop(1, "verbatim", chunk.id, `“${marked}”${places}`)];
+}
+
+function influenceLine({ player, chunkId, scoreWad, standardErrorWad, estimator }: InfluenceNode): string {
+  const nats = (wad: string) => Number(formatUnits(BigInt(wad), 18)).toFixed(4);
+  const error = standardErrorWad === "0" ? "" : ` ± ${nats(standardErrorWad)}`;
+  return hop(3, "influence", chunkId, `${player}: ${nats(scoreWad)}${error} nats, ${estimator}`);
 }
 
 function receiptLines(receipt: ReceiptNode): string[] {

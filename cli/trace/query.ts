@@ -41,7 +41,11 @@ export const payoutQuery = `
 /** One answer, and who got what of it. */
 export const receiptQuery = `
   query Receipt($hash: Hex!) {
-    receipt(digest: $hash) { ...Receipt question answer entries { ...Entry } }
+    receipt(digest: $hash) {
+      ...Receipt question answer entries { ...Entry }
+      scores { influences { player chunkId scoreWad standardErrorWad estimator } }
+      spans { index answerStart answerEnd sourceStart sourceEnd occurrenceCount chunk { id text } }
+    }
   }
   ${fragments}
 `;
@@ -78,7 +82,19 @@ export type ReceiptWithEntries = ReceiptNode & {
   question: string | null;
   answer: string | null;
   entries: EntryNode[];
+  scores: { influences: InfluenceNode[] }[];
+  spans: SpanNode[];
 };
+
+export type InfluenceNode = Record<
+  "player" | "chunkId" | "scoreWad" | "standardErrorWad" | "estimator",
+  string
+>;
+
+export type SpanNode = Record<
+  "index" | "answerStart" | "answerEnd" | "sourceStart" | "sourceEnd" | "occurrenceCount",
+  number
+> & { chunk: { id: string; text: string } | null };
 
 export type EntryNode = Record<
   "leaf" | "role" | "subject" | "amountWei" | "scoreWad" | "reasonText",

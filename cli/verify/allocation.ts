@@ -166,9 +166,8 @@ function isConsistent(r: provenance.ReceiptScore): boolean {
     players.adapterMicro * scoreQuantumWad,
   ];
   const passagesWad = sum(scores);
-  const hasAdapter = r.valueAdapterWad !== r.valueBaseWad || r.valueBothWad !== r.valueContextWad;
-  // Shapley values with the adapter on that sum to nothing, or for a context worth nothing, are not stretched.
-  const isStretched = !hasAdapter || (passagesWad > 0n && contextWad > 0n);
+  // What sums to nothing, or for a context worth nothing, is not stretched (engine/score/total.ts).
+  const isStretched = passagesWad > 0n && contextWad > 0n;
   const helpedWad = sum(records.map(({ scoreWad }) => (scoreWad > 0n ? scoreWad : 0n)));
   const room = adapterWad > 0n ? adapterWad : 0n;
   return (

@@ -26,6 +26,7 @@ export type LinkName =
   | "disclosures"
   | "scores"
   | "allocation"
+  | "standings"
   | "conservation"
   | "contribution certificate"
   | "contribution blob"

@@ -9,6 +9,7 @@ import { checkClaims, type Payout } from "./claim.ts";
 import { type CheckedEpoch, checkEpoch, finalizedHeaders, type Header } from "./epoch.ts";
 import { BrokenLink, check, type Report } from "./link.ts";
 import type { Sources } from "./sources.ts";
+import { checkStandings } from "./standings.ts";
 
 /**
  * Check a claim transaction from the payout to the contributors, link by link, from chain and DA alone: every epoch
@@ -71,6 +72,7 @@ async function checkMaking(sources: Sources, epoch: CheckedEpoch, { headers, bef
   for (const one of settled) batches.push(await checkBatch(sources, one, epoch, report));
   checkScores(epoch, report);
   await checkAllocation(sources, epoch, batches, before, report);
+  await checkStandings(sources, epoch, headers, report);
   await checkConservation(sources, epoch, report);
 }
 

@@ -34,6 +34,14 @@ export function keepNovel(
   return { kept: kept!, withheld: withheld! };
 }
 
+/** The part of a record that is its own, in wad, rounded down; all of one without words. */
+export function noveltyWad({ novelShingles, shingleCount }: Membership): bigint {
+  invariant(novelShingles <= shingleCount, "novel shingles are some of them");
+  return shingleCount === 0 ? wad : (BigInt(novelShingles) * wad) / BigInt(shingleCount);
+}
+
+const wad = 10n ** 18n;
+
 /**
  * Players of a game over records: one per class, in the order of their first record. For Shapley values over passages
  * that hold duplicates: members stand or fall together.

@@ -70,6 +70,8 @@ export async function fetchBatch(
     }
     const jobs = rows.map(({ digest, index }) => ({ eventId, receiptDigest: digest, index }));
     await enqueue(boss, tx, "score-receipt", jobs);
+    const copied = rows.map(({ digest }) => ({ receiptDigest: digest }));
+    await enqueue(boss, tx, "find-spans", copied);
   });
 }
 
@@ -118,7 +120,7 @@ async function findStrayChunk(
  * "model Datanet" of each Datanet a model retrieves from, declared before the batch with an empty snapshot. From the
  * log: `onchain.model_datanet` keeps the last declaration alone, which may be younger than the batch.
  */
-async function findUses(db: Transaction, batch: Batch): Promise<Set<string>> {
+export async function findUses(db: Drizzle | Transaction, batch: Batch): Promise<Set<string>> {
   const { event } = onchain;
   const rows = await db
     .select()
@@ -135,7 +137,7 @@ async function findUses(db: Transaction, batch: Batch): Promise<Set<string>> {
 }
 
 /** A chunk may only be called unknown once every contribution accepted before the batch has its rows or its refusal. */
-async function assertContributionsFetched(db: Transaction, batch: Batch): Promise<void> {
+export async function assertContributionsFetched(db: Drizzle | Transaction, batch: Batch): Promise<void> {
   const { id, resolvedBlock, state } = contribution;
   const open = await db
     .select({ id })

@@ -1,4 +1,5 @@
 import { eq } from "drizzle-orm";
+import type { PgBoss } from "pg-boss";
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { invariant } from "#schema/errors";
@@ -7,15 +8,19 @@ import * as contributions from "#settlement/blob/contribution";
 import { kinds } from "#settlement/blob/payload";
 import * as leaf from "#settlement/tree/leaf";
 import { rowsPerInsert } from "../constants.ts";
+import { enqueue } from "../queue/queues.ts";
 import type { Task } from "../queue/run-jobs.ts";
 import { recordRefusal } from "../refusal.ts";
 import { type BlobReader, fetchPayload, keepPayload } from "./payload.ts";
 
 type Row = typeof onchain.contribution.$inferSelect;
 
-/** Fetch an accepted contribution and write its chunks, or record why it is refused. Doing it again changes nothing. */
+/**
+ * Fetch an accepted contribution and write its chunks, or record why it is refused; either way it can be classified now.
+ * Doing it again changes nothing.
+ */
 export async function fetchContribution(
-  { db, reader }: { db: Drizzle; reader: BlobReader },
+  { db, boss, reader }: { db: Drizzle; boss: PgBoss; reader: BlobReader },
   { data: { eventId, contributionId }, isLastTry }: Task<"fetch-contribution">,
 ): Promise<void> {
   const [row] = await db
@@ -24,7 +29,10 @@ export async function fetchContribution(
     .where(eq(onchain.contribution.id, BigInt(contributionId)));
   invariant(row !== undefined, `a final resolution has its contribution ${contributionId}`);
   const refuse = (code: string, reason: string) =>
-    recordRefusal(db, { eventId, subject: `contribution:${contributionId}`, code, reason });
+    db.transaction(async (tx) => {
+      await recordRefusal(tx, { eventId, subject: `contribution:${contributionId}`, code, reason });
+      await enqueue(boss, tx, "classify-chunks", [{ contributionId }]);
+    });
   const fetched = await fetchPayload(reader, row, isLastTry);
   if (!fetched.ok) return refuse(fetched.code, fetched.reason);
   const decoded = contributions.decode(fetched.bytes);
@@ -40,6 +48,7 @@ export async function fetchContribution(
         .values(chunks.slice(from, from + rowsPerInsert))
         .onConflictDoNothing();
     }
+    await enqueue(boss, tx, "classify-chunks", [{ contributionId }]);
   });
 }
 

@@ -14,21 +14,27 @@ import {
 /** Jobs by queue, in the order of the work. Doing one twice changes nothing. `eventId` is the event behind it. */
 export type Jobs = {
   "fetch-contribution": { eventId: string; contributionId: string };
+  "classify-chunks": { contributionId: string };
   "fetch-batch": { eventId: string; batchId: string };
   "score-receipt": { eventId: string; receiptDigest: Hex; index: number };
+  "find-spans": { receiptDigest: Hex };
 };
 export type QueueName = keyof Jobs;
 
 export const queueNames = [
   "fetch-contribution",
+  "classify-chunks",
   "fetch-batch",
   "score-receipt",
+  "find-spans",
 ] as const satisfies QueueName[];
 
 const retryLimits: Record<QueueName, number> = {
   "fetch-contribution": retriesMax,
+  "classify-chunks": retriesMax,
   "fetch-batch": batchRetriesMax,
   "score-receipt": retriesMax,
+  "find-spans": retriesMax,
 };
 
 const optionsOf = (name: QueueName): QueueOptions => ({

@@ -4,26 +4,12 @@ import { orderOf } from "./permutations.ts";
 
 /**
  * Other ways to divide an answer over its passages, for comparison and where Shapley values cannot be had. None of them
- * sums to v(N) − v(∅), so none may divide money without `scale.ts`. All are floats of nats; `quantise` ends them.
+ * sums to v(N) − v(∅) by itself: `estimate.ts` names them, `total.ts` stretches them to what the context is worth.
  */
-export const alternatives = {
-  /** v(N) − v(N∖i): n + 1 calls. Evidence that stands twice gets nothing. */
-  "leave-one-out": { isCausal: true },
-  /** A sparse linear model of the answer's log-odds over random halves of the passages. */
-  surrogate: { isCausal: true },
-  /** Retrieval scores, for engines that give no log-probabilities: correlation, not cause. */
-  similarity: { isCausal: false },
-} as const;
 
+/** v(N) − v(N∖i), n + 1 calls. Evidence that stands twice gets nothing. */
 export function leaveOneOut(valueFull: number, valuesWithout: readonly number[]): number[] {
   return valuesWithout.map((without) => valueFull - without);
-}
-
-/** Positive retrieval scores as shares of `gain`; zero for all where nothing is similar or nothing was gained. */
-export function similarity(similarities: readonly number[], gain: number): number[] {
-  const positive = similarities.map((score) => Math.max(score, 0));
-  const total = positive.reduce((a, b) => a + b, 0);
-  return positive.map((score) => (total === 0 || gain <= 0 ? 0 : (gain * score) / total));
 }
 
 /** Calls of the surrogate, the weight of its penalty and the chance of a passage to be kept, as its authors set them. */

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { pcg32 } from "#runtime/inference/sampler";
 import { sum } from "#schema/apportion";
 import { factGame } from "../testing/fact-game.ts";
-import { leaveOneOut, similarity, surrogate, surrogateCoalitions } from "./alternatives.ts";
+import { leaveOneOut, surrogate, surrogateCoalitions } from "./alternatives.ts";
 import {
   type Estimate,
   errorDivisor,
@@ -161,11 +161,5 @@ describe("the alternatives", () => {
     const kept = masks.reduce((sum, mask) => sum + (mask & 1), 0);
     expect(kept).toBeGreaterThan(16);
     expect(kept).toBeLessThan(48);
-  });
-
-  it("similarity: divides what was gained, nothing where nothing was", () => {
-    expect(similarity([3, -1, 1], 8)).toEqual([6, 0, 2]);
-    expect(similarity([3, 1], -2)).toEqual([0, 0]);
-    expect(similarity([0, -1], 5)).toEqual([0, 0]);
   });
 });

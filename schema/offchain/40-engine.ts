@@ -5,9 +5,11 @@ import {
   doublePrecision,
   index,
   integer,
+  jsonb,
   pgSchema,
   primaryKey,
   text,
+  timestamp,
 } from "drizzle-orm/pg-core";
 import { hex, wei } from "./columns.ts";
 
@@ -38,6 +40,41 @@ export const refusal = engineSchema.table("refusal", {
   subject: text("subject").notNull(),
   code: text("code").notNull(),
   reason: text("reason").notNull(),
+});
+
+/**
+ * Words of an answer that stand word for word in a record: UTF-16 units [start, end) in the answer and in the chunk's text.
+ * `index` counts an answer's spans from 0, `occurrence` the places of one. Labelled verbatim: it pays nothing, and is no
+ * part of the state that a rebuild compares.
+ */
+export const span = engineSchema.table(
+  "span",
+  {
+    receiptDigest: hex("receipt_digest").notNull(),
+    index: integer("index").notNull(),
+    occurrence: integer("occurrence").notNull(),
+    answerStart: integer("answer_start").notNull(),
+    answerEnd: integer("answer_end").notNull(),
+    chunkId: hex("chunk_id").notNull(),
+    sourceStart: integer("source_start").notNull(),
+    sourceEnd: integer("source_end").notNull(),
+    /** −ln of the words' frequencies among all records, in micro-nats: how unlikely it is by chance. */
+    surpriseMicro: wei("surprise_micro").notNull(),
+    /** All places it stands in, also those that have no row. */
+    occurrenceCount: integer("occurrence_count").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.receiptDigest, t.index, t.occurrence] }), index().on(t.chunkId)],
+);
+
+/** A job that failed on its last try, and why. It is tried again when an engine starts; the row goes when it succeeds. */
+export const deadLetter = engineSchema.table("dead_letter", {
+  jobId: text("job_id").primaryKey(),
+  queue: text("queue").notNull(),
+  data: jsonb("data").notNull(),
+  code: text("code").notNull(),
+  reason: text("reason").notNull(),
+  tries: integer("tries").notNull(),
+  failedAt: timestamp("failed_at", { withTimezone: true }).notNull().defaultNow(),
 });
 
 /** One retrievable chunk of an accepted contribution. Retraction keeps the row: past answers refer to it. */

@@ -1,4 +1,4 @@
-import { bigint, index, integer, pgSchema, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
+import { bigint, index, integer, jsonb, pgSchema, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
 import { hex, wei } from "./columns.ts";
 
 /** Rows of settlement: what each epoch allocated, its trees, its way to the chain. */
@@ -99,4 +99,38 @@ export const leftOut = settlementSchema.table(
     code: text("code").notNull(),
   },
   (t) => [primaryKey({ columns: [t.epochId, t.batchId] })],
+);
+
+/**
+ * Reputation of an account with public evidence, as of an epoch; `datanetId` is 0 over all. Good and bad are decayed
+ * evidence in millionths of a case. Contributors are attenuated by it; a validator's is told, and moves no money yet.
+ */
+export const reputation = settlementSchema.table(
+  "reputation",
+  {
+    epochId: bigint("epoch_id", { mode: "bigint" }).notNull(),
+    account: hex("account").notNull(),
+    datanetId: bigint("datanet_id", { mode: "bigint" }).notNull(),
+    role: text("role", { enum: ["contributor", "validator"] }).notNull(),
+    goodMicro: wei("good_micro").notNull(),
+    badMicro: wei("bad_micro").notNull(),
+    attenuationWad: wei("attenuation_wad").notNull(),
+    /** Agreement with peers beyond chance, −1 to 1 in millionths; of validators over all, null where too few votes are shared. */
+    peerPredictionMicro: wei("peer_prediction_micro"),
+  },
+  (t) => [primaryKey({ columns: [t.epochId, t.account, t.datanetId, t.role] }), index().on(t.account)],
+);
+
+/** An account whose confirmed violations call for slashing, with the evidence. A proposal: nothing here carries it out. */
+export const slashProposal = settlementSchema.table(
+  "slash_proposal",
+  {
+    epochId: bigint("epoch_id", { mode: "bigint" }).notNull(),
+    account: hex("account").notNull(),
+    datanetId: bigint("datanet_id", { mode: "bigint" }).notNull(),
+    scoreMilli: wei("score_milli").notNull(),
+    /** [{kind, evidenceId, epoch}] by epoch, then id. */
+    evidence: jsonb("evidence").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.epochId, t.account, t.datanetId] })],
 );

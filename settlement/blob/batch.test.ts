@@ -114,7 +114,10 @@ describe("checkBatch", () => {
     expect(await bad({ disclosure: { question: "a\0b" } })).toMatch(/NUL/);
     const [first] = disclosed.candidates;
     expect(await bad({ disclosure: { candidates: [first!, first!] } })).toMatch(/twice/);
-    const many = Array.from({ length: 7 }, (_, i) => ({ ...first!, chunkId: keccak256(toHex(i)) }));
+    const many = Array.from({ length: disclosures.contextMax + 1 }, (_, i) => ({
+      ...first!,
+      chunkId: keccak256(toHex(i)),
+    }));
     expect(await bad({ disclosure: { candidates: many } })).toMatch(/^context_too_large/);
     const crowd = Array.from({ length: candidatesMax + 1 }, (_, i) => ({
       ...first!,
@@ -149,8 +152,8 @@ describe("checkBatch", () => {
       Promise.all(
         Array.from({ length: count }, (_, i) => entry(BigInt(i + 1), { disclosure: { candidates } })),
       );
-    expect(await verdict(await crowded(18))).toBe("ok"); // 176 entries each.
-    expect(await verdict(await crowded(19))).toMatch(/^batch_too_large: may need 3344 entries, at most 3200/);
+    expect(await verdict(await crowded(10))).toBe("ok"); // 306 entries each.
+    expect(await verdict(await crowded(11))).toMatch(/^batch_too_large: may need 3366 entries, at most 3200/);
   });
 
   it("refuses a batch that is not what was settled", async () => {

@@ -31,9 +31,9 @@ export function encode(disclosure: Disclosure): Hex {
 
 /** Most candidates of one answer: each becomes an entry of the epoch. */
 export const candidatesMax = 64;
-/** Most of them in context: scoring reads the answer once for every subset. */
-export const contextMax = 6;
-/** Longest question, in UTF-16 units: scoring reads it once for every subset of the context. */
+/** Most of them in context: scoring reads the answer once for every coalition of them it looks at. */
+export const contextMax = 16;
+/** Longest question, in UTF-16 units: scoring reads it once for every coalition. */
 export const questionCharactersMax = 4_096;
 
 /** Shape and size only: the commitments are compared by commitments.ts. */

@@ -20,17 +20,21 @@ export function batchesIn(db: Reader, fromBlock: bigint, toBlock: bigint): Promi
     .orderBy(asc(batch.blockNumber), asc(batch.logIndex));
 }
 
-/** The batches with receipts and scores under one method; or what is still missing, for the log. */
+/**
+ * The batches with receipts and scores under one method; or what is still missing, for the log. What `adopted` leaves out
+ * has no receipts, whatever the engine found.
+ */
 export async function loadBatchFacts(
   db: Reader,
   rows: readonly BatchRow[],
   method: Hex | null,
+  adopted: readonly LeftOut[] = [],
 ): Promise<
   | { ready: true; methodHash: Hex | null; batches: BatchFacts[]; leftOut: LeftOut[] }
   | { ready: false; missing: string }
 > {
   const ids = rows.map(({ id }) => id);
-  const refused = await refusedBatches(db, rows);
+  const refused = await refusedBatches(db, rows, adopted);
   const receipts = await receiptsOf(db, ids);
   // Also a batch that says it has no calls is undecided until it is refused: `undefined` is not 0.
   const unfetched = rows.find(
@@ -67,13 +71,22 @@ export async function loadBatchFacts(
 }
 
 /** Codes of the batches the engine refused, by event id: their pools are carried. */
-async function refusedBatches(db: Reader, rows: readonly BatchRow[]): Promise<Map<string, string>> {
+async function refusedBatches(
+  db: Reader,
+  rows: readonly BatchRow[],
+  adopted: readonly LeftOut[],
+): Promise<Map<string, string>> {
   const eventIds = rows.map(({ eventId }) => eventId);
   const refusals = await db
     .select({ eventId: engine.refusal.eventId, code: engine.refusal.code })
     .from(engine.refusal)
     .where(inArray(engine.refusal.eventId, eventIds));
-  return new Map(refusals.map(({ eventId, code }) => [eventId, code]));
+  const codes = new Map(refusals.map(({ eventId, code }) => [eventId, code]));
+  for (const { batchId, code } of adopted) {
+    const row = rows.find(({ id }) => id === batchId);
+    if (row !== undefined) codes.set(row.eventId, code);
+  }
+  return codes;
 }
 
 type ReceiptRow = { digest: Hex; batchId: bigint; modelId: Hex; feeWei: bigint };

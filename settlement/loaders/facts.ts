@@ -1,5 +1,6 @@
 import { and, asc, eq, gt, inArray, lte } from "drizzle-orm";
 import type { Hex } from "viem";
+import { type Reputations, reputationsOf } from "#engine/reputation/history";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
 import { chunk, duplicate, trainingRecord } from "#schema/offchain/40-engine";
@@ -12,12 +13,17 @@ import type {
 } from "../allocation/facts.ts";
 import { lineageDepthMax } from "../allocation/lineage.ts";
 import { wad } from "../allocation/wad.ts";
+import { loadPublicFacts, loadToBlocks } from "./reputation.ts";
 
 const { contribution, datanet, lineageEdge, model, validationVote } = onchain;
 type Reader = Drizzle | Transaction;
 
 /** What the chain says about the chunks and models of these batches, as of `toBlock`, and the engine of their classes and gates. */
-export async function loadFacts(db: Reader, batches: readonly BatchFacts[], toBlock: bigint): Promise<Facts> {
+export async function loadFacts(
+  db: Reader,
+  batches: readonly BatchFacts[],
+  toBlock: bigint,
+): Promise<Facts & { reputations: Reputations }> {
   const receipts = batches.flatMap((batch) => batch.receipts);
   const modelIds = [...new Set(receipts.map(({ modelId }) => modelId))];
   const named = receipts.flatMap(({ candidates, passages, records }) => [
@@ -30,12 +36,14 @@ export async function loadFacts(db: Reader, batches: readonly BatchFacts[], toBl
   const contributions = await contributionsOf(db, [...new Set([...named, ...firsts])], toBlock);
   const models = await modelsOf(db, modelIds);
   const gated = await gatedRecords(db, modelIds);
+  const reputations = reputationsOf(await loadPublicFacts(db, toBlock), await loadToBlocks(db, toBlock));
   return {
     contributionOf: (chunkId) => contributions.get(chunkId),
     modelOf: (modelId) => models.get(modelId),
     membershipOf: (chunkId) => memberships.get(chunkId),
     passesGate: (modelId, chunkId) => !gated.has(`${modelId} ${chunkId}`),
-    attenuationWad: () => wad,
+    attenuationWad: ({ account, datanetIds }) => reputations.contributorWad(account, datanetIds),
+    reputations,
   };
 }
 

@@ -1,7 +1,16 @@
 import { and, asc, desc, eq } from "drizzle-orm";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
-import { carried, entry, epochRun, leftOut, reward, standing } from "#schema/offchain/50-settlement";
+import {
+  carried,
+  entry,
+  epochRun,
+  leftOut,
+  reputation,
+  reward,
+  slashProposal,
+  standing,
+} from "#schema/offchain/50-settlement";
 import { type Before, beforeFirst, type Computed } from "../compute.ts";
 
 export type EpochRun = typeof epochRun.$inferSelect;
@@ -11,7 +20,16 @@ type Reader = Drizzle | Transaction;
 const insertRowsMax = 4_000;
 
 /** All that an epoch writes, its own row last. */
-export const runTables = [entry, reward, carried, standing, leftOut, epochRun] as const;
+export const runTables = [
+  entry,
+  reward,
+  carried,
+  standing,
+  leftOut,
+  reputation,
+  slashProposal,
+  epochRun,
+] as const;
 
 export async function latestRun(db: Reader): Promise<EpochRun | undefined> {
   const [row] = await db.select().from(epochRun).orderBy(desc(epochRun.epochId)).limit(1);
@@ -44,6 +62,8 @@ export async function insertComputed(db: Drizzle, computed: Computed): Promise<v
     for (const rows of slices(computed.carried)) await tx.insert(carried).values(rows);
     for (const rows of slices(computed.standings)) await tx.insert(standing).values(rows);
     for (const rows of slices(computed.leftOut)) await tx.insert(leftOut).values(rows);
+    for (const rows of slices(computed.reputations)) await tx.insert(reputation).values(rows);
+    for (const rows of slices(computed.slashProposals)) await tx.insert(slashProposal).values(rows);
   });
 }
 

@@ -1,7 +1,7 @@
 /** Real answers, settled, final and scored; settlement is driven step by step by the test. */
 import { count } from "drizzle-orm";
 import { createPublicClient, createWalletClient, http } from "viem";
-import { DisperserClient, payloadBytesMax } from "#eigenda/index";
+import { DisperserClient, payloadBytesMax, RelayClient } from "#eigenda/index";
 import { chunk, score } from "#schema/offchain/index";
 import { devAccount, until } from "#schema/testing/stack";
 import { Ledger } from "#settlement/ledger";
@@ -52,7 +52,9 @@ export async function openSettledWorld() {
       pollMs: 20,
     }),
   );
-  const context = contextOf(pipeline, disperser);
+  const relay = new RelayClient({ relayUrl: () => pipeline.disperser.url, srs: pipeline.srs });
+  parts.defer(() => relay.close());
+  const context = contextOf(pipeline, disperser, relay);
   const owned = parts.move();
   return {
     ...pipeline,
@@ -85,7 +87,7 @@ async function chunkCountOf(url: string): Promise<number> {
   return health.chunks;
 }
 
-function contextOf({ world, srs }: Pipeline, disperser: DisperserClient): Context {
+function contextOf({ world, srs }: Pipeline, disperser: DisperserClient, relay: RelayClient): Context {
   const client = createPublicClient({ transport: http(world.rpcUrl), pollingInterval: 50, cacheTime: 0 });
   const wallet = createWalletClient({ account: devAccount(poster), transport: http(world.rpcUrl) });
   return {
@@ -94,6 +96,7 @@ function contextOf({ world, srs }: Pipeline, disperser: DisperserClient): Contex
     chainId: 31_337n,
     distributor: world.deployment.contracts.rewardDistributor,
     limits: { epochBatches: 1, ageMsMax: 3_600_000_000 },
+    retrieve: (certificate) => relay.retrieve(certificate),
     poster: {
       wallet,
       disperse: async (payload) => (await disperser.disperse(payload)).certificate,

@@ -1,0 +1,173 @@
+import { and, asc, eq, inArray, isNotNull, lt, lte, min, ne, notExists, sql } from "drizzle-orm";
+import type { Hex } from "viem";
+import type { JudgedContribution, PublicFacts } from "#engine/reputation/history";
+import { onchain } from "#schema/bind";
+import type { Drizzle, Transaction } from "#schema/database";
+import { readEvent } from "#schema/events";
+import { chunk, duplicate, receipt, refusal, score, trainingRecord } from "#schema/offchain/40-engine";
+import { epochRun } from "#schema/offchain/50-settlement";
+
+type Reader = Drizzle | Transaction;
+
+/** What reputations rest on, up to `toBlock`: votes, resolutions and slashings of the log; copies and gates of the engine. */
+export async function loadPublicFacts(db: Reader, toBlock: bigint): Promise<PublicFacts> {
+  return {
+    contributions: await judgedContributions(db, toBlock),
+    slashings: await slashings(db, toBlock),
+    copies: await copies(db, toBlock),
+    gates: await gates(db, toBlock),
+  };
+}
+
+/** Last blocks of the epochs up to the one that ends with `toBlock`, ascending. */
+export async function loadToBlocks(db: Reader, toBlock: bigint): Promise<bigint[]> {
+  const rows = await db
+    .select({ toBlock: epochRun.toBlock })
+    .from(epochRun)
+    .where(lt(epochRun.toBlock, toBlock))
+    .orderBy(asc(epochRun.epochId));
+  return [...rows.map((row) => row.toBlock), toBlock];
+}
+
+/** `state` of a contribution that was accepted; the second has been retracted since. */
+const acceptedStates = [2, 5];
+
+/** The first contribution accepted up to `toBlock` whose chunks have no class yet and are not refused. */
+export async function findUnclassified(db: Reader, toBlock: bigint): Promise<bigint | undefined> {
+  const { id, resolvedBlock, state } = onchain.contribution;
+  const classes = db
+    .select({ id: chunk.id })
+    .from(chunk)
+    .innerJoin(duplicate, eq(duplicate.chunkId, chunk.id))
+    .where(eq(chunk.contributionId, id));
+  const refusals = db
+    .select({ id: refusal.eventId })
+    .from(refusal)
+    .where(eq(refusal.subject, sql`'contribution:' || ${id}`));
+  const [open] = await db
+    .select({ id })
+    .from(onchain.contribution)
+    .where(
+      and(
+        lte(resolvedBlock, toBlock),
+        inArray(state, acceptedStates),
+        notExists(classes),
+        notExists(refusals),
+      ),
+    )
+    .orderBy(asc(id))
+    .limit(1);
+  return open?.id;
+}
+
+/** ContributionResolved.outcome and, from there on, the state of a contribution. */
+const outcomes: Record<number, JudgedContribution["outcome"]> = { 2: "accepted", 3: "rejected", 4: "lapsed" };
+
+async function judgedContributions(db: Reader, toBlock: bigint): Promise<JudgedContribution[]> {
+  const { contribution, validationVote } = onchain;
+  const resolved = await eventsOf(db, "ContributionResolved", toBlock);
+  const scored = await eventsOf(db, "ContributionScored", toBlock);
+  const outcomeOf = new Map(
+    resolved.map((row) => {
+      const args = readEvent(row, "DatanetRegistry", "ContributionResolved")!;
+      return [args.batchId, { outcome: outcomes[args.outcome] ?? "lapsed", block: row.blockNumber }];
+    }),
+  );
+  const qualityOf = new Map(
+    scored.map((row) => {
+      const args = readEvent(row, "DatanetRegistry", "ContributionScored")!;
+      return [args.batchId, args.quality];
+    }),
+  );
+  const votes = await db
+    .select()
+    .from(validationVote)
+    .where(lte(validationVote.blockNumber, toBlock))
+    .orderBy(asc(validationVote.eventId));
+  const votesOf = Map.groupBy(votes, ({ contributionId }) => contributionId);
+  const rows = await db
+    .select()
+    .from(contribution)
+    .where(and(isNotNull(contribution.resolvedBlock), lte(contribution.resolvedBlock, toBlock)))
+    .orderBy(asc(contribution.id));
+  return rows.flatMap(({ id, datanetId, contributor, items }): JudgedContribution[] => {
+    const judged = outcomeOf.get(id);
+    if (judged === undefined) return [];
+    const cast = (votesOf.get(id) ?? []).map(({ validator, support }) => ({
+      validator: lowercase(validator),
+      support,
+    }));
+    const place = { contributionId: id, datanetId, contributor: lowercase(contributor), items };
+    return [{ ...place, ...judged, qualityBps: qualityOf.get(id) ?? 0, votes: cast }];
+  });
+}
+
+/** Slashings of transactions that resolved no contribution: a rejection counts as that. */
+async function slashings(db: Reader, toBlock: bigint): Promise<PublicFacts["slashings"]> {
+  const resolved = await eventsOf(db, "ContributionResolved", toBlock);
+  const resolving = new Set(resolved.map(({ txHash }) => txHash));
+  const { event } = onchain;
+  const rows = await db
+    .select()
+    .from(event)
+    .where(and(eq(event.contract, "StakeVault"), eq(event.name, "Slashed"), lte(event.blockNumber, toBlock)))
+    .orderBy(asc(event.id));
+  const own = rows.filter(({ txHash }) => !resolving.has(txHash));
+  const once = own.map((row) => {
+    const { account, scope } = readEvent(row, "StakeVault", "Slashed")!;
+    const slashing = { account: lowercase(account), scope, block: row.blockNumber };
+    return [`${row.txHash} ${scope} ${slashing.account}`, slashing] as const;
+  });
+  return [...new Map(once).values()];
+}
+
+async function copies(db: Reader, toBlock: bigint): Promise<PublicFacts["copies"]> {
+  const { contribution } = onchain;
+  return db
+    .select({ contributionId: chunk.contributionId, chunkId: chunk.id })
+    .from(duplicate)
+    .innerJoin(chunk, eq(chunk.id, duplicate.chunkId))
+    .innerJoin(contribution, eq(contribution.id, chunk.contributionId))
+    .where(and(ne(duplicate.chunkId, duplicate.firstChunkId), lte(contribution.resolvedBlock, toBlock)))
+    .orderBy(asc(chunk.contributionId), asc(chunk.index));
+}
+
+/** A gate counts from the first batch on in which an answer of its adapter was scored: until then it may not be judged. */
+async function gates(db: Reader, toBlock: bigint): Promise<PublicFacts["gates"]> {
+  const { batch } = onchain;
+  const uses = db
+    .select({ modelId: receipt.modelId, block: min(batch.blockNumber).as("block") })
+    .from(score)
+    .innerJoin(receipt, eq(receipt.digest, score.receiptDigest))
+    .innerJoin(batch, eq(batch.id, receipt.batchId))
+    .where(lte(batch.blockNumber, toBlock))
+    .groupBy(receipt.modelId)
+    .as("uses");
+  const rows = await db
+    .select({
+      contributionId: chunk.contributionId,
+      modelId: trainingRecord.modelId,
+      chunkId: trainingRecord.chunkId,
+      passes: trainingRecord.passesGate,
+      block: uses.block,
+    })
+    .from(trainingRecord)
+    .innerJoin(chunk, eq(chunk.id, trainingRecord.chunkId))
+    .innerJoin(uses, eq(uses.modelId, trainingRecord.modelId))
+    .where(isNotNull(trainingRecord.passesGate))
+    .orderBy(asc(trainingRecord.modelId), asc(trainingRecord.index));
+  return rows.map(({ passes, block, ...gate }) => ({ ...gate, passes: passes!, block: BigInt(block!) }));
+}
+
+function eventsOf(db: Reader, name: "ContributionResolved" | "ContributionScored", toBlock: bigint) {
+  const { event } = onchain;
+  return db
+    .select()
+    .from(event)
+    .where(and(eq(event.contract, "DatanetRegistry"), eq(event.name, name), lte(event.blockNumber, toBlock)))
+    .orderBy(asc(event.id));
+}
+
+function lowercase(address: Hex): Hex {
+  return address.toLowerCase() as Hex;
+}
