@@ -30,6 +30,16 @@ const sources = {
   CurveFactory: "CurveFactory",
   ModelProposals: "ModelProposals",
   TributaryGovernor: "Governance",
+  DaCertMirror: "DaCertMirror",
+  DatanetDao: "DatanetDao",
+  DatanetDaoFactory: "DatanetDao",
+  // Where OPEN is the chain's gas, in the place of OpenToken.
+  WrappedOpen: "OpenToken",
+  // On layer 1.
+  DaCertAnchor: "DaCertAnchor",
+  // For tests on local chains.
+  LocalMessenger: "LocalMessenger",
+  LocalCertVerifier: "LocalCertVerifier",
 } as const;
 
 type ContractName = keyof typeof sources;

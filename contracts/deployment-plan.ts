@@ -10,10 +10,14 @@ import {
   getContractAddress,
   type Hex,
   toFunctionSelector,
+  zeroAddress,
 } from "viem";
 import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { channelEscrowAbi } from "#schema/abi/channel-escrow";
 import { curveFactoryAbi } from "#schema/abi/curve-factory";
+import { daCertMirrorAbi } from "#schema/abi/da-cert-mirror";
+import { datanetDaoAbi } from "#schema/abi/datanet-dao";
+import { datanetDaoFactoryAbi } from "#schema/abi/datanet-dao-factory";
 import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
 import { erc3009DepositCollectorAbi } from "#schema/abi/erc3009-deposit-collector";
 import { modelCurveAbi } from "#schema/abi/model-curve";
@@ -27,6 +31,7 @@ import { settlementHubAbi } from "#schema/abi/settlement-hub";
 import { stakeVaultAbi } from "#schema/abi/stake-vault";
 import { timelockAbi } from "#schema/abi/timelock";
 import { tributaryGovernorAbi } from "#schema/abi/tributary-governor";
+import { wrappedOpenAbi } from "#schema/abi/wrapped-open";
 import type { Deployment } from "#schema/deployment";
 import { invariant } from "#schema/errors";
 import { bytecodes } from "./bytecode.generated.ts";
@@ -50,6 +55,9 @@ export const abis = {
   curveFactory: curveFactoryAbi,
   modelProposals: modelProposalsAbi,
   governor: tributaryGovernorAbi,
+  daCertMirror: daCertMirrorAbi,
+  datanetDao: datanetDaoAbi,
+  datanetDaoFactory: datanetDaoFactoryAbi,
 } as const;
 
 export type ContractName = keyof typeof abis;
@@ -85,7 +93,18 @@ export type DeployConfig = {
    * them. `x402` needs the code in the chain's genesis, or a development node that lets code be set.
    */
   escrowPlace?: EscrowPlace;
+  /**
+   * What OPEN is: a token minted whole to the deployer (the default), or the chain's own coin, of which the token is a
+   * wrapper that anyone deposits into.
+   */
+  openKind?: OpenKind;
+  /** Where layer 1's anchor is or will be (deploy-anchor.ts); without one no certificate is ever judged. */
+  daCertAnchor?: Address;
+  /** Layer 2's messenger; the OP Stack's predeploy where nothing else is said. */
+  messenger?: Address;
 };
+
+type OpenKind = "minted" | "wrapped";
 
 type EscrowPlace = "deployed" | "x402";
 
@@ -94,6 +113,9 @@ export const x402Addresses = {
   channelEscrow: "0x4020074e9dF2ce1deE5A9C1b5c3f541D02a10003",
   erc3009DepositCollector: "0x4020806089470a89826cB9fB1f4059150b550004",
 } as const;
+
+/** L2CrossDomainMessenger of every OP Stack chain. */
+const messengerPredeploy = "0x4200000000000000000000000000000000000007";
 
 /** Part of the supply that makes a quorum for a model's proposal; the Governor's own is 4 % too. */
 const proposalQuorumBps = 400;
@@ -122,7 +144,7 @@ export function transactions(
 ): { to: Address | null; data: Hex }[] {
   const args = constructorArgs(deployer, config, contracts);
   const creations = contractNames.map((name) => {
-    const { abi, bytecode } = codeOf(name);
+    const { abi, bytecode } = codeOf(name, config.openKind);
     return { to: null, data: encodeDeployData({ abi, bytecode, args: args[name] }) };
   });
   return [...creations, { to: contracts.permissions, data: handOver(deployer, config, contracts) }];
@@ -148,6 +170,7 @@ export function expectedAnswers(
     },
     datanetRegistryCode: registry,
     datanetRegistry: registry,
+    modelRegistryCode: { upgrader: timelock },
     modelRegistry: { upgrader: timelock },
     channelEscrow: { token },
     rewardDistributor: { token, ledger: contracts.attributionLedger },
@@ -168,12 +191,27 @@ export function expectedAnswers(
     attributionLedger: {
       token,
       distributor: contracts.rewardDistributor,
+      certMirror: contracts.daCertMirror,
       authority,
       bondAmount: config.bondAmountWei,
       challengeWindowSeconds: config.challengeWindowSeconds,
       arbitrationTimeoutSeconds: config.arbitrationTimeoutSeconds,
     },
     erc3009DepositCollector: { escrow: contracts.channelEscrow },
+    daCertMirror: {
+      messenger: config.messenger ?? messengerPredeploy,
+      anchor: config.daCertAnchor ?? zeroAddress,
+    },
+    ...marketAnswers(config, contracts),
+  };
+}
+
+function marketAnswers(
+  config: DeployConfig,
+  contracts: ContractAddresses,
+): Partial<Record<ContractName, Record<string, unknown>>> {
+  const { openToken: token, stakeVault: vault, permissions: authority, timelock } = contracts;
+  return {
     modelCurve: { reserveToken: token },
     curveFactory: { implementation: contracts.modelCurve, proposals: contracts.modelProposals },
     modelProposals: {
@@ -184,6 +222,7 @@ export function expectedAnswers(
       authority,
       bondAmount: config.bondAmountWei,
       votingPeriodSeconds: config.votingPeriodSeconds,
+      quorumBps: proposalQuorumBps,
       rulingTimeoutSeconds: config.arbitrationTimeoutSeconds,
     },
     governor: {
@@ -191,12 +230,17 @@ export function expectedAnswers(
       timelock,
       votingDelay: config.votingDelaySeconds,
       votingPeriod: config.votingPeriodSeconds,
+      lateQuorumVoteExtension: config.votingDelaySeconds,
     },
+    datanetDao: { registry: contracts.datanetRegistry, vault },
+    datanetDaoFactory: { implementation: contracts.datanetDao },
   };
 }
 
 /** A registry's address is a proxy, whose constructor is not the registry's. */
-function codeOf(name: ContractName): { abi: Abi; bytecode: Hex } {
+function codeOf(name: ContractName, openKind: OpenKind = "minted"): { abi: Abi; bytecode: Hex } {
+  if (name === "openToken" && openKind === "wrapped")
+    return { abi: wrappedOpenAbi, bytecode: bytecodes.wrappedOpen };
   if (name === "datanetRegistry" || name === "modelRegistry")
     return { abi: registryProxyAbi, bytecode: bytecodes.registryProxy };
   if (name === "governor") return { abi: tributaryGovernorAbi, bytecode: bytecodes.tributaryGovernor };
@@ -213,7 +257,7 @@ function constructorArgs(
   const { openToken, permissions, stakeVault, timelock, rewardDistributor, modelProposals } = contracts;
   const { treasury, nodeBps, treasuryBps, bondAmountWei, nodeStakeMinWei, faultBondWei } = config;
   return {
-    openToken: [deployer],
+    openToken: config.openKind === "wrapped" ? [] : [deployer],
     timelock: [BigInt(config.timelockDelaySeconds), contracts.governor],
     permissions: [deployer],
     stakeVault: [
@@ -247,6 +291,7 @@ function constructorArgs(
     attributionLedger: [
       openToken,
       rewardDistributor,
+      contracts.daCertMirror,
       permissions,
       bondAmountWei,
       BigInt(config.challengeWindowSeconds),
@@ -257,7 +302,14 @@ function constructorArgs(
   };
 }
 
-type Market = "modelCurve" | "curveFactory" | "modelProposals" | "governor";
+type Market =
+  | "modelCurve"
+  | "curveFactory"
+  | "modelProposals"
+  | "governor"
+  | "daCertMirror"
+  | "datanetDao"
+  | "datanetDaoFactory";
 
 function marketArgs(config: DeployConfig, contracts: ContractAddresses): Record<Market, unknown[]> {
   const { openToken, permissions, stakeVault, timelock, modelProposals } = contracts;
@@ -282,6 +334,9 @@ function marketArgs(config: DeployConfig, contracts: ContractAddresses): Record<
       config.votingPeriodSeconds,
       config.votingDelaySeconds,
     ],
+    daCertMirror: [config.messenger ?? messengerPredeploy, config.daCertAnchor ?? zeroAddress],
+    datanetDao: [contracts.datanetRegistry, stakeVault],
+    datanetDaoFactory: [contracts.datanetDao],
   };
 }
 

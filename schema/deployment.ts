@@ -27,6 +27,9 @@ const deploymentFile = z.object({
     curveFactory: address,
     modelProposals: address,
     governor: address,
+    daCertMirror: address,
+    datanetDao: address,
+    datanetDaoFactory: address,
   }),
 });
 

@@ -7,6 +7,7 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IAttributionLedger} from "./interfaces/IAttributionLedger.sol";
+import {IDaCertMirror} from "./interfaces/IDaCertMirror.sol";
 import {IRewardDistributor} from "./interfaces/IRewardDistributor.sol";
 import {GuardedIntake, Permissioned} from "./Permissioned.sol";
 
@@ -37,6 +38,8 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     uint8 public constant FAULT_FALLS = 252;
     uint8 public constant FAULT_TWICE = 253;
 
+    /// @dev The mirror's verdict on a certificate that is none.
+    uint8 private constant CERTIFICATE_INVALID = 6;
     uint8 private constant NONE = 0;
     uint8 private constant PROPOSED = 1;
     uint8 private constant DISPUTED = 2;
@@ -45,6 +48,7 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
 
     ERC20Burnable public immutable token;
     IRewardDistributor public immutable distributor;
+    IDaCertMirror public immutable certMirror;
     /// @inheritdoc IAttributionLedger
     uint128 public immutable bondAmount;
     /// @inheritdoc IAttributionLedger
@@ -81,6 +85,7 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     constructor(
         ERC20Burnable token_,
         IRewardDistributor distributor_,
+        IDaCertMirror certMirror_,
         address authority_,
         uint128 bondAmount_,
         uint64 challengeWindowSeconds_,
@@ -88,6 +93,7 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     ) Permissioned(authority_) {
         token = token_;
         distributor = distributor_;
+        certMirror = certMirror_;
         bondAmount = bondAmount_;
         challengeWindowSeconds = challengeWindowSeconds_;
         arbitrationTimeoutSeconds = arbitrationTimeoutSeconds_;
@@ -136,7 +142,7 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         _checkProvable(epoch, header);
         _checkLeaf(leaf, header.rewardRoot);
         require(leaf.cumulative > header.rootTotal, LeafNotWrong(leaf.account, leaf.cumulative));
-        _rejectProven(epoch, leaf, FAULT_ABOVE_TOTAL);
+        _rejectLeaf(epoch, leaf, FAULT_ABOVE_TOTAL);
     }
 
     /// @inheritdoc IAttributionLedger
@@ -149,7 +155,7 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         _checkLeaf(before, distributor.root());
         bool isWrong = leaf.account == before.account && leaf.cumulative < before.cumulative;
         require(isWrong, LeafNotWrong(leaf.account, leaf.cumulative));
-        _rejectProven(epoch, leaf, FAULT_FALLS);
+        _rejectLeaf(epoch, leaf, FAULT_FALLS);
     }
 
     /// @inheritdoc IAttributionLedger
@@ -162,7 +168,18 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         _checkLeaf(other, header.rewardRoot);
         bool isWrong = leaf.account == other.account && leaf.cumulative != other.cumulative;
         require(isWrong, LeafNotWrong(leaf.account, leaf.cumulative));
-        _rejectProven(epoch, leaf, FAULT_TWICE);
+        _rejectLeaf(epoch, leaf, FAULT_TWICE);
+    }
+
+    /// @inheritdoc IAttributionLedger
+    /// @dev The verdict comes from layer 1 (DaCertAnchor), which may take longer than the window: a dispute first keeps the
+    /// epoch open for it.
+    function proveCertificateInvalid(uint64 epoch, EpochHeader calldata header) external nonReentrant {
+        _checkProvable(epoch, header);
+        uint8 verdict = certMirror.verdictOf(header.daRef);
+        require(verdict == CERTIFICATE_INVALID, CertificateNotInvalid(header.daRef, verdict));
+        emit CertificateProvenInvalid(epoch, msg.sender, header.daRef);
+        _rejectProven(epoch);
     }
 
     /// @inheritdoc IAttributionLedger
@@ -324,10 +341,14 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         _takeBond();
     }
 
-    /// @dev Who disputed meanwhile was right, whatever his reason: he has his bond back, but the reward is the prover's.
-    function _rejectProven(uint64 epoch, Leaf calldata leaf, uint8 fault) private {
-        _open.status = REJECTED;
+    function _rejectLeaf(uint64 epoch, Leaf calldata leaf, uint8 fault) private {
         emit LeafDisputed(epoch, msg.sender, leaf.account, leaf.cumulative, fault);
+        _rejectProven(epoch);
+    }
+
+    /// @dev Who disputed meanwhile was right, whatever his reason: he has his bond back, but the reward is the prover's.
+    function _rejectProven(uint64 epoch) private {
+        _open.status = REJECTED;
         if (_dispute.disputer != address(0)) _credit(_dispute.disputer, bondAmount);
         uint128 paid = bondAmount / 2;
         _settleDispute(epoch, true, msg.sender, paid, bondAmount - paid);

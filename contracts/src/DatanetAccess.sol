@@ -7,8 +7,9 @@ import {IDatanetAccess} from "./interfaces/IDatanetAccess.sol";
 /// @notice A request: (none) ──requestAccess──▶ requested ──grantAccess──▶ granted ──revokeAccess──▶ refused; or
 /// ──refuseAccess──▶ refused. A grant ends by itself at its expiry.
 abstract contract DatanetAccess is IDatanetAccess {
-    /// @notice Largest wrapped key, in bytes.
+    /// @notice Largest wrapped key and largest purpose, in bytes.
     uint256 public constant WRAPPED_KEY_BYTES_MAX = 1_024;
+    uint256 public constant PURPOSE_BYTES_MAX = 1_024;
 
     uint8 private constant REQUESTED = 1;
     uint8 private constant GRANTED = 2;
@@ -19,6 +20,7 @@ abstract contract DatanetAccess is IDatanetAccess {
         address account;
         uint8 state;
         uint64 expiresAt;
+        bytes32 purposeHash;
     }
 
     /// @inheritdoc IDatanetAccess
@@ -33,8 +35,10 @@ abstract contract DatanetAccess is IDatanetAccess {
         returns (uint64 requestId)
     {
         require(_ownerOf(datanetId) != address(0), NoSuchDatanet(datanetId));
+        uint256 length = bytes(purpose).length;
+        require(length > 0 && length <= PURPOSE_BYTES_MAX, PurposeLength(length, PURPOSE_BYTES_MAX));
         requestId = ++accessRequestCount;
-        _requests[requestId] = Request(datanetId, msg.sender, REQUESTED, 0);
+        _requests[requestId] = Request(datanetId, msg.sender, REQUESTED, 0, purposeHash);
         emit AccessRequested(requestId, datanetId, msg.sender, purposeHash, purpose);
     }
 
@@ -66,10 +70,15 @@ abstract contract DatanetAccess is IDatanetAccess {
     function accessRequestOf(uint64 requestId)
         external
         view
-        returns (uint64 datanetId, address account, uint8 state, uint64 expiresAt)
+        returns (uint64 datanetId, address account, uint8 state, uint64 expiresAt, bytes32 purposeHash)
     {
         Request storage request = _requests[requestId];
-        return (request.datanetId, request.account, request.state, request.expiresAt);
+        return (request.datanetId, request.account, request.state, request.expiresAt, request.purposeHash);
+    }
+
+    /// @inheritdoc IDatanetAccess
+    function hasAccess(uint64 datanetId, address account) external view returns (bool) {
+        return block.timestamp < accessUntil[datanetId][account];
     }
 
     function _ownerOf(uint64 datanetId) internal view virtual returns (address);

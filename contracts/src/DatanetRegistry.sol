@@ -39,20 +39,28 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     uint64 public datanetCount;
     /// @inheritdoc IDatanetRegistry
     uint64 public batchCount;
-    /// @inheritdoc IDatanetRegistry
-    mapping(uint64 datanetId => address) public ownerOf;
+    mapping(uint64 datanetId => Head) private _heads;
     mapping(uint64 datanetId => DatanetParams) private _params;
     mapping(uint64 batchId => Batch) private _batches;
     mapping(uint64 batchId => Terms) private _terms;
     mapping(uint64 batchId => mapping(address validator => bool)) public hasVoted;
 
+    /// @param rulesVersion Counts the Datanet's rules from 1; 0 where none were ever set.
+    struct Head {
+        address owner;
+        uint8 status;
+        uint32 rulesVersion;
+    }
+
     /// @dev What holds for one batch whatever the owner changes later.
     /// @param snapshotBlock Block before the submission, at whose end the votes were counted.
+    /// @param rulesVersion Of the rules the batch must follow.
     /// @param qualityW Sum of weight · quality of the votes.
     struct Terms {
         uint48 snapshotBlock;
         uint128 minValidatorStake;
         uint16 quality;
+        uint32 rulesVersion;
         uint256 qualityW;
     }
 
@@ -61,15 +69,12 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         bytes32 validationRuleHash;
     }
 
-    /// @inheritdoc IDatanetRegistry
-    mapping(uint64 datanetId => Rules) public rulesOf;
-    /// @inheritdoc IDatanetRegistry
-    mapping(uint64 datanetId => uint8) public statusOf;
+    mapping(uint64 datanetId => mapping(uint32 version => Rules)) private _rules;
     /// @inheritdoc IDatanetRegistry
     mapping(uint64 epoch => mapping(uint64 datanetId => bytes32)) public usageRootOf;
 
     modifier onlyDatanetOwner(uint64 datanetId) {
-        require(ownerOf[datanetId] == msg.sender, NotDatanetOwner(msg.sender));
+        require(_heads[datanetId].owner == msg.sender, NotDatanetOwner(msg.sender));
         _;
     }
 
@@ -88,7 +93,7 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     {
         _checkParams(params);
         datanetId = ++datanetCount;
-        ownerOf[datanetId] = msg.sender;
+        _heads[datanetId].owner = msg.sender;
         _params[datanetId] = params;
         emit DatanetCreated(datanetId, msg.sender, metadataHash, metadataURI, params);
     }
@@ -107,27 +112,38 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         external
         onlyDatanetOwner(datanetId)
     {
-        rulesOf[datanetId] = Rules(formatHash, validationRuleHash);
-        emit DatanetRulesSet(datanetId, formatHash, validationRuleHash);
+        uint32 version = ++_heads[datanetId].rulesVersion;
+        _rules[datanetId][version] = Rules(formatHash, validationRuleHash);
+        emit DatanetRulesSet(datanetId, version, formatHash, validationRuleHash);
     }
 
     /// @inheritdoc IDatanetRegistry
     function setStatus(uint64 datanetId, uint8 status) external onlyDatanetOwner(datanetId) {
         require(status <= CLOSED, InvalidParams());
-        emit DatanetStatusChanged(datanetId, statusOf[datanetId], status);
-        statusOf[datanetId] = status;
+        emit DatanetStatusChanged(datanetId, _heads[datanetId].status, status);
+        _heads[datanetId].status = status;
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function transferOwnership(uint64 datanetId, address to) external onlyDatanetOwner(datanetId) {
+        require(to != address(0), ZeroOwner());
+        _heads[datanetId].owner = to;
+        emit DatanetOwnershipTransferred(datanetId, msg.sender, to);
     }
 
     /// @inheritdoc IDatanetRegistry
     /// @dev Not challenged here: it is recomputed from the epoch's blob, as the epoch is.
-    function recordUsage(uint64 epoch, uint64 datanetId, bytes32 usageRoot, uint128 amount) external {
+    function recordUsage(uint64 epoch, Usage[] calldata usages) external {
         require(_isPermitted(), NotPermitted(msg.sender));
-        require(ownerOf[datanetId] != address(0), UnknownDatanet(datanetId));
         require(epoch > 0 && epoch <= ledger.epochCount(), EpochNotFinal(epoch));
-        require(usageRoot != bytes32(0), ZeroRoot());
-        require(usageRootOf[epoch][datanetId] == bytes32(0), UsageAlreadyRecorded(epoch, datanetId));
-        usageRootOf[epoch][datanetId] = usageRoot;
-        emit DatanetUsageRecorded(epoch, datanetId, usageRoot, amount);
+        for (uint256 i = 0; i < usages.length; i++) {
+            (uint64 datanetId, bytes32 usageRoot) = (usages[i].datanetId, usages[i].usageRoot);
+            require(_heads[datanetId].owner != address(0), UnknownDatanet(datanetId));
+            require(usageRoot != bytes32(0), ZeroRoot());
+            require(usageRootOf[epoch][datanetId] == bytes32(0), UsageAlreadyRecorded(epoch, datanetId));
+            usageRootOf[epoch][datanetId] = usageRoot;
+            emit DatanetUsageRecorded(epoch, datanetId, usageRoot, usages[i].amount);
+        }
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -140,8 +156,9 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         bytes32 licenseHash,
         bytes calldata daCommitment
     ) external returns (uint64 batchId) {
-        require(ownerOf[datanetId] != address(0), UnknownDatanet(datanetId));
-        require(statusOf[datanetId] != CLOSED, DatanetClosed(datanetId));
+        Head memory head = _heads[datanetId];
+        require(head.owner != address(0), UnknownDatanet(datanetId));
+        require(head.status != CLOSED, DatanetClosed(datanetId));
         require(dataRoot != bytes32(0), ZeroRoot());
         require(items > 0, EmptyBatch());
         require(
@@ -151,7 +168,8 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         Batch memory batch = _newBatch(datanetId, dataRoot);
         batchId = ++batchCount;
         _batches[batchId] = batch;
-        _terms[batchId] = Terms(uint48(block.number) - 1, _params[datanetId].minValidatorStake, 0, 0);
+        _terms[batchId] =
+            Terms(uint48(block.number) - 1, _params[datanetId].minValidatorStake, 0, head.rulesVersion, 0);
         emit ContributionSubmitted(
             datanetId,
             batchId,
@@ -232,6 +250,28 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     }
 
     /// @inheritdoc IDatanetRegistry
+    function ownerOf(uint64 datanetId) external view returns (address) {
+        return _heads[datanetId].owner;
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function statusOf(uint64 datanetId) external view returns (uint8) {
+        return _heads[datanetId].status;
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function rulesOf(uint64 datanetId) external view returns (bytes32 formatHash, bytes32 validationRuleHash) {
+        Rules storage rules = _rules[datanetId][_heads[datanetId].rulesVersion];
+        return (rules.formatHash, rules.validationRuleHash);
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function rulesOfBatch(uint64 batchId) external view returns (bytes32 formatHash, bytes32 validationRuleHash) {
+        Rules storage rules = _rules[_batches[batchId].datanetId][_terms[batchId].rulesVersion];
+        return (rules.formatHash, rules.validationRuleHash);
+    }
+
+    /// @inheritdoc IDatanetRegistry
     function qualityOf(uint64 batchId) external view returns (uint16) {
         return _terms[batchId].quality;
     }
@@ -264,7 +304,7 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     }
 
     function _ownerOf(uint64 datanetId) internal view override returns (address) {
-        return ownerOf[datanetId];
+        return _heads[datanetId].owner;
     }
 
     function _newBatch(uint64 datanetId, bytes32 dataRoot) private view returns (Batch memory) {

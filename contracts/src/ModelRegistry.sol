@@ -13,6 +13,8 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
     uint8 public constant DEPTH_MAX = 16;
     /// @notice Largest daCommitment, in bytes.
     uint256 public constant DA_COMMITMENT_BYTES_MAX = 16_384;
+    /// @notice Highest service tier. What operating stake a tier takes of a node is the hub's (nodeStakeMinOf).
+    uint8 public constant SERVICE_TIER_MAX = 3;
     uint8 private constant KIND_BASE = 0;
     uint8 private constant KIND_FULL = 1;
     uint8 private constant KIND_MERGE = 4;
@@ -24,6 +26,7 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
         uint8 depth;
         uint8 status;
         uint32 version;
+        uint8 serviceTier;
         uint128 pricePerCall;
     }
 
@@ -48,7 +51,7 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
         modelId = keccak256(abi.encode(msg.sender, params.artifactHash, name));
         require(_models[modelId].owner == address(0), ModelExists(modelId));
         uint8 depth = _depthBelow(parents);
-        _models[modelId] = Model(msg.sender, depth, 0, 1, params.pricePerCall);
+        _models[modelId] = Model(msg.sender, depth, 0, 1, 0, params.pricePerCall);
 
         emit ModelRegistered(modelId, msg.sender, kind, params);
         for (uint256 i = 0; i < parents.length; i++) {
@@ -74,9 +77,27 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
     }
 
     /// @inheritdoc IModelRegistry
+    function setServiceTier(bytes32 modelId, uint8 tier) external {
+        require(tier <= SERVICE_TIER_MAX, UnknownServiceTier(tier));
+        Model storage model = _ownedModel(modelId);
+        emit ModelServiceTierSet(modelId, model.serviceTier, tier);
+        model.serviceTier = tier;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function transferOwnership(bytes32 modelId, address to) external {
+        Model storage model = _ownedModel(modelId);
+        require(to != address(0), ZeroOwner());
+        model.owner = to;
+        emit ModelOwnershipTransferred(modelId, msg.sender, to);
+    }
+
+    /// @inheritdoc IModelRegistry
     /// @dev Stores nothing and does not check that the Datanet exists: it binds only the caller's own model.
     function useDatanet(bytes32 modelId, uint64 datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash) external {
         _ownedModel(modelId);
+        bool isTrained = trainingManifestHash != bytes32(0);
+        require(isTrained == (snapshotRoot != bytes32(0)), IncompleteManifest(snapshotRoot, trainingManifestHash));
         emit DatanetUsed(modelId, datanetId, snapshotRoot, trainingManifestHash);
     }
 
@@ -98,6 +119,13 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
     }
 
     /// @inheritdoc IModelRegistry
+    function retireServingNode() external {
+        require(isNode[msg.sender], UnknownNode(msg.sender));
+        isNode[msg.sender] = false;
+        emit ServingNodeRetired(msg.sender);
+    }
+
+    /// @inheritdoc IModelRegistry
     function ownerOf(bytes32 modelId) external view returns (address) {
         return _models[modelId].owner;
     }
@@ -108,9 +136,9 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
     }
 
     /// @inheritdoc IModelRegistry
-    function termsOf(bytes32 modelId) external view returns (address owner, uint128 pricePerCall) {
+    function termsOf(bytes32 modelId) external view returns (address owner, uint128 pricePerCall, uint8 serviceTier) {
         Model storage model = _models[modelId];
-        return (model.owner, model.pricePerCall);
+        return (model.owner, model.pricePerCall, model.serviceTier);
     }
 
     /// @inheritdoc IModelRegistry

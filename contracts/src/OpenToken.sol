@@ -7,21 +7,22 @@ import {ERC20Burnable} from "@openzeppelin/contracts/token/ERC20/extensions/ERC2
 import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Permit.sol";
 import {ERC20Votes} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Votes.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 
-/// @title OPEN: the unit of every fee, stake, bond and reward.
-/// @notice Fixed supply, no owner, no minter. Votes are counted by timestamp, since a layer 2's block time may change.
+/// @title What OPEN can do, whichever way it comes into being: permit, votes, authorised transfers.
+/// @notice Votes are counted by timestamp, since a layer 2's block time may change.
 /// Authorised transfers (ERC-3009) have random nonces, as x402's clients make them, and come in two forms: (v, r, s),
 /// and one byte string that may also be a contract wallet's (ERC-1271).
 /// @dev A balance and the delegate of its votes share a slot: a transfer reads both for the price of one (Gas in
 /// contracts/README.md). OpenZeppelin's own mappings of the two stay empty; its checkpoints, and so the supply, are used.
 /// Of OpenZeppelin's two extensions for signed transfers only ERC3009 takes random nonces; its clock reads times
 /// with bit 47 set as block numbers, which no second of the next four million years has.
-contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes, ERC3009 {
-    /// @notice Whole supply, minted once: 10^9 OPEN of 18 decimals.
-    uint256 public constant SUPPLY = 1_000_000_000 ether;
+abstract contract OpenTokenBase is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes, ERC3009 {
+    using SafeCast for uint256;
 
-    /// @dev 96 bits hold the whole supply.
+    /// @dev 96 bits hold the whole supply, and any chain's coins.
     struct Holder {
         uint96 balance;
         address delegatee;
@@ -29,10 +30,8 @@ contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes, ERC3009 {
 
     mapping(address account => Holder) private _holders;
 
-    /// @param holder Receives the whole supply.
-    constructor(address holder) ERC20("Tributary OPEN", "OPEN") ERC20Permit("Tributary OPEN") {
-        _mint(holder, SUPPLY);
-    }
+    constructor() ERC20("Tributary OPEN", "OPEN") ERC20Permit("Tributary OPEN") {}
+
 
     /// @notice ERC-3009: move `value` by a signature of `from` over TransferWithAuthorization. Anyone may send it.
     function transferWithAuthorization(
@@ -96,14 +95,14 @@ contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes, ERC3009 {
         return _holders[account].delegatee;
     }
 
-    /// @dev From zero only in the constructor: no balance exceeds the supply, so the casts lose nothing.
+    /// @dev What leaves a holder is at most a balance, so that cast loses nothing.
     function _update(address from, address to, uint256 value) internal override(ERC20, ERC20Votes) {
         if (from != address(0)) {
             uint256 balance = _holders[from].balance;
             require(value <= balance, ERC20InsufficientBalance(from, balance, value));
             _holders[from].balance = uint96(balance - value);
         }
-        if (to != address(0)) _holders[to].balance += uint96(value);
+        if (to != address(0)) _holders[to].balance += value.toUint96();
         emit Transfer(from, to, value);
         _transferVotingUnits(from, to, value);
     }
@@ -123,5 +122,46 @@ contract OpenToken is ERC20, ERC20Burnable, ERC20Permit, ERC20Votes, ERC3009 {
     function _checkSigned(address signer, bytes32 structHash, bytes calldata signature) private view {
         bool isSigned = SignatureChecker.isValidSignatureNowCalldata(signer, _hashTypedDataV4(structHash), signature);
         require(isSigned, ERC3009InvalidSignature());
+    }
+}
+
+/// @title OPEN: the unit of every fee, stake, bond and reward.
+/// @notice Fixed supply, no owner, no minter.
+contract OpenToken is OpenTokenBase {
+    /// @notice Whole supply, minted once: 10^9 OPEN of 18 decimals.
+    uint256 public constant SUPPLY = 1_000_000_000 ether;
+
+    /// @param holder Receives the whole supply.
+    constructor(address holder) {
+        _mint(holder, SUPPLY);
+    }
+}
+
+/// @title OPEN on a chain whose gas is paid in OPEN: one token for each native coin deposited, and back.
+/// @notice Stands where OpenToken stands elsewhere, with the same functions: no contract of the system moves native
+/// coins. Supply never exceeds the coins held. The coins behind burned tokens stay here for ever, burned with them.
+contract WrappedOpen is OpenTokenBase {
+    event Deposit(address indexed account, uint256 amount);
+    event Withdrawal(address indexed account, uint256 amount);
+
+    error ZeroAmount();
+
+    receive() external payable {
+        deposit();
+    }
+
+    /// @notice The coins sent become tokens of the caller.
+    function deposit() public payable {
+        require(msg.value > 0, ZeroAmount());
+        emit Deposit(msg.sender, msg.value);
+        _mint(msg.sender, msg.value);
+    }
+
+    /// @notice The caller's tokens become coins again.
+    function withdraw(uint256 amount) external {
+        require(amount > 0, ZeroAmount());
+        _burn(msg.sender, amount);
+        emit Withdrawal(msg.sender, amount);
+        Address.sendValue(payable(msg.sender), amount);
     }
 }

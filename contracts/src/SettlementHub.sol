@@ -21,6 +21,9 @@ contract SettlementHub is ISettlementHub, ReceiptFaults, GuardedIntake {
     /// @notice Largest daCommitment, in bytes.
     uint256 public constant DA_COMMITMENT_BYTES_MAX = 16_384;
 
+    /// @notice A service tier takes this many times the operating stake of the one below.
+    uint128 public constant TIER_STAKE_FACTOR = 10;
+
     IModelRegistry public immutable modelRegistry;
     IRewardDistributor public immutable distributor;
     /// @inheritdoc ISettlementHub
@@ -77,7 +80,6 @@ contract SettlementHub is ISettlementHub, ReceiptFaults, GuardedIntake {
         bytes calldata daCommitment
     ) external whileOpen nonReentrant returns (uint64 batchId) {
         require(msg.sender == node && modelRegistry.isNode(node), NotNode(msg.sender));
-        _checkStake();
         require(receiptsRoot != bytes32(0), ZeroRoot());
         // Per node: the blob is public before this call, so another node could settle our root first for a wei.
         require(batchIdOf[msg.sender][receiptsRoot] == 0, BatchExists(receiptsRoot));
@@ -90,7 +92,8 @@ contract SettlementHub is ISettlementHub, ReceiptFaults, GuardedIntake {
         batchIdOf[msg.sender][receiptsRoot] = batchId;
 
         Settled memory batch = Settled(receiptsRoot, batchId, 0, 0, contentHash);
-        uint256 declared = _recordUsage(batch, totals);
+        (uint256 declared, uint8 tier) = _recordUsage(batch, totals);
+        _checkStake(tier);
         batch.total = _claim();
         require(batch.total == declared, TotalsMismatch(batch.total, declared));
         _split(batch, daCommitment);
@@ -106,6 +109,11 @@ contract SettlementHub is ISettlementHub, ReceiptFaults, GuardedIntake {
         token.safeTransfer(node, amount);
     }
 
+    /// @inheritdoc ISettlementHub
+    function nodeStakeMinOf(uint8 tier) public view returns (uint128) {
+        return nodeStakeMin * TIER_STAKE_FACTOR ** tier;
+    }
+
     struct Settled {
         bytes32 receiptsRoot;
         uint64 batchId;
@@ -114,11 +122,15 @@ contract SettlementHub is ISettlementHub, ReceiptFaults, GuardedIntake {
         bytes32 contentHash;
     }
 
-    /// @return declared Sum of the amounts; that of the calls goes into `batch`.
-    function _recordUsage(Settled memory batch, ModelTotal[] calldata totals) private returns (uint256 declared) {
+    /// @return declared Sum of the amounts; that of the calls goes into `batch`. @return tier Highest of the models.
+    function _recordUsage(Settled memory batch, ModelTotal[] calldata totals)
+        private
+        returns (uint256 declared, uint8 tier)
+    {
         for (uint256 i = 0; i < totals.length; i++) {
             ModelTotal calldata usage = totals[i];
-            _checkFee(usage);
+            uint8 modelTier = _checkFee(usage);
+            if (modelTier > tier) tier = modelTier;
             for (uint256 j = 0; j < i; j++) {
                 require(totals[j].modelId != usage.modelId, DuplicateModel(usage.modelId));
             }
@@ -135,18 +147,21 @@ contract SettlementHub is ISettlementHub, ReceiptFaults, GuardedIntake {
         return abi.decode(Address.functionCall(address(escrow), call_), (uint128));
     }
 
-    function _checkFee(ModelTotal calldata usage) private view {
-        (address owner, uint128 pricePerCall) = modelRegistry.termsOf(usage.modelId);
+    function _checkFee(ModelTotal calldata usage) private view returns (uint8 tier) {
+        address owner;
+        uint128 pricePerCall;
+        (owner, pricePerCall, tier) = modelRegistry.termsOf(usage.modelId);
         require(owner != address(0), UnknownModel(usage.modelId));
         uint256 min = uint256(pricePerCall) * usage.calls;
         require(usage.amount >= min, FeeBelowPrice(usage.modelId, usage.amount, min));
     }
 
     /// @dev A stake that is leaving counts no more: what it could be slashed for must not grow.
-    function _checkStake() private view {
-        if (nodeStakeMin == 0) return;
+    function _checkStake(uint8 tier) private view {
+        uint128 min = nodeStakeMinOf(tier);
+        if (min == 0) return;
         uint128 staked = vault.votableOf(nodeScopeOf(msg.sender), msg.sender);
-        require(staked >= nodeStakeMin, NodeStakeTooSmall(staked, nodeStakeMin));
+        require(staked >= min, NodeStakeTooSmall(staked, min));
     }
 
     function _isBatch(address node, bytes32 receiptsRoot) internal view override returns (bool) {

@@ -9,7 +9,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
 
 /// @title Custody of all stakes. Immutable: no owner, no upgrade, no sweep.
-/// @notice Stake: staked → (requestUnstake) exiting → (cooldown over and no lock) withdrawn whole.
+/// @notice Stake: staked → (requestUnstake) exiting → (cooldown over and no lock) withdrawn whole; or → (cancelUnstake) staked.
 contract StakeVault is IStakeVault, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using Checkpoints for Checkpoints.Trace208;
@@ -82,6 +82,15 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
         held.unlockAt = unlockAt;
         uint128 newVotable = _setVotable(scope, msg.sender, amount, 0);
         emit UnstakeRequested(scope, msg.sender, amount, unlockAt, newVotable);
+    }
+
+    /// @inheritdoc IStakeVault
+    /// @dev It votes again from now on; no vote of before counts it.
+    function cancelUnstake(bytes32 scope) external {
+        Stake storage held = _stakes[scope][msg.sender];
+        require(held.unlockAt != 0, NoUnstakeRequested());
+        held.unlockAt = 0;
+        emit UnstakeCancelled(scope, msg.sender, _setVotable(scope, msg.sender, 0, held.amount));
     }
 
     /// @inheritdoc IStakeVault

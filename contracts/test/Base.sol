@@ -4,11 +4,15 @@ pragma solidity ^0.8.30;
 import {AttributionLedger} from "../src/AttributionLedger.sol";
 import {ChannelEscrow} from "../src/ChannelEscrow.sol";
 import {CurveFactory} from "../src/CurveFactory.sol";
+import {DaCertMirror} from "../src/DaCertMirror.sol";
+import {DatanetDao, DatanetDaoFactory} from "../src/DatanetDao.sol";
 import {DatanetRegistry} from "../src/DatanetRegistry.sol";
 import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 import {Permissions, RegistryProxy, Timelock, TributaryGovernor} from "../src/Governance.sol";
 import {Erc3009DepositCollector} from "../src/Erc3009DepositCollector.sol";
 import {IChannelEscrow} from "../src/interfaces/IChannelEscrow.sol";
+import {ICrossDomainMessenger} from "../src/interfaces/ICrossDomainMessenger.sol";
+import {IDaCertMirror} from "../src/interfaces/IDaCertMirror.sol";
 import {ModelCurve} from "../src/ModelCurve.sol";
 import {ModelProposals} from "../src/ModelProposals.sol";
 import {ModelRegistry} from "../src/ModelRegistry.sol";
@@ -25,6 +29,7 @@ interface Vm {
     function assertTrue(bool condition, string calldata error_) external pure;
     function assume(bool condition) external pure;
     function chainId(uint256 chainId_) external;
+    function deal(address account, uint256 amount) external;
     function computeCreateAddress(address deployer, uint256 nonce) external pure returns (address);
     function envOr(string calldata name, string calldata otherwise) external view returns (string memory);
     function etch(address target, bytes calldata code) external;
@@ -33,6 +38,7 @@ interface Vm {
     function getNonce(address account) external view returns (uint64);
     function parseJsonAddress(string calldata json, string calldata key) external pure returns (address);
     function parseJsonAddressArray(string calldata json, string calldata key) external pure returns (address[] memory);
+    function parseJsonBytesArray(string calldata json, string calldata key) external pure returns (bytes[] memory);
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
     function parseJsonBytes32Array(string calldata json, string calldata key) external pure returns (bytes32[] memory);
     function parseJsonUint(string calldata json, string calldata key) external pure returns (uint256);
@@ -73,6 +79,9 @@ abstract contract Base {
     address internal poster = address(0x905);
     address internal arbiter = address(0xA4B);
     address internal guardian = address(0x6A4D);
+    /// @notice Layer 2's messenger predeploy, and the anchor on layer 1.
+    address internal messenger = 0x4200000000000000000000000000000000000007;
+    address internal anchor = address(0xA2C);
 
     OpenToken internal token;
     StakeVault internal vault;
@@ -89,6 +98,9 @@ abstract contract Base {
     Permissions internal permissions;
     Timelock internal timelock;
     TributaryGovernor internal governor;
+    DaCertMirror internal mirror;
+    DatanetDao internal daoCode;
+    DatanetDaoFactory internal daos;
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
@@ -100,6 +112,7 @@ abstract contract Base {
         address ledgerAddress = vm.computeCreateAddress(address(this), nonce + 11);
         address proposalsAddress = vm.computeCreateAddress(address(this), nonce + 15);
         address governorAddress = vm.computeCreateAddress(address(this), nonce + 16);
+        IDaCertMirror mirrorAddress = IDaCertMirror(vm.computeCreateAddress(address(this), nonce + 17));
         token = new OpenToken(address(this));
         timelock = new Timelock(TIMELOCK_DELAY, governorAddress);
         permissions = new Permissions(address(this));
@@ -114,7 +127,9 @@ abstract contract Base {
         escrow = new ChannelEscrow(token);
         distributor = new RewardDistributor(token, ledgerAddress);
         hub = newHub(NODE_BPS, TREASURY_BPS, 0);
-        ledger = new AttributionLedger(token, distributor, address(permissions), BOND, WINDOW, ARBITRATION);
+        ledger = new AttributionLedger(
+            token, distributor, mirrorAddress, address(permissions), BOND, WINDOW, ARBITRATION
+        );
         collector3009 = new Erc3009DepositCollector(address(escrow));
         curveCode = new ModelCurve(token);
         factory = new CurveFactory(curveCode, proposalsAddress);
@@ -122,6 +137,10 @@ abstract contract Base {
             token, models, vault, factory, address(permissions), BOND, VOTING_PERIOD, QUORUM_BPS, ARBITRATION
         );
         governor = new TributaryGovernor(IVotes(address(token)), timelock, 1 days, 7 days, 1 days);
+        mirror = new DaCertMirror(ICrossDomainMessenger(messenger), anchor);
+        daoCode = new DatanetDao(datanets, vault);
+        daos = new DatanetDaoFactory(daoCode);
+        require(address(mirror) == address(mirrorAddress), "wired");
         require(address(vault) == vaultAddress && address(datanets) == registryAddress, "wired");
         require(address(hub) == hubAddress && address(ledger) == ledgerAddress, "wired");
         require(address(proposals) == proposalsAddress && address(governor) == governorAddress, "wired");

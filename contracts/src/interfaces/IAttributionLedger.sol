@@ -33,6 +33,8 @@ interface IAttributionLedger {
     event EpochResolved(uint64 indexed epoch, bool upheld, address winner, uint128 paid, uint128 burned);
     /// @notice One leaf is named: by a dispute (EpochDisputed follows) or by a proof (EpochResolved follows).
     event LeafDisputed(uint64 indexed epoch, address indexed disputer, address indexed account, uint128 cumulative, uint8 reason);
+    /// @notice Layer 1 found the certificate of the epoch's blob to be none (EpochResolved follows).
+    event CertificateProvenInvalid(uint64 indexed epoch, address indexed prover, bytes32 daRef);
     /// @param reason "withdrawn": the poster took it back, and his bond.
     event EpochAbandoned(uint64 indexed epoch, bytes32 reason);
     event EpochFinalized(uint64 indexed epoch, bytes32 rewardRoot, uint128 rootTotal);
@@ -58,6 +60,7 @@ interface IAttributionLedger {
     error WindowOpen(uint64 challengeEnd);
     error WindowClosed(uint64 challengeEnd);
     error NothingToWithdraw();
+    error CertificateNotInvalid(bytes32 daRef, uint8 verdict);
     error LeafNotInRoot(address account, uint128 cumulative);
     error LeafNotWrong(address account, uint128 cumulative);
 
@@ -70,13 +73,16 @@ interface IAttributionLedger {
     /// @notice Dispute one leaf of the open epoch, shown to be in its root; otherwise as dispute(). The header is the one
     /// that was proposed, here and in all that follows: the chain keeps only its hash.
     function disputeLeaf(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf, uint8 reason, bytes calldata evidence) external;
-    /// @notice Prove without bond or arbiter that a leaf of the open epoch is wrong, here and in the next two: the epoch is
+    /// @notice Prove without bond or arbiter that a leaf of the open epoch is wrong, here and in the next two
+    /// (and, of the certificate, in the third): the epoch is
     /// rejected, half of the poster's bond goes to the caller, half is burned. Here: one leaf has more than the root's total.
     function proveLeafAboveTotal(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf) external;
     /// @notice An account has less than the live root gave it; `before` is its leaf there.
     function proveLeafFalls(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf, Leaf calldata before) external;
     /// @notice An account has two leaves.
     function proveLeafTwice(uint64 epoch, EpochHeader calldata header, Leaf calldata leaf, Leaf calldata other) external;
+    /// @notice The epoch's certificate is invalid by the verdict of layer 1 that the mirror holds. @param header As proposed.
+    function proveCertificateInvalid(uint64 epoch, EpochHeader calldata header) external;
     /// @notice Poster, while nobody disputed: take the epoch back, with the bond. Its number is proposed again.
     function withdrawEpoch(uint64 epoch) external;
     /// @notice Arbiter only: upheld means the dispute is right. Half of the loser's bond to the winner, half burned.

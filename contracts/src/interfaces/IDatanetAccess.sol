@@ -11,21 +11,24 @@ interface IDatanetAccess {
     event AccessRefused(uint64 indexed requestId, uint64 indexed datanetId, address indexed account, bytes32 reason, bool isRevoked);
 
     error NoSuchDatanet(uint64 datanetId);
+    error PurposeLength(uint256 given, uint256 max);
     error UnknownRequest(uint64 requestId);
     error WrongRequestState(uint8 state);
     error NotDatanetOwner(address caller);
     error ExpiryInThePast(uint64 expiresAt);
     error WrappedKeyTooLarge(uint256 given, uint256 max);
 
-    /// @param purpose What the data is wanted for, in words; purposeHash commits to the full text.
+    /// @param purpose What the data is wanted for, in words, 1 to 1,024 bytes; purposeHash commits to the full text.
     function requestAccess(uint64 datanetId, bytes32 purposeHash, string calldata purpose) external returns (uint64 requestId);
     /// @notice Owner of the Datanet, here and in the next.
     function grantAccess(uint64 requestId, uint64 expiresAt, bytes calldata wrappedKey) external;
     /// @notice Refuse a request, or revoke what was granted to it.
     function refuseAccess(uint64 requestId, bytes32 reason) external;
 
-    /// @notice Second until which the account may use the data, 0 if not (any more).
+    /// @notice Second until which the account was let use the data, 0 if never or revoked. It may have passed: hasAccess.
     function accessUntil(uint64 datanetId, address account) external view returns (uint64);
     function accessRequestCount() external view returns (uint64);
-    function accessRequestOf(uint64 requestId) external view returns (uint64 datanetId, address account, uint8 state, uint64 expiresAt);
+    function accessRequestOf(uint64 requestId) external view returns (uint64 datanetId, address account, uint8 state, uint64 expiresAt, bytes32 purposeHash);
+    /// @notice Whether the account may use the data now.
+    function hasAccess(uint64 datanetId, address account) external view returns (bool);
 }

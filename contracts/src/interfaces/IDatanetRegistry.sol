@@ -32,6 +32,13 @@ interface IDatanetRegistry is IDatanetAccess {
         bytes32 dataRoot;
     }
 
+    /// @param usageRoot Root over what each chunk of the Datanet earned in an epoch. @param amount Their sum, in wei.
+    struct Usage {
+        uint64 datanetId;
+        bytes32 usageRoot;
+        uint128 amount;
+    }
+
     event DatanetCreated(uint64 indexed datanetId, address indexed owner, bytes32 metadataHash, string metadataURI, DatanetParams params);
     event ContributionSubmitted(uint64 indexed datanetId, uint64 indexed batchId, address indexed contributor, bytes32 dataRoot, uint32 items, bytes32 contentHash, bytes32 licenseHash, bytes daCommitment, uint64 voteEnd, uint128 snapshotVotable);
     event ValidationVote(uint64 indexed datanetId, uint64 indexed batchId, address indexed validator, bool support, uint16 quality, uint128 weight, uint128 forW, uint128 againstW);
@@ -41,7 +48,10 @@ interface IDatanetRegistry is IDatanetAccess {
     /// @notice Terms of batches submitted after this; ownerBps and validatorBps never change.
     event DatanetParamsUpdated(uint64 indexed datanetId, DatanetParams oldParams, DatanetParams newParams);
     /// @notice What batches submitted after this must look like. Hashes of the data format and of the validation rule.
-    event DatanetRulesSet(uint64 indexed datanetId, bytes32 formatHash, bytes32 validationRuleHash);
+    /// @param version Counts from 1.
+    event DatanetRulesSet(uint64 indexed datanetId, uint32 indexed version, bytes32 formatHash, bytes32 validationRuleHash);
+    /// @notice What the owner's share of batches settled after this goes to.
+    event DatanetOwnershipTransferred(uint64 indexed datanetId, address indexed from, address indexed to);
     /// @param newStatus 0 open, 1 closed to new batches.
     event DatanetStatusChanged(uint64 indexed datanetId, uint8 oldStatus, uint8 newStatus);
     /// @param quality Mean of the votes' quality by their weight, of all who voted, 0 to 10,000.
@@ -49,6 +59,7 @@ interface IDatanetRegistry is IDatanetAccess {
     /// @param usageRoot Root over the uses of the Datanet's chunks in the epoch. @param amount What they earned, in wei.
     event DatanetUsageRecorded(uint64 indexed epoch, uint64 indexed datanetId, bytes32 usageRoot, uint128 amount);
 
+    error ZeroOwner();
     error DatanetClosed(uint64 datanetId);
     error UsageAlreadyRecorded(uint64 epoch, uint64 datanetId);
     error EpochNotFinal(uint64 epoch);
@@ -84,12 +95,16 @@ interface IDatanetRegistry is IDatanetAccess {
     function setRules(uint64 datanetId, bytes32 formatHash, bytes32 validationRuleHash) external;
     /// @notice Owner. @param status 0 open, 1 closed to new batches.
     function setStatus(uint64 datanetId, uint8 status) external;
+    /// @notice Owner: hand the Datanet over, to a person or to its DAO. Its shares of later batches go to the new owner.
+    function transferOwnership(uint64 datanetId, address to) external;
     /// @notice Role POSTER, once per final epoch and Datanet.
-    function recordUsage(uint64 epoch, uint64 datanetId, bytes32 usageRoot, uint128 amount) external;
+    function recordUsage(uint64 epoch, Usage[] calldata usages) external;
 
     /// @notice Mean quality a resolved batch was given, 0 before and where nobody voted.
     function qualityOf(uint64 batchId) external view returns (uint16);
     function rulesOf(uint64 datanetId) external view returns (bytes32 formatHash, bytes32 validationRuleHash);
+    /// @notice The rules that held when the batch was submitted.
+    function rulesOfBatch(uint64 batchId) external view returns (bytes32 formatHash, bytes32 validationRuleHash);
     function statusOf(uint64 datanetId) external view returns (uint8);
     function usageRootOf(uint64 epoch, uint64 datanetId) external view returns (bytes32);
     function datanetCount() external view returns (uint64);

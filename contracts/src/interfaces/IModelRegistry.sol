@@ -27,6 +27,10 @@ interface IModelRegistry {
     event DatanetUsed(bytes32 indexed modelId, uint64 indexed datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash);
     /// @param manifestHash Content hash of the training payload. @param daRef keccak256(daCommitment).
     event TrainingManifestPublished(bytes32 indexed modelId, bytes32 indexed manifestHash, bytes32 daRef, bytes daCommitment);
+    event ModelOwnershipTransferred(bytes32 indexed modelId, address indexed from, address indexed to);
+    /// @notice Tier whose operating stake a node needs to settle calls of the model.
+    event ModelServiceTierSet(bytes32 indexed modelId, uint8 oldTier, uint8 newTier);
+    event ServingNodeRetired(address indexed node);
     event ServingNodeRegistered(address indexed node, address indexed operator, bytes32 attestationHash, string endpoint);
 
     /// @param version Counts from 2: what was registered is version 1.
@@ -34,6 +38,11 @@ interface IModelRegistry {
     /// @param newStatus 0 active, 1 retired: no new children.
     event ModelStatusChanged(bytes32 indexed modelId, uint8 oldStatus, uint8 newStatus);
 
+    error ZeroOwner();
+    error UnknownNode(address node);
+    error UnknownServiceTier(uint8 tier);
+    /// @notice A snapshot without the manifest that used it, or the reverse.
+    error IncompleteManifest(bytes32 snapshotRoot, bytes32 trainingManifestHash);
     error TooFewParents(uint256 given, uint256 min);
     error UnknownStatus(uint8 status);
     error ModelRetired(bytes32 modelId);
@@ -53,7 +62,8 @@ interface IModelRegistry {
     /// @notice A base has no parents, a LoRA or a quantisation exactly one, a merge two to four, a full fine-tune one to four.
     /// @return modelId keccak256(abi.encode(owner, artifactHash, name))
     function registerModel(string calldata name, uint8 kind, ModelParams calldata params, Parent[] calldata parents) external returns (bytes32 modelId);
-    /// @notice Declare a Datanet the model retrieves from (snapshotRoot and manifest zero) or was trained on.
+    /// @notice Declare a Datanet the model retrieves from (snapshotRoot and manifest zero) or was trained on (neither zero).
+    /// A manifest that names several Datanets is declared once for each, with that Datanet's snapshot.
     function useDatanet(bytes32 modelId, uint64 datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash) external;
     /// @notice Owner: where the payload lies that says what the model was trained on. The hash published first counts; the same
     /// hash again names another blob of the same payload.
@@ -63,13 +73,19 @@ interface IModelRegistry {
     function publishVersion(bytes32 modelId, bytes32 artifactHash, bytes32 evalHash, string calldata uri) external returns (uint32 version);
     /// @notice Owner. @param status 0 active, 1 retired.
     function setStatus(bytes32 modelId, uint8 status) external;
+    /// @notice Owner: the model's share of later batches goes to `to`, who alone may change it.
+    function transferOwnership(bytes32 modelId, address to) external;
+    /// @notice Owner. @param tier 0 to 3. Each takes ten times the operating stake of the one below.
+    function setServiceTier(bytes32 modelId, uint8 tier) external;
+    /// @notice The node settles no more; its stake can leave. It may register again, with other data.
+    function retireServingNode() external;
     /// @notice The node is the caller; its key signs receipts.
     function registerServingNode(address operator, bytes32 attestationHash, string calldata endpoint) external;
 
     function ownerOf(bytes32 modelId) external view returns (address);
     function priceOf(bytes32 modelId) external view returns (uint128);
-    /// @notice ownerOf and priceOf in one; the owner is zero where there is no such model.
-    function termsOf(bytes32 modelId) external view returns (address owner, uint128 pricePerCall);
+    /// @notice Owner, price and tier in one; the owner is zero where there is no such model.
+    function termsOf(bytes32 modelId) external view returns (address owner, uint128 pricePerCall, uint8 serviceTier);
     function versionOf(bytes32 modelId) external view returns (uint32);
     function statusOf(bytes32 modelId) external view returns (uint8);
     function depthOf(bytes32 modelId) external view returns (uint8);

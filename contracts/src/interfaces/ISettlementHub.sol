@@ -31,7 +31,8 @@ interface ISettlementHub is IReceiptFaults {
     error NodeStakeTooSmall(uint128 given, uint128 min);
 
     /// @notice Settle one batch, as ChannelEscrow.claimAndSettle does its claims: each channel's receiver is the hub, its
-    /// authoriser `node`. Without that a node could settle vouchers given to another. The caller is the node, with at least nodeStakeMin staked in scope ("node", its address);
+    /// authoriser `node`. Without that a node could settle vouchers given to another. The caller is the node, with at least nodeStakeMinOf(highest service
+    /// tier of the models) staked in scope ("node", its address);
     /// each model's amount is at least its price per call times its calls. Splits: treasuryShare = total·treasuryBps/10,000 and
     /// nodeShare = total·nodeBps/10,000, both rounded down; poolShare is the rest, moved into the distributor.
     function submitBatch(address node, IChannelEscrow.CompactClaim[] calldata claims, bytes[] calldata walletSignatures, ModelTotal[] calldata totals, bytes32 receiptsRoot, bytes32 contentHash, bytes calldata daCommitment) external returns (uint64 batchId);
@@ -45,4 +46,6 @@ interface ISettlementHub is IReceiptFaults {
     function treasuryBps() external view returns (uint16);
     function treasury() external view returns (address);
     function nodeStakeMin() external view returns (uint128);
+    /// @notice Least operating stake for calls of a model of this tier: nodeStakeMin · 10^tier, in wei.
+    function nodeStakeMinOf(uint8 tier) external view returns (uint128);
 }

@@ -7,6 +7,7 @@ pragma solidity ^0.8.30;
 interface IStakeVault {
     event Staked(bytes32 indexed scope, address indexed account, uint128 amount, uint128 newStake, uint128 newVotable);
     event UnstakeRequested(bytes32 indexed scope, address indexed account, uint128 amount, uint64 unlockAt, uint128 newVotable);
+    event UnstakeCancelled(bytes32 indexed scope, address indexed account, uint128 newVotable);
     event Unstaked(bytes32 indexed scope, address indexed account, uint128 amount, uint128 newStake);
     event StakeLocked(bytes32 indexed scope, address indexed account, bytes32 indexed lockId, uint32 locks);
     event StakeReleased(bytes32 indexed scope, address indexed account, bytes32 indexed lockId, uint32 locks);
@@ -28,6 +29,8 @@ interface IStakeVault {
     function stakeFor(bytes32 scope, address account, uint128 amount) external;
     /// @notice The whole stake starts its cooldown and loses its voting weight at once.
     function requestUnstake(bytes32 scope) external;
+    /// @notice The whole stake stays after all, and votes again.
+    function cancelUnstake(bytes32 scope) external;
     function unstake(bytes32 scope) external;
     /// @notice Controllers only, here and in the next two; `id` within the caller's own kind.
     function lock(uint256 id, address account, bytes32 lockId) external;

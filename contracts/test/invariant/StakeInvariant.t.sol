@@ -31,7 +31,7 @@ contract StakeInvariantTest is Actions {
     }
 
     function actions() internal pure override returns (bytes4[] memory selectors) {
-        selectors = new bytes4[](8);
+        selectors = new bytes4[](9);
         selectors[0] = this.stake.selector;
         selectors[1] = this.requestUnstake.selector;
         selectors[2] = this.unstake.selector;
@@ -40,6 +40,7 @@ contract StakeInvariantTest is Actions {
         selectors[5] = this.resolve.selector;
         selectors[6] = this.retract.selector;
         selectors[7] = this.wait_.selector;
+        selectors[8] = this.cancelUnstake.selector;
     }
 
     function stake(uint256 who, uint64 datanet, uint128 amount) external {
@@ -56,6 +57,13 @@ contract StakeInvariantTest is Actions {
         if (vault.votableOf(scope, actor(who)) == 0) return;
         vm.prank(actor(who));
         vault.requestUnstake(scope);
+    }
+
+    function cancelUnstake(uint256 who, uint64 datanet) external {
+        bytes32 scope = scopeAt(datanet);
+        (, uint64 unlockAt,) = vault.stakeOf(scope, actor(who));
+        bool isDone = attempt(actor(who), address(vault), abi.encodeCall(vault.cancelUnstake, (scope)));
+        vm.assertTrue(isDone == (unlockAt != 0), "exactly while it is leaving");
     }
 
     /// Invariant 9: what is locked or cooling down cannot leave; what is neither can.

@@ -77,12 +77,14 @@ contract DatanetTermsTest is Base {
         datanets.setRules(1, "f", "r");
         refuse(notOwner);
         datanets.setStatus(1, 1);
+        refuse(notOwner);
+        datanets.transferOwnership(1, trainer);
         vm.stopPrank();
     }
 
     function test_rules_and_status_are_on_the_record() public {
         vm.expectEmit();
-        emit IDatanetRegistry.DatanetRulesSet(1, "format", "rule");
+        emit IDatanetRegistry.DatanetRulesSet(1, 1, "format", "rule");
         datanets.setRules(1, "format", "rule");
         (bytes32 format, bytes32 rule) = datanets.rulesOf(1);
         vm.assertTrue(format == "format" && rule == "rule", "rules");
@@ -95,6 +97,39 @@ contract DatanetTermsTest is Base {
         submit("open");
         refuse(abi.encodeWithSelector(IDatanetRegistry.InvalidParams.selector));
         datanets.setStatus(1, 2);
+    }
+
+    function test_a_batch_keeps_the_rules_of_its_submission() public {
+        uint64 before = submit("before");
+        datanets.setRules(1, "format", "rule");
+        uint64 first = submit("first");
+        datanets.setRules(1, "format 2", "rule");
+        uint64 later = submit("later");
+        bytes32[3] memory expected = [bytes32(0), "format", "format 2"];
+        uint64[3] memory ids = [before, first, later];
+        for (uint256 i = 0; i < 3; i++) {
+            (bytes32 format, bytes32 rule) = datanets.rulesOfBatch(ids[i]);
+            eq(format, expected[i], "format");
+            eq(rule, i == 0 ? bytes32(0) : bytes32("rule"), "rule");
+        }
+    }
+
+    function test_a_datanet_changes_hands() public {
+        refuse(abi.encodeWithSelector(IDatanetRegistry.ZeroOwner.selector));
+        datanets.transferOwnership(1, address(0));
+        datanets.setStatus(1, 1);
+        datanets.setRules(1, "format", "rule");
+        vm.expectEmit();
+        emit IDatanetRegistry.DatanetOwnershipTransferred(1, address(this), trainer);
+        datanets.transferOwnership(1, trainer);
+        eq(datanets.ownerOf(1), trainer, "new owner");
+        eq(datanets.statusOf(1), 1, "status stays");
+        (bytes32 format,) = datanets.rulesOf(1);
+        eq(format, "format", "rules stay");
+        refuse(abi.encodeWithSelector(IDatanetAccess.NotDatanetOwner.selector, address(this)));
+        datanets.setStatus(1, 0);
+        vm.prank(trainer);
+        datanets.setStatus(1, 0);
     }
 
     function test_a_batch_is_scored_by_the_mean_of_the_votes_by_weight() public {
@@ -134,50 +169,79 @@ contract DatanetTermsTest is Base {
         emit IDatanetAccess.AccessRefused(1, 1, trainer, "misuse", true);
         datanets.refuseAccess(1, "misuse");
         eq(datanets.accessUntil(1, trainer), 0, "revoked");
-        (uint64 datanetId, address account, uint8 state, uint64 expiresAt) = datanets.accessRequestOf(1);
+        (uint64 datanetId, address account, uint8 state, uint64 expiresAt, bytes32 purposeHash) =
+            datanets.accessRequestOf(1);
         vm.assertTrue(datanetId == 1 && account == trainer && state == 3 && expiresAt == until, "recorded");
+        eq(purposeHash, "purpose", "purpose");
         refuse(abi.encodeWithSelector(IDatanetAccess.WrongRequestState.selector, 3));
         datanets.refuseAccess(1, "again");
         refuse(abi.encodeWithSelector(IDatanetAccess.UnknownRequest.selector, 2));
         datanets.refuseAccess(2, "none");
         refuse(abi.encodeWithSelector(IDatanetAccess.NoSuchDatanet.selector, 7));
-        datanets.requestAccess(7, "", "");
+        datanets.requestAccess(7, "", "why");
+        refuse(abi.encodeWithSelector(IDatanetAccess.PurposeLength.selector, 0, 1_024));
+        datanets.requestAccess(1, "", "");
+        refuse(abi.encodeWithSelector(IDatanetAccess.PurposeLength.selector, 1_025, 1_024));
+        datanets.requestAccess(1, "", string(new bytes(1_025)));
+    }
+
+    function test_a_grant_ends_by_itself_at_its_expiry() public {
+        vm.prank(trainer);
+        datanets.requestAccess(1, "", "to train");
+        vm.assertTrue(!datanets.hasAccess(1, trainer), "not yet");
+        uint64 until = uint64(block.timestamp) + 1 days;
+        datanets.grantAccess(1, until, "");
+        pass(1 days - 1);
+        vm.assertTrue(datanets.hasAccess(1, trainer), "to the last second");
+        pass(1);
+        vm.assertTrue(!datanets.hasAccess(1, trainer), "over");
+        eq(datanets.accessUntil(1, trainer), until, "recorded");
     }
 
     function test_refusing_an_earlier_request_leaves_a_later_grant() public {
         for (uint64 i = 1; i <= 2; i++) {
             vm.prank(trainer);
-            datanets.requestAccess(1, "", "");
+            datanets.requestAccess(1, "", "why");
             datanets.grantAccess(i, uint64(block.timestamp) + i * 1 days, "");
         }
         datanets.refuseAccess(1, "old");
         eq(datanets.accessUntil(1, trainer), block.timestamp + 2 days, "stays");
     }
 
+    function usage(uint64 datanetId, bytes32 root) private pure returns (IDatanetRegistry.Usage[] memory usages) {
+        usages = new IDatanetRegistry.Usage[](1);
+        usages[0] = IDatanetRegistry.Usage(datanetId, root, 5);
+    }
+
+    function refuseUsage(bytes memory error_, uint64 epoch, IDatanetRegistry.Usage[] memory usages) private {
+        refuse(error_);
+        vm.prank(poster);
+        datanets.recordUsage(epoch, usages);
+    }
+
     function test_usage_is_recorded_once_for_a_final_epoch_by_the_poster() public {
         refuse(abi.encodeWithSelector(Permissioned.NotPermitted.selector, address(this)));
-        datanets.recordUsage(1, 1, "usage", 5);
-        refuse(abi.encodeWithSelector(IDatanetRegistry.EpochNotFinal.selector, 1));
-        vm.prank(poster);
-        datanets.recordUsage(1, 1, "usage", 5);
+        datanets.recordUsage(1, usage(1, "usage"));
+        bytes memory notFinal = abi.encodeWithSelector(IDatanetRegistry.EpochNotFinal.selector, 1);
+        refuseUsage(notFinal, 1, usage(1, "usage"));
         finalizeEpoch();
+        datanets.createDatanet("meta", "uri", params(100));
+        IDatanetRegistry.Usage[] memory both = new IDatanetRegistry.Usage[](2);
+        both[0] = IDatanetRegistry.Usage(1, "usage", 5);
+        both[1] = IDatanetRegistry.Usage(2, "other", 7);
         vm.expectEmit();
         emit IDatanetRegistry.DatanetUsageRecorded(1, 1, "usage", 5);
+        vm.expectEmit();
+        emit IDatanetRegistry.DatanetUsageRecorded(1, 2, "other", 7);
         vm.prank(poster);
-        datanets.recordUsage(1, 1, "usage", 5);
+        datanets.recordUsage(1, both);
         eq(datanets.usageRootOf(1, 1), "usage", "root");
-        refuse(abi.encodeWithSelector(IDatanetRegistry.UsageAlreadyRecorded.selector, 1, 1));
-        vm.prank(poster);
-        datanets.recordUsage(1, 1, "other", 5);
-        refuse(abi.encodeWithSelector(IDatanetRegistry.UnknownDatanet.selector, 9));
-        vm.prank(poster);
-        datanets.recordUsage(1, 9, "usage", 5);
-        refuse(abi.encodeWithSelector(IDatanetRegistry.ZeroRoot.selector));
-        vm.prank(poster);
-        datanets.recordUsage(1, 1, 0, 5);
-        refuse(abi.encodeWithSelector(IDatanetRegistry.EpochNotFinal.selector, 0));
-        vm.prank(poster);
-        datanets.recordUsage(0, 1, "usage", 5);
+        eq(datanets.usageRootOf(1, 2), "other", "other root");
+        bytes memory twice = abi.encodeWithSelector(IDatanetRegistry.UsageAlreadyRecorded.selector, 1, 1);
+        refuseUsage(twice, 1, usage(1, "again"));
+        refuseUsage(abi.encodeWithSelector(IDatanetRegistry.UnknownDatanet.selector, 9), 1, usage(9, "usage"));
+        refuseUsage(abi.encodeWithSelector(IDatanetRegistry.ZeroRoot.selector), 1, usage(1, 0));
+        refuseUsage(abi.encodeWithSelector(IDatanetRegistry.EpochNotFinal.selector, 0), 0, usage(1, "usage"));
     }
 
     function finalizeEpoch() private {

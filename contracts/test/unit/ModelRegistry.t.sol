@@ -158,6 +158,13 @@ contract ModelRegistryTest is Base {
         vm.expectEmit();
         emit IModelRegistry.DatanetUsed(modelId, 3, 0, 0);
         models.useDatanet(modelId, 3, 0, 0);
+        vm.expectEmit();
+        emit IModelRegistry.DatanetUsed(modelId, 3, "snapshot", "manifest");
+        models.useDatanet(modelId, 3, "snapshot", "manifest");
+        refuse(abi.encodeWithSelector(IModelRegistry.IncompleteManifest.selector, bytes32("snapshot"), bytes32(0)));
+        models.useDatanet(modelId, 3, "snapshot", 0);
+        refuse(abi.encodeWithSelector(IModelRegistry.IncompleteManifest.selector, bytes32(0), bytes32("manifest")));
+        models.useDatanet(modelId, 3, 0, "manifest");
         refuse(abi.encodeWithSelector(IModelRegistry.UnknownModel.selector, bytes32("nobody")));
         models.useDatanet("nobody", 3, 0, 0);
         refuse(abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, poster));
@@ -188,6 +195,45 @@ contract ModelRegistryTest is Base {
         vm.assertTrue(models.isNode(address(this)) && !models.isNode(poster), "the caller is the node");
         refuse(abi.encodeWithSelector(IModelRegistry.NodeExists.selector, address(this)));
         models.registerServingNode(poster, "hash", "http://node");
+    }
+
+    function test_a_node_retires_and_may_come_back() public {
+        refuse(abi.encodeWithSelector(IModelRegistry.UnknownNode.selector, address(this)));
+        models.retireServingNode();
+        models.registerServingNode(poster, "hash", "http://node");
+        vm.expectEmit();
+        emit IModelRegistry.ServingNodeRetired(address(this));
+        models.retireServingNode();
+        vm.assertTrue(!models.isNode(address(this)), "retired");
+        models.registerServingNode(poster, "hash", "http://elsewhere");
+        vm.assertTrue(models.isNode(address(this)), "back");
+    }
+
+    function test_a_model_changes_hands_with_its_terms() public {
+        bytes32 modelId = register("base");
+        models.setServiceTier(modelId, 2);
+        refuse(abi.encodeWithSelector(IModelRegistry.ZeroOwner.selector));
+        models.transferOwnership(modelId, address(0));
+        vm.expectEmit();
+        emit IModelRegistry.ModelOwnershipTransferred(modelId, address(this), poster);
+        models.transferOwnership(modelId, poster);
+        (address owner,, uint8 tier) = models.termsOf(modelId);
+        eq(owner, poster, "owner");
+        eq(tier, 2, "tier stays");
+        refuse(abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, address(this)));
+        models.transferOwnership(modelId, address(this));
+    }
+
+    function test_the_owner_sets_the_service_tier() public {
+        bytes32 modelId = register("base");
+        vm.expectEmit();
+        emit IModelRegistry.ModelServiceTierSet(modelId, 0, 3);
+        models.setServiceTier(modelId, 3);
+        refuse(abi.encodeWithSelector(IModelRegistry.UnknownServiceTier.selector, 4));
+        models.setServiceTier(modelId, 4);
+        refuse(abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, poster));
+        vm.prank(poster);
+        models.setServiceTier(modelId, 0);
     }
 
     function testFuzz_accepts_exactly_the_weights_that_sum_to_the_whole(uint16 a, uint16 b, bool isWhole) public {

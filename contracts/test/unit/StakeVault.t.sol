@@ -80,6 +80,26 @@ contract StakeVaultTest is Base {
         eq(vault.votable(SCOPE), 0, "votable was subtracted once");
     }
 
+    function test_an_exit_can_be_called_off_and_the_stake_votes_again() public {
+        stake(100);
+        refuse(abi.encodeWithSelector(IStakeVault.NoUnstakeRequested.selector));
+        vm.prank(alice);
+        vault.cancelUnstake(SCOPE);
+        requestUnstake();
+        pass(COOLDOWN);
+        vm.expectEmit();
+        emit IStakeVault.UnstakeCancelled(SCOPE, alice, 100);
+        vm.prank(alice);
+        vault.cancelUnstake(SCOPE);
+        eq(vault.votableOf(SCOPE, alice), 100, "votes");
+        eq(vault.votable(SCOPE), 100, "of all");
+        refuse(abi.encodeWithSelector(IStakeVault.NoUnstakeRequested.selector));
+        vm.prank(alice);
+        vault.unstake(SCOPE);
+        pass(1);
+        eq(vault.votableOfAt(SCOPE, alice, uint48(block.number) - 2), 0, "not while it was leaving");
+    }
+
     function test_refuses_to_unstake_without_a_request() public {
         stake(100);
         refuse(abi.encodeWithSelector(IStakeVault.NoUnstakeRequested.selector));
