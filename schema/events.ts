@@ -1,11 +1,21 @@
 import type { Abi, AbiParameter, ContractEventName, DecodeEventLogReturnType } from "viem";
 import { attributionLedgerAbi } from "./abi/attribution-ledger.ts";
 import { channelEscrowAbi } from "./abi/channel-escrow.ts";
+import { curveFactoryAbi } from "./abi/curve-factory.ts";
+import { daCertMirrorAbi } from "./abi/da-cert-mirror.ts";
+import { datanetDaoAbi } from "./abi/datanet-dao.ts";
+import { datanetDaoFactoryAbi } from "./abi/datanet-dao-factory.ts";
 import { datanetRegistryAbi } from "./abi/datanet-registry.ts";
+import { modelCurveAbi } from "./abi/model-curve.ts";
+import { modelProposalsAbi } from "./abi/model-proposals.ts";
 import { modelRegistryAbi } from "./abi/model-registry.ts";
+import { permissionsAbi } from "./abi/permissions.ts";
 import { rewardDistributorAbi } from "./abi/reward-distributor.ts";
 import { settlementHubAbi } from "./abi/settlement-hub.ts";
 import { stakeVaultAbi } from "./abi/stake-vault.ts";
+import { timelockAbi } from "./abi/timelock.ts";
+import { tributaryGovernorAbi } from "./abi/tributary-governor.ts";
+import { wrappedOpenAbi } from "./abi/wrapped-open.ts";
 import { invariant } from "./errors.ts";
 import type { event } from "./onchain/10-events.ts";
 
@@ -18,6 +28,19 @@ export const indexedAbis = {
   SettlementHub: settlementHubAbi,
   AttributionLedger: attributionLedgerAbi,
   RewardDistributor: rewardDistributorAbi,
+  DaCertMirror: daCertMirrorAbi,
+  DatanetDaoFactory: datanetDaoFactoryAbi,
+  /** Each DAO that the factory made. */
+  DatanetDao: datanetDaoAbi,
+  ModelProposals: modelProposalsAbi,
+  CurveFactory: curveFactoryAbi,
+  /** Each curve that the factory made. */
+  ModelCurve: modelCurveAbi,
+  /** With the events of a wrapper, for chains where OPEN is gas. */
+  OpenToken: wrappedOpenAbi,
+  Permissions: permissionsAbi,
+  Timelock: timelockAbi,
+  TributaryGovernor: tributaryGovernorAbi,
 } as const;
 
 export type IndexedContract = keyof typeof indexedAbis;

@@ -14,10 +14,12 @@ import {
   type WalletClient,
 } from "viem";
 import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
+import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
 import { openTokenAbi } from "#schema/abi/open-token";
 import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
 import type { Deployment } from "#schema/deployment";
 import { invariant, PipelineError } from "#schema/errors";
+import type { Usage } from "./allocation/usage.ts";
 
 /** Wire values of an epoch's status on chain. */
 export const epochStatus = { none: 0, proposed: 1, disputed: 2, rejected: 3, finalized: 4 } as const;
@@ -47,6 +49,8 @@ const gasMarginPercent = 130n;
 
 /** Most blocks in one request for logs; public nodes refuse wider ranges. */
 const logBlocksMax = 10_000n;
+/** Most Datanets in one call, some 25,000 gas each. */
+export const usagesMax = 100;
 /** Time a transaction may take to be mined, in ms. */
 const receiptMsMax = 60_000;
 
@@ -146,6 +150,40 @@ export class Ledger {
   /** @param header As proposed. */
   finalize(wallet: Wallet, epochId: bigint, header: EpochHeader): Promise<Hex> {
     return this.#send(wallet, "finalize", [epochId, header]);
+  }
+
+  /** Usage root of a Datanet in an epoch; zero while none is recorded. */
+  usageRootOf(epochId: bigint, datanetId: bigint): Promise<Hex> {
+    return this.client.readContract({
+      address: this.#contracts.datanetRegistry,
+      abi: datanetRegistryAbi,
+      functionName: "usageRootOf",
+      args: [epochId, datanetId],
+    });
+  }
+
+  /** Put the usage of a final epoch on chain: of at most `usagesMax` Datanets. @throws ProposalRevertedError */
+  async recordUsage(wallet: Wallet, epochId: bigint, usages: readonly Usage[]): Promise<Hex> {
+    const given = usages.map(({ datanetId, usageRoot, amountWei }) => ({
+      datanetId,
+      usageRoot,
+      amount: amountWei,
+    }));
+    try {
+      const { request } = await this.client.simulateContract({
+        address: this.#contracts.datanetRegistry,
+        abi: datanetRegistryAbi,
+        functionName: "recordUsage",
+        args: [epochId, given],
+        account: wallet.account,
+      });
+      const hash = await wallet.writeContract({ ...request, chain: null });
+      await this.#mined(hash, "recordUsage");
+      return hash;
+    } catch (cause) {
+      if (cause instanceof PipelineError) throw cause;
+      throw new ProposalRevertedError("recordUsage", cause);
+    }
   }
 
   /** Bonds come back as a credit, which pays the next one; less than one is drawn when the balance alone cannot. */

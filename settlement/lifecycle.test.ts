@@ -11,13 +11,14 @@ import { candidate, refusal } from "#schema/offchain/40-engine";
 import { carried, entry, epochRun, reward } from "#schema/offchain/50-settlement";
 import { contributor, label, payer, poster } from "../indexer/test/life.ts";
 import { devAccount, freePort, stop, until } from "../schema/testing/stack.ts";
+import { usageOf } from "./allocation/usage.ts";
 import { reasons, roles } from "./blob/codes.ts";
 import * as payload from "./blob/payload.ts";
 import * as provenance from "./blob/provenance.ts";
 import { advance } from "./lifecycle.ts";
 import { batchesIn, loadBatchFacts } from "./loaders/batches.ts";
 import { loadFacts } from "./loaders/facts.ts";
-import { type EpochRun, runTables } from "./loaders/runs.ts";
+import { type EpochRun, entriesOf, runTables } from "./loaders/runs.ts";
 import { contentOf, EpochMismatchError, RootAboveFundsError, ZeroRootError } from "./proposal.ts";
 import { openSettledWorld, type SettledWorld } from "./testing/settled-world.ts";
 import * as tree from "./tree/tree.ts";
@@ -122,8 +123,14 @@ describe("settlement", () => {
     await change({ state: "proposed", rewardRoot });
   });
 
-  it("finalises after the window and calls it final when the chain does", async () => {
+  it("finalises after the window, records what each Datanet's chunks did, and calls it final when the chain does", async () => {
     await world.drive(/^finalised in/);
+    await world.drive(/^usage of 1 Datanets recorded in 0x/);
+    await world.world.caughtUp();
+    const [usage] = await db().select().from(onchain.datanetUsage);
+    const { receipts } = await entriesOf(db(), 1n);
+    expect(usage).toMatchObject({ epochId: 1n, datanetId: 1n });
+    expect(usage?.usageRoot).toBe(usageOf(1n, receipts, () => 1n)[0]?.usageRoot);
     expect((await readRun(1n)).state).toBe("proposed");
     await world.drive(/^final$/);
     expect((await readRun(1n)).state).toBe("final");

@@ -3,15 +3,17 @@ import type { Drizzle } from "#schema/database";
 import { PipelineError } from "#schema/errors";
 import { finalBlock } from "#schema/finality";
 import { adoptable } from "./adoption.ts";
+import { usageOf } from "./allocation/usage.ts";
 import type { LeftOut } from "./blob/provenance.ts";
 import { type Computed, computeEpoch } from "./compute.ts";
-import { daRefOf, epochStatus, type Ledger, type Proposal, type Wallet } from "./ledger.ts";
+import { daRefOf, epochStatus, type Ledger, type Proposal, usagesMax, type Wallet } from "./ledger.ts";
 import { batchesIn, loadBatchFacts } from "./loaders/batches.ts";
 import { loadFacts } from "./loaders/facts.ts";
 import { findUnclassified } from "./loaders/reputation.ts";
 import {
   deleteRun,
   type EpochRun,
+  entriesOf,
   indexedEpoch,
   insertComputed,
   latestRun,
@@ -19,7 +21,7 @@ import {
   standingBefore,
 } from "./loaders/runs.ts";
 import { planToBlocks } from "./plan.ts";
-import { assertPostable, assertSameContent, contentOf, headerOf } from "./proposal.ts";
+import { assertPostable, assertSameContent, contentOf, EpochMismatchError, headerOf } from "./proposal.ts";
 import { zeroRoot } from "./tree/tree.ts";
 
 /**
@@ -239,6 +241,8 @@ async function finish(
     await moveRun(db, run, { finalizeTx });
     return moved(run.epochId, `finalised in ${finalizeTx}`);
   }
+  const recorded = await recordUsage(context, run.epochId);
+  if (recorded !== null) return recorded;
   const final = await finalBlock({ db, client: ledger.client });
   const indexed = await indexedEpoch(db, run.epochId);
   const finalizedBlock = indexed?.finalizedBlock ?? null;
@@ -250,6 +254,30 @@ async function finish(
   assertSameContent(run.epochId, contentOf(run), indexed!);
   await moveRun(db, run, { state: "final", finalizeTx: finalizedTx, proposeTx: proposedTx });
   return moved(run.epochId, "final");
+}
+
+/**
+ * What each Datanet's chunks earned goes on chain once the epoch is final there. What stands already must be ours; a
+ * follower waits for nobody to record the rest. @throws EpochMismatchError
+ */
+async function recordUsage({ db, ledger, poster }: Context, epochId: bigint): Promise<Step | null> {
+  const { receipts, datanetOf } = await entriesOf(db, epochId);
+  const usages = usageOf(epochId, receipts, (id) => datanetOf.get(id)!);
+  const missing = [];
+  for (const usage of usages) {
+    const stored = await ledger.usageRootOf(epochId, usage.datanetId);
+    if (stored === zeroRoot) missing.push(usage);
+    else if (stored !== usage.usageRoot)
+      throw new EpochMismatchError(
+        epochId,
+        `usageRoot of Datanet ${usage.datanetId}`,
+        usage.usageRoot,
+        stored,
+      );
+  }
+  if (poster === null || missing.length === 0) return null;
+  const hash = await ledger.recordUsage(poster.wallet, epochId, missing.slice(0, usagesMax));
+  return moved(epochId, `usage of ${missing.length} Datanets recorded in ${hash}`);
 }
 
 /** A dispute nobody rules on would hold up every later epoch: rejected once the chain's time for it is over. */

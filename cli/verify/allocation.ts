@@ -11,6 +11,7 @@ import {
   type ReceiptFacts,
   unscored,
 } from "#settlement/allocation/facts";
+import { ownedAt } from "#settlement/allocation/owners";
 import { wad } from "#settlement/allocation/wad";
 import type { CheckedReceipt } from "#settlement/blob/batch";
 import { roles } from "#settlement/blob/codes";
@@ -18,6 +19,7 @@ import * as provenance from "#settlement/blob/provenance";
 import type { CheckedBatch } from "./batches.ts";
 import type { CheckedEpoch } from "./epoch.ts";
 import { BrokenLink, check, type Report } from "./link.ts";
+import { ownersFromLogs } from "./owners.ts";
 import type { Sources } from "./sources.ts";
 
 /**
@@ -190,13 +192,15 @@ async function factsFromLogs(sources: Sources, given: provenance.Provenance): Pr
   const attenuations = new Map(
     given.standings.map(({ modelId, account, attenuationWad }) => [`${modelId} ${account}`, attenuationWad]),
   );
-  return {
+  const facts: Facts = {
     contributionOf: (chunkId) => contributions.get(contributionIdOf.get(chunkId) ?? 0n),
     modelOf: (modelId) => models.get(modelId),
     membershipOf: (chunkId) => memberships.get(chunkId),
     passesGate: (modelId, chunkId) => !gated.has(`${modelId} ${chunkId}`),
     attenuationWad: ({ modelId, account }) => attenuations.get(`${modelId} ${account}`) ?? wad,
   };
+  const owners = await ownersFromLogs(sources, given.toBlock);
+  return { ...facts, ownedAt: (batchId) => ownedAt(facts, owners, batchId) };
 }
 
 async function contributionsFromLogs(

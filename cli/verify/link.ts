@@ -28,6 +28,7 @@ export type LinkName =
   | "allocation"
   | "standings"
   | "conservation"
+  | "usage"
   | "contribution certificate"
   | "contribution blob"
   | "data root"

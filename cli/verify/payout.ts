@@ -10,6 +10,7 @@ import { type CheckedEpoch, checkEpoch, finalizedHeaders, type Header } from "./
 import { BrokenLink, check, type Report } from "./link.ts";
 import type { Sources } from "./sources.ts";
 import { checkStandings } from "./standings.ts";
+import { checkUsage } from "./usage.ts";
 
 /**
  * Check a claim transaction from the payout to the contributors, link by link, from chain and DA alone: every epoch
@@ -37,7 +38,10 @@ export async function verifyPayout(
   let before = await balancesBefore(walk, first);
   for (let id = first; id <= last; id++) {
     const epoch = await checkedEpoch(walk, id);
-    if (!checked.made.has(id)) await checkMaking(sources, epoch, { headers, before, report });
+    if (!checked.made.has(id)) {
+      await checkMaking(sources, epoch, { headers, before, report });
+      await checkUsage(sources, epoch, blockNumber, report);
+    }
     checked.made.add(id);
     epochs.push(epoch);
     before = epoch.provenance;

@@ -12,7 +12,7 @@ import { type IndexedContract, indexedAbis } from "#schema/events";
 import { BrokenLink, CannotCheck, type LinkName, UnansweredError, WrongBytes } from "./link.ts";
 
 /** An event with the place it stands at. */
-export type Event<C extends IndexedContract, N extends ContractEventName<(typeof indexedAbis)[C]>> = {
+export type Event<C extends VerifiedContract, N extends ContractEventName<(typeof indexedAbis)[C]>> = {
   args: DecodeEventLogReturnType<(typeof indexedAbis)[C], N>["args"];
   blockNumber: bigint;
   logIndex: number;
@@ -23,7 +23,7 @@ export type Event<C extends IndexedContract, N extends ContractEventName<(typeof
 export type Sources = {
   chainId: bigint;
   contracts: Deployment["contracts"];
-  events: <C extends IndexedContract, N extends ContractEventName<(typeof indexedAbis)[C]>>(
+  events: <C extends VerifiedContract, N extends ContractEventName<(typeof indexedAbis)[C]>>(
     contract: C,
     eventName: N,
     toBlock: bigint,
@@ -49,7 +49,10 @@ const addressNames = {
   SettlementHub: "settlementHub",
   AttributionLedger: "attributionLedger",
   RewardDistributor: "rewardDistributor",
-} as const satisfies Record<IndexedContract, keyof Deployment["contracts"]>;
+} as const satisfies Partial<Record<IndexedContract, keyof Deployment["contracts"]>>;
+
+/** The contracts whose events a payout follows from. */
+type VerifiedContract = keyof typeof addressNames;
 
 /** The chain by a node of it, and DA by those who may have a blob, asked in their order. */
 export function chainSources(
@@ -86,7 +89,7 @@ export function chainSources(
 
 /** Reads the logs of an event once, up to the highest block asked for. */
 function eventReader(client: PublicClient, { contracts, deployBlock }: Deployment): Sources["events"] {
-  type Log = Omit<Event<IndexedContract, never>, "args"> & { args: unknown };
+  type Log = Omit<Event<VerifiedContract, never>, "args"> & { args: unknown };
   const known = new Map<string, { toBlock: bigint; events: Log[] }>();
   return async (contract, eventName, toBlock) => {
     const key = `${contract}.${eventName}`;

@@ -12,12 +12,15 @@ import {
   zeroHash,
 } from "viem";
 import { abis, type ContractName } from "#contracts/deploy";
+import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { channelEscrowAbi } from "#schema/abi/channel-escrow";
 import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
 import { modelRegistryAbi } from "#schema/abi/model-registry";
 import { settlementHubAbi } from "#schema/abi/settlement-hub";
 import { chainClient, devAccount, type TestDeployment, walletClient } from "#schema/testing/stack";
 import { compactClaim } from "#serving/payment/voucher";
+import { decide, governPermissions, joinForces } from "./governance-life.ts";
+import { relayVerdict } from "./layer-one.ts";
 import { govern, tendDatanet, trade } from "./market-life.ts";
 
 /** Which development account plays whom. 7, 8 and 9 are those of the deployment. */
@@ -26,7 +29,7 @@ export const validator = 2;
 const payer = 3;
 export const node = 4;
 export const disputer = 5;
-const claimer = 6;
+export const claimer = 6;
 export const poster = 8;
 export const holder = 9;
 
@@ -49,6 +52,9 @@ export async function live(world: World): Promise<void> {
   await closeEpochs(chain);
   await tendDatanet(chain);
   await trade(chain, modelId);
+  await joinForces(chain);
+  await decide(chain);
+  await governPermissions(chain);
   await govern(chain, modelId);
 }
 
@@ -60,7 +66,7 @@ const callGas = 5_000_000n;
 
 export type Chain = ReturnType<typeof connect>;
 
-function connect({ rpcUrl, deployment }: World) {
+export function connect({ rpcUrl, deployment }: World) {
   const client = chainClient(rpcUrl);
   return {
     rpcUrl,
@@ -110,7 +116,7 @@ async function fundEveryone({ send, deployment }: Chain): Promise<void> {
 }
 
 /** One authorised transfer is made, another is taken back. */
-async function authorize({ send, deployment }: Chain): Promise<void> {
+export async function authorize({ send, deployment }: Chain): Promise<void> {
   const { chainId, contracts } = deployment;
   const domain = {
     name: "Tributary OPEN",
@@ -181,6 +187,9 @@ async function registerModels({ send, client, deployment }: Chain): Promise<Hex>
   const child = { ...params, ownerBps: 6_000, pricePerCall: 11n };
   await send(node, "modelRegistry", "registerModel", ["child", 2, child, [{ modelId, weightBps: 10_000 }]]);
   await send(node, "modelRegistry", "useDatanet", [modelId, 1n, zeroHash, zeroHash]);
+  await send(node, "modelRegistry", "useDatanet", [modelId, 1n, artifactHash, artifactHash]);
+  await send(validator, "modelRegistry", "registerServingNode", [zeroAddress, zeroHash, "http://gone"]);
+  await send(validator, "modelRegistry", "retireServingNode", []);
   await send(node, "modelRegistry", "publishManifest", [modelId, keccak256(toHex("manifest")), "0x01"]);
   await send(node, "modelRegistry", "registerServingNode", [
     devAccount(node).address,
@@ -235,6 +244,8 @@ async function scopeOf(client: Chain["client"], address: Address): Promise<Hex> 
 async function leaveTheVault({ send, pass, client, deployment }: Chain): Promise<void> {
   const scope = await scopeOf(client, deployment.contracts.datanetRegistry);
   await send(validator, "stakeVault", "requestUnstake", [scope]);
+  await send(contributor, "stakeVault", "requestUnstake", [scope]);
+  await send(contributor, "stakeVault", "cancelUnstake", [scope]);
   await send(contributor, "stakeVault", "requestUnstake", [scope]);
   await pass(deployment.config.unstakeCooldownSeconds + 1);
   await send(validator, "stakeVault", "unstake", [scope]);
@@ -378,6 +389,9 @@ async function closeEpochs(chain: Chain): Promise<void> {
   await send(disputer, "attributionLedger", "dispute", [2n, 3, "0xff"]);
   await pass(arbitrationTimeoutSeconds);
   await send(holder, "attributionLedger", "rejectUnresolved", [2n]);
+  const refuted = await propose(chain, tree, { epoch: 2n, fromBlock: header.toBlock });
+  await relayVerdict(chain, refuted.daRef, 6);
+  await send(claimer, "attributionLedger", "proveCertificateInvalid", [2n, refuted]);
   await propose(chain, tree, { epoch: 2n, fromBlock: header.toBlock });
 }
 
@@ -393,14 +407,18 @@ function rewardTree({ chainId, contracts }: TestDeployment) {
   return StandardMerkleTree.of(rows, ["uint256", "address", "address", "uint256"]);
 }
 
+type Range = { epoch: bigint; fromBlock: bigint };
+
 /** @returns the header, which later calls bring along. */
-async function propose(
-  { send, client }: Chain,
-  tree: RewardTree,
-  { epoch, fromBlock }: { epoch: bigint; fromBlock: bigint },
-) {
+async function propose({ send, client }: Chain, tree: RewardTree, range: Range) {
   const toBlock = (await client.getBlockNumber()) - 1n;
-  const header = {
+  const header = headerOf(tree, range, toBlock);
+  await send(poster, "attributionLedger", "propose", [range.epoch, header, "0xce"]);
+  return header;
+}
+
+function headerOf(tree: RewardTree, { fromBlock }: Range, toBlock: bigint) {
+  return {
     rewardRoot: tree.root as Hex,
     attributionRoot: keccak256(toHex("attribution")),
     receiptsAccumulator: keccak256(toHex("accumulator")),
@@ -411,8 +429,6 @@ async function propose(
     contentHash: keccak256(toHex("content")),
     daRef: keccak256("0xce"),
   };
-  await send(poster, "attributionLedger", "propose", [epoch, header, "0xce"]);
-  return header;
 }
 
 /** By anyone, by a claimer to elsewhere, and many at once of which one was paid before. */

@@ -97,6 +97,8 @@ export async function govern(chain: Chain, modelId: Hex): Promise<void> {
   const { datanetRegistry, modelRegistry, timelock } = deployment.contracts;
   await send(node, "modelRegistry", "publishVersion", [modelId, zeroHash, zeroHash, "uri 2"]);
   await send(node, "modelRegistry", "setStatus", [modelId, 1]);
+  await send(node, "modelRegistry", "setServiceTier", [modelId, 2]);
+  await send(node, "modelRegistry", "transferOwnership", [modelId, devAccount(holder).address]);
   for (const name of ["settlementHub", "attributionLedger"] as const) {
     await send(poster, name, "pauseIntake", [600n]);
     await send(poster, name, "resumeIntake", []);
@@ -129,5 +131,7 @@ export async function tendDatanet({ send, client, deployment }: Chain): Promise<
     if (id < 3n) await send(holder, registry, "grantAccess", [id, expiresAt + id, "0xce11"]);
   }
   for (const id of [2n, 3n]) await send(holder, registry, "refuseAccess", [id, zeroHash]);
-  await send(poster, registry, "recordUsage", [1n, 1n, keccak256(toHex("usage")), 5n]);
+  const usageRoot = keccak256(toHex("usage"));
+  await send(poster, registry, "recordUsage", [1n, [{ datanetId: 1n, usageRoot, amount: 5n }]]);
+  await send(holder, registry, "setRules", [1n, keccak256(toHex("format 2")), keccak256(toHex("rule"))]);
 }

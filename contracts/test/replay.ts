@@ -11,6 +11,7 @@ import {
   type Log,
   parseEventLogs,
   zeroAddress,
+  zeroHash,
 } from "viem";
 import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { channelEscrowAbi } from "#schema/abi/channel-escrow";
@@ -47,11 +48,16 @@ export class Slots {
 }
 
 function keyOf(functionName: string, args: readonly unknown[]): string {
-  return `${functionName}(${args.join()})`;
+  return `${functionName}(${JSON.stringify(args, (_, value) => (typeof value === "bigint" ? `${value}` : value))})`;
 }
 
 export function replayOpenToken(logs: Log[]): Slots {
   const slots = new Slots();
+  const votes = ["DelegateChanged", "DelegateVotesChanged"] as const;
+  for (const { eventName, args } of parseEventLogs({ abi: openTokenAbi, logs, eventName: [...votes] })) {
+    if (eventName === "DelegateChanged") slots.set("delegates", [args.delegator], args.toDelegate);
+    else slots.set("getVotes", [args.delegate], args.newVotes);
+  }
   const authorizations = ["AuthorizationUsed", "AuthorizationCanceled"] as const;
   for (const { args } of parseEventLogs({ abi: openTokenAbi, logs, eventName: [...authorizations] })) {
     slots.set("authorizationState", [args.authorizer, args.nonce], true);
@@ -89,6 +95,11 @@ export function replayStakeVault(logs: Log[]): Slots {
       case "UnstakeRequested":
         slots.set("stakeOf", key, [args.amount, args.unlockAt, locks]);
         slots.set("votableOf", key, 0n);
+        slots.set("votable", [args.scope], args.newVotable);
+        break;
+      case "UnstakeCancelled":
+        slots.set("stakeOf", key, [amount, 0n, locks]);
+        slots.set("votableOf", key, amount);
         slots.set("votable", [args.scope], args.newVotable);
         break;
       case "Unstaked":
@@ -131,6 +142,7 @@ export function replayDatanetRegistry(logs: Log[]): Slots {
         const { quorumBps, slashBps } = slots.get<Params>("paramsOf", [datanetId], {} as Params);
         const terms = { datanetId, contributor, voteEnd, quorumBps, slashBps, snapshotVotable, dataRoot };
         patch(batchId, { ...terms, state: 1, forW: 0n, againstW: 0n });
+        slots.set("rulesOfBatch", [batchId], slots.get("rulesOf", [datanetId], [zeroHash, zeroHash]));
         slots.set("batchCount", [], batchId);
         break;
       }
@@ -166,30 +178,37 @@ function replayDatanetTerms(slots: Slots, name: string, given: unknown): void {
     case "DatanetRulesSet":
       slots.set("rulesOf", [args.datanetId], [args.formatHash, args.validationRuleHash]);
       break;
+    case "DatanetOwnershipTransferred":
+      slots.set("ownerOf", [args.datanetId], args.to);
+      break;
     case "DatanetStatusChanged":
       slots.set("statusOf", [args.datanetId], args.newStatus);
       break;
     case "DatanetUsageRecorded":
       slots.set("usageRootOf", [args.epoch, args.datanetId], args.usageRoot);
       break;
-    case "AccessRequested":
-      slots.set("accessRequestOf", [args.requestId], [args.datanetId, args.account, 1, 0n]);
+    case "AccessRequested": {
+      const request = [args.datanetId, args.account, 1, 0n, args.purposeHash];
+      slots.set("accessRequestOf", [args.requestId], request);
       slots.set("accessRequestCount", [], args.requestId);
       break;
+    }
     case "AccessGranted":
-      slots.set("accessRequestOf", [args.requestId], [args.datanetId, args.account, 2, args.expiresAt]);
+      patchRequest(slots, args.requestId, (request) => request.with(2, 2).with(3, args.expiresAt));
       slots.set("accessUntil", [args.datanetId, args.account], args.expiresAt);
       break;
-    case "AccessRefused": {
-      const [, , , expiresAt] = slots.get("accessRequestOf", [args.requestId], [0n, "", 0, 0n]);
-      slots.set("accessRequestOf", [args.requestId], [args.datanetId, args.account, 3, expiresAt]);
+    case "AccessRefused":
+      patchRequest(slots, args.requestId, (request) => request.with(2, 3));
       if (args.isRevoked) slots.set("accessUntil", [args.datanetId, args.account], 0n);
       break;
-    }
     case "UpgradeabilityRevoked":
       slots.set("isUpgradeable", [], false);
       break;
   }
+}
+
+function patchRequest(slots: Slots, id: bigint, patch: (request: unknown[]) => unknown[]): void {
+  slots.set("accessRequestOf", [id], patch(slots.get<unknown[]>("accessRequestOf", [id], [])));
 }
 
 export function replayModelRegistry(logs: Log[]): Slots {
@@ -201,6 +220,17 @@ export function replayModelRegistry(logs: Log[]): Slots {
         slots.set("priceOf", [args.modelId], args.params.pricePerCall);
         slots.set("depthOf", [args.modelId], 0);
         slots.set("versionOf", [args.modelId], 1);
+        setTerms(slots, args.modelId, [args.owner, args.params.pricePerCall, 0]);
+        break;
+      case "ModelOwnershipTransferred":
+        slots.set("ownerOf", [args.modelId], args.to);
+        setTerms(slots, args.modelId, termsOf(slots, args.modelId).with(0, args.to));
+        break;
+      case "ModelServiceTierSet":
+        setTerms(slots, args.modelId, termsOf(slots, args.modelId).with(2, args.newTier));
+        break;
+      case "ServingNodeRetired":
+        slots.set("isNode", [args.node], false);
         break;
       case "ModelVersionPublished":
         slots.set("versionOf", [args.modelId], args.version);
@@ -223,6 +253,15 @@ export function replayModelRegistry(logs: Log[]): Slots {
     }
   }
   return slots;
+}
+
+function termsOf(slots: Slots, modelId: Hex): unknown[] {
+  return slots.get<unknown[]>("termsOf", [modelId], []);
+}
+
+/** owner, price, service tier */
+function setTerms(slots: Slots, modelId: Hex, terms: unknown[]): void {
+  slots.set("termsOf", [modelId], terms);
 }
 
 type Receiver = readonly [totalClaimed: bigint, totalSettled: bigint];
@@ -365,6 +404,7 @@ export function replayAttributionLedger(
         break;
       }
       case "LeafDisputed":
+      case "CertificateProvenInvalid":
         break; // EpochDisputed or EpochResolved follows.
       case "EpochFinalized":
         slots.set("statusOf", [args.epoch], [4, 0n, zeroAddress]);

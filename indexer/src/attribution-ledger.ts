@@ -1,4 +1,4 @@
-import { bondCredit, epoch } from "ponder:schema";
+import { bondCredit, epoch, epochFault, epochRuling, intake } from "ponder:schema";
 import type { Args } from "./handler.ts";
 
 const proposed = 1;
@@ -26,7 +26,32 @@ export async function applyEpochProposed({ event, context }: Args<"AttributionLe
 }
 
 export async function applyEpochDisputed({ event, context }: Args<"AttributionLedger:EpochDisputed">) {
-  await context.db.update(epoch, { id: event.args.epoch }).set({ status: disputed });
+  const { epoch: id, disputer: account, reason, evidenceHash } = event.args;
+  await context.db.update(epoch, { id }).set({ status: disputed });
+  await context.db
+    .insert(epochFault)
+    .values({ eventId: event.id, epochId: id, kind: "epoch", account, reason, evidenceHash });
+}
+
+export async function applyLeafDisputed({ event, context }: Args<"AttributionLedger:LeafDisputed">) {
+  const { epoch: epochId, disputer: account, reason, account: leafAccount, cumulative } = event.args;
+  await context.db.insert(epochFault).values({
+    eventId: event.id,
+    epochId,
+    kind: "leaf",
+    account,
+    reason,
+    leafAccount,
+    leafCumulative: cumulative,
+  });
+}
+
+export async function applyCertificateProvenInvalid({
+  event,
+  context,
+}: Args<"AttributionLedger:CertificateProvenInvalid">) {
+  const { epoch: epochId, prover: account } = event.args;
+  await context.db.insert(epochFault).values({ eventId: event.id, epochId, kind: "certificate", account });
 }
 
 /**
@@ -34,7 +59,10 @@ export async function applyEpochDisputed({ event, context }: Args<"AttributionLe
  * window.
  */
 export async function applyEpochResolved({ event, context }: Args<"AttributionLedger:EpochResolved">) {
-  const { epoch: id, upheld } = event.args;
+  const { epoch: id, upheld, winner, paid, burned } = event.args;
+  await context.db
+    .insert(epochRuling)
+    .values({ eventId: event.id, epochId: id, isUpheld: upheld, winner, paid, burned });
   if (upheld) {
     await context.db.update(epoch, { id }).set({ status: rejected });
     return;
@@ -69,4 +97,19 @@ export async function applyBondDebited({ event, context }: Args<"AttributionLedg
 
 export async function applyBondWithdrawn({ event, context }: Args<"AttributionLedger:BondWithdrawn">) {
   await context.db.update(bondCredit, { account: event.args.to }).set({ credit: 0n });
+}
+
+export async function applyIntakePaused({ event, context }: Args<"AttributionLedger:IntakePaused">) {
+  const { pausedUntil } = event.args;
+  await context.db
+    .insert(intake)
+    .values({ contract: "AttributionLedger", pausedUntil })
+    .onConflictDoUpdate({ pausedUntil });
+}
+
+export async function applyIntakeResumed({ context }: Args<"AttributionLedger:IntakeResumed">) {
+  await context.db
+    .insert(intake)
+    .values({ contract: "AttributionLedger", pausedUntil: 0n })
+    .onConflictDoUpdate({ pausedUntil: 0n });
 }

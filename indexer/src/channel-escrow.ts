@@ -1,4 +1,4 @@
-import { channel } from "ponder:schema";
+import { channel, receiverSettled } from "ponder:schema";
 import type { Args } from "./handler.ts";
 
 export async function applyChannelCreated({ event, context }: Args<"ChannelEscrow:ChannelCreated">) {
@@ -45,4 +45,12 @@ export async function applyWithdrawFinalized({ event, context }: Args<"ChannelEs
     withdrawAmount: 0n,
     withdrawFinalizeAfter: 0n,
   }));
+}
+
+export async function applySettled({ event, context }: Args<"ChannelEscrow:Settled">) {
+  const { receiver, token, amount } = event.args;
+  await context.db
+    .insert(receiverSettled)
+    .values({ receiver, token, settled: amount })
+    .onConflictDoUpdate((row) => ({ settled: row.settled + amount }));
 }

@@ -1,8 +1,22 @@
-import { contribution, datanet, validationVote } from "ponder:schema";
+import {
+  accessRequest,
+  contribution,
+  datanet,
+  datanetAccess,
+  datanetOwner,
+  datanetRules,
+  datanetUsage,
+  validationVote,
+} from "ponder:schema";
 import type { Args } from "./handler.ts";
+import { setSetting } from "./setting.ts";
 
 const pending = 1;
 const retracted = 5;
+const open = 0;
+const requested = 1;
+const granted = 2;
+const refused = 3;
 
 export async function applyDatanetCreated({ event, context }: Args<"DatanetRegistry:DatanetCreated">) {
   const { datanetId, owner, metadataHash, metadataURI, params } = event.args;
@@ -12,9 +26,50 @@ export async function applyDatanetCreated({ event, context }: Args<"DatanetRegis
     metadataHash,
     metadataUri: metadataURI,
     ...params,
+    status: open,
     eventId: event.id,
     blockNumber: event.block.number,
     txHash: event.transaction.hash,
+  });
+  await context.db
+    .insert(datanetOwner)
+    .values({ datanetId, owner, eventId: event.id, blockNumber: event.block.number });
+}
+
+export async function applyDatanetOwnershipTransferred({
+  event,
+  context,
+}: Args<"DatanetRegistry:DatanetOwnershipTransferred">) {
+  const { datanetId, to: owner } = event.args;
+  await context.db.update(datanet, { id: datanetId }).set({ owner });
+  await context.db
+    .insert(datanetOwner)
+    .values({ datanetId, owner, eventId: event.id, blockNumber: event.block.number });
+}
+
+export async function applyDatanetRulesSet({ event, context }: Args<"DatanetRegistry:DatanetRulesSet">) {
+  await context.db.insert(datanetRules).values({ ...event.args, eventId: event.id });
+}
+
+export async function applyDatanetStatusChanged({
+  event,
+  context,
+}: Args<"DatanetRegistry:DatanetStatusChanged">) {
+  const { datanetId: id, newStatus: status } = event.args;
+  await context.db.update(datanet, { id }).set({ status });
+}
+
+export async function applyDatanetUsageRecorded({
+  event,
+  context,
+}: Args<"DatanetRegistry:DatanetUsageRecorded">) {
+  const { epoch: epochId, ...usage } = event.args;
+  await context.db.insert(datanetUsage).values({
+    epochId,
+    ...usage,
+    blockNumber: event.block.number,
+    txHash: event.transaction.hash,
+    eventId: event.id,
   });
 }
 
@@ -82,4 +137,41 @@ export async function applyContributionRetracted({
     retractedBlock: event.block.number,
     retractedTx: event.transaction.hash,
   });
+}
+
+export async function applyContributionScored({
+  event,
+  context,
+}: Args<"DatanetRegistry:ContributionScored">) {
+  const { batchId: id, quality } = event.args;
+  await context.db.update(contribution, { id }).set({ quality });
+}
+
+export async function applyAccessRequested({ event, context }: Args<"DatanetRegistry:AccessRequested">) {
+  const { requestId: id, ...request } = event.args;
+  await context.db.insert(accessRequest).values({ id, ...request, state: requested, eventId: event.id });
+}
+
+export async function applyAccessGranted({ event, context }: Args<"DatanetRegistry:AccessGranted">) {
+  const { requestId: id, datanetId, account, expiresAt, wrappedKey } = event.args;
+  await context.db.update(accessRequest, { id }).set({ state: granted, expiresAt, wrappedKey });
+  await context.db
+    .insert(datanetAccess)
+    .values({ datanetId, account, accessUntil: expiresAt })
+    .onConflictDoUpdate({ accessUntil: expiresAt });
+}
+
+/** A grant that is revoked keeps the expiry it had. */
+export async function applyAccessRefused({ event, context }: Args<"DatanetRegistry:AccessRefused">) {
+  const { requestId: id, datanetId, account, reason, isRevoked } = event.args;
+  await context.db.update(accessRequest, { id }).set({ state: refused, refusalReason: reason });
+  if (isRevoked) await context.db.update(datanetAccess, { datanetId, account }).set({ accessUntil: 0n });
+}
+
+export async function applyUpgraded(args: Args<"DatanetRegistry:Upgraded">) {
+  await setSetting(args, "DatanetRegistry", "implementation", args.event.args.implementation);
+}
+
+export async function applyUpgradeabilityRevoked(args: Args<"DatanetRegistry:UpgradeabilityRevoked">) {
+  await setSetting(args, "DatanetRegistry", "isUpgradeable", "false");
 }

@@ -1,5 +1,16 @@
-import { lineageEdge, model, modelDatanet, servingNode, trainingManifest } from "ponder:schema";
+import {
+  lineageEdge,
+  model,
+  modelDatanet,
+  modelOwner,
+  modelVersion,
+  servingNode,
+  trainingManifest,
+} from "ponder:schema";
 import type { Args } from "./handler.ts";
+import { setSetting } from "./setting.ts";
+
+const active = 0;
 
 export async function applyModelRegistered({ event, context }: Args<"ModelRegistry:ModelRegistered">) {
   const { modelId, owner, kind, params } = event.args;
@@ -9,10 +20,49 @@ export async function applyModelRegistered({ event, context }: Args<"ModelRegist
     kind,
     ...params,
     depth: 0,
+    version: 1,
+    status: active,
+    serviceTier: 0,
     blockNumber: event.block.number,
     txHash: event.transaction.hash,
     eventId: event.id,
   });
+  await context.db
+    .insert(modelOwner)
+    .values({ modelId, owner, eventId: event.id, blockNumber: event.block.number });
+}
+
+export async function applyModelOwnershipTransferred({
+  event,
+  context,
+}: Args<"ModelRegistry:ModelOwnershipTransferred">) {
+  const { modelId, to: owner } = event.args;
+  await context.db.update(model, { id: modelId }).set({ owner });
+  await context.db
+    .insert(modelOwner)
+    .values({ modelId, owner, eventId: event.id, blockNumber: event.block.number });
+}
+
+export async function applyModelVersionPublished({
+  event,
+  context,
+}: Args<"ModelRegistry:ModelVersionPublished">) {
+  const { modelId, version } = event.args;
+  await context.db.insert(modelVersion).values({ ...event.args, eventId: event.id });
+  await context.db.update(model, { id: modelId }).set({ version });
+}
+
+export async function applyModelStatusChanged({ event, context }: Args<"ModelRegistry:ModelStatusChanged">) {
+  const { modelId: id, newStatus: status } = event.args;
+  await context.db.update(model, { id }).set({ status });
+}
+
+export async function applyModelServiceTierSet({
+  event,
+  context,
+}: Args<"ModelRegistry:ModelServiceTierSet">) {
+  const { modelId: id, newTier: serviceTier } = event.args;
+  await context.db.update(model, { id }).set({ serviceTier });
 }
 
 /** Each edge carries the child's depth; a model without edges keeps 0. */
@@ -49,9 +99,27 @@ export async function applyTrainingManifestPublished({
   });
 }
 
+/** A node that retired may register again, with other data. */
 export async function applyServingNodeRegistered({
   event,
   context,
 }: Args<"ModelRegistry:ServingNodeRegistered">) {
-  await context.db.insert(servingNode).values({ ...event.args, eventId: event.id });
+  const { node, ...registered } = event.args;
+  const row = { ...registered, isRetired: false, eventId: event.id };
+  await context.db
+    .insert(servingNode)
+    .values({ node, ...row })
+    .onConflictDoUpdate(row);
+}
+
+export async function applyServingNodeRetired({ event, context }: Args<"ModelRegistry:ServingNodeRetired">) {
+  await context.db.update(servingNode, { node: event.args.node }).set({ isRetired: true });
+}
+
+export async function applyUpgraded(args: Args<"ModelRegistry:Upgraded">) {
+  await setSetting(args, "ModelRegistry", "implementation", args.event.args.implementation);
+}
+
+export async function applyUpgradeabilityRevoked(args: Args<"ModelRegistry:UpgradeabilityRevoked">) {
+  await setSetting(args, "ModelRegistry", "isUpgradeable", "false");
 }

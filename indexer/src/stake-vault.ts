@@ -44,3 +44,8 @@ export async function applySlashed({ event, context }: Args<"StakeVault:Slashed"
     .update(stake, { scope, account })
     .set((row) => ({ amount: newStake, slashed: row.slashed + amount }));
 }
+
+export async function applyUnstakeCancelled({ event, context }: Args<"StakeVault:UnstakeCancelled">) {
+  const { scope, account } = event.args;
+  await context.db.update(stake, { scope, account }).set({ unlockAt: 0n });
+}

@@ -13,6 +13,10 @@ import {
 import { abis, type ContractName } from "#contracts/deploy";
 import { chainClient, devAccount, type TestDeployment, walletClient } from "#schema/testing/stack";
 import { compactClaim } from "#serving/payment/voucher";
+import { decide, governPermissions, joinForces } from "../../contracts/test/governance-life.ts";
+import { relayVerdict } from "../../contracts/test/layer-one.ts";
+import { authorize, connect } from "../../contracts/test/life.ts";
+import { govern, trade } from "../../contracts/test/market-life.ts";
 
 export const [owner, contributor, thief, validator, second, payer, node, treasury, poster, holder] = [
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
@@ -32,6 +36,7 @@ export type Sender = ReturnType<typeof newSender>;
 export function newSender(rpcUrl: string, { contracts }: Pick<TestDeployment, "contracts">) {
   const client = chainClient(rpcUrl);
   return {
+    rpcUrl,
     client,
     contracts,
     async send<C extends ContractName, F extends ContractFunctionName<(typeof abis)[C], "nonpayable">>(
@@ -139,7 +144,8 @@ async function administer(sender: Sender): Promise<void> {
   await send(payer, registry, "requestAccess", [1n, label("purpose"), "to train \0"]);
   await send(owner, registry, "grantAccess", [1n, 2n ** 40n, "0xce11"]);
   await send(owner, registry, "refuseAccess", [1n, label("misuse")]);
-  await send(poster, registry, "recordUsage", [1n, 1n, label("usage"), token]);
+  const usage = { datanetId: 1n, usageRoot: label("usage"), amount: token };
+  await send(poster, registry, "recordUsage", [1n, [usage]]);
   const base = await baseModel(sender);
   await send(owner, "modelRegistry", "publishVersion", [base, label("artifact 2"), label("eval"), "uri"]);
   await send(owner, "modelRegistry", "setStatus", [base, 1]);
@@ -159,28 +165,29 @@ async function administer(sender: Sender): Promise<void> {
   }
 }
 
+const baseParams = {
+  artifactHash: label("artifact"),
+  configHash: label("config"),
+  trainingDataRoot: zeroHash,
+  tokenizerHash: label("tokenizer"),
+  ownerBps: 10_000,
+  provenanceMode: 0,
+  pricePerCall: 1n,
+  uri: "file:model",
+};
+
 async function models(sender: Sender): Promise<void> {
   const { send } = sender;
-  const params = {
-    artifactHash: label("artifact"),
-    configHash: label("config"),
-    trainingDataRoot: zeroHash,
-    tokenizerHash: label("tokenizer"),
-    ownerBps: 10_000,
-    provenanceMode: 0,
-    pricePerCall: 1n,
-    uri: "file:model",
-  };
-  await send(owner, "modelRegistry", "registerModel", ["base", 0, params, []]);
+  await send(owner, "modelRegistry", "registerModel", ["base", 0, baseParams, []]);
   const parents = [{ modelId: await baseModel(sender), weightBps: 10_000 }];
   await send(contributor, "modelRegistry", "registerModel", [
     "tuned",
     1,
-    { ...params, ownerBps: 6_000 },
+    { ...baseParams, ownerBps: 6_000 },
     parents,
   ]);
   for (const root of [zeroHash, label("snapshot")]) {
-    await send(owner, "modelRegistry", "useDatanet", [await baseModel(sender), 1n, root, zeroHash]);
+    await send(owner, "modelRegistry", "useDatanet", [await baseModel(sender), 1n, root, root]);
   }
   await send(owner, "modelRegistry", "publishManifest", [
     await baseModel(sender),
@@ -195,14 +202,18 @@ async function models(sender: Sender): Promise<void> {
 }
 
 /** The id the contract computed, from its log. */
-export async function baseModel({ client, contracts }: Sender): Promise<Hex> {
+export async function baseModel(sender: Sender): Promise<Hex> {
+  return (await modelsOf(sender))[0]!;
+}
+
+async function modelsOf({ client, contracts }: Sender): Promise<Hex[]> {
   const logs = await client.getContractEvents({
     address: contracts.modelRegistry,
     abi: abis.modelRegistry,
     eventName: "ModelRegistered",
     fromBlock: 0n,
   });
-  return logs[0]!.args.modelId!;
+  return logs.map(({ args }) => args.modelId!);
 }
 
 export function channelConfig({ contracts }: Sender, salt: number) {
@@ -222,14 +233,15 @@ export async function openChannel(sender: Sender, salt: number): Promise<void> {
 }
 
 /** Two batches, an epoch that is disputed twice, claims, and everyone leaves. */
-export async function secondHalf(sender: Sender): Promise<void> {
+export async function secondHalf(sender: Sender, deployment: TestDeployment): Promise<void> {
   await settle(sender, { salt: 1, totalWei: 10n * token, calls: uint32Max });
   await settle(sender, { salt: 1, totalWei: 25n * token, calls: 3 });
   await challengeReceipt(sender);
   await sender.send(owner, "settlementHub", "payNode", [devAccount(node).address]);
-  await epochs(sender);
+  await epochs(sender, deployment);
   await administer(sender);
   await leave(sender);
+  await everythingElse(sender, deployment);
 }
 
 type Settling = { salt: number; totalWei: bigint; calls: number };
@@ -286,7 +298,7 @@ async function challengeReceipt(sender: Sender): Promise<void> {
   await send(owner, "settlementHub", "resolveMissing", [hash]);
 }
 
-async function epochs(sender: Sender): Promise<void> {
+async function epochs(sender: Sender, deployment: TestDeployment): Promise<void> {
   const { send, warp } = sender;
   const account = devAccount(contributor).address;
   await propose(sender, token);
@@ -295,6 +307,9 @@ async function epochs(sender: Sender): Promise<void> {
   const leaf = { account, cumulative: token, proof: [] };
   await send(payer, "attributionLedger", "disputeLeaf", [1n, wrong, leaf, 3, "0xbad0"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, true]);
+  const refuted = await propose(sender, token);
+  await relayVerdict(connect({ rpcUrl: sender.rpcUrl, deployment }), refuted.daRef, 6);
+  await send(thief, "attributionLedger", "proveCertificateInvalid", [1n, refuted]);
   const header = await propose(sender, 2n * token);
   await send(payer, "attributionLedger", "dispute", [1n, 4, "0x"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, false]);
@@ -326,6 +341,24 @@ async function propose(sender: Sender, cumulativeWei: bigint) {
   return header;
 }
 
+/** The market, the DAO and governance, as the contracts' own tests live them: their node is our `second`. */
+async function everythingElse(sender: Sender, deployment: TestDeployment): Promise<void> {
+  const { send } = sender;
+  const chain = connect({ rpcUrl: sender.rpcUrl, deployment });
+  await send(owner, "datanetRegistry", "transferOwnership", [1n, devAccount(holder).address]);
+  await send(second, "modelRegistry", "registerModel", ["market", 0, baseParams, []]);
+  await send(second, "modelRegistry", "registerServingNode", [zeroAddress, zeroHash, "http://gone"]);
+  await send(second, "modelRegistry", "retireServingNode", []);
+  const registered = await modelsOf(sender);
+  const modelId = registered.at(-1)!;
+  await authorize(chain);
+  await trade(chain, modelId);
+  await joinForces(chain);
+  await decide(chain);
+  await governPermissions(chain);
+  await govern(chain, modelId);
+}
+
 async function leave(sender: Sender): Promise<void> {
   const { read, send, warp } = sender;
   const channelId = await read<Hex>("channelEscrow", "getChannelId", [channelConfig(sender, 1)]);
@@ -333,6 +366,8 @@ async function leave(sender: Sender): Promise<void> {
   await send(node, "channelEscrow", "refund", [config, token]);
   await send(payer, "channelEscrow", "initiateWithdraw", [config, 70n * token]);
   await settle(sender, { salt: 1, totalWei: 30n * token, calls: 1 });
+  await send(validator, "stakeVault", "requestUnstake", [await scopeOf(sender, 1n)]);
+  await send(validator, "stakeVault", "cancelUnstake", [await scopeOf(sender, 1n)]);
   await send(validator, "stakeVault", "requestUnstake", [await scopeOf(sender, 1n)]);
   await warp(86_401);
   await send(owner, "channelEscrow", "finalizeWithdraw", [config]);

@@ -14,10 +14,41 @@ export const model = onchainTable("model", (t) => ({
   pricePerCall: t.bigint().notNull(),
   uri: t.text().notNull(),
   depth: t.integer().notNull(),
+  /** Counts from 1, what was registered. */
+  version: t.int8({ mode: "number" }).notNull(),
+  /** 0 active, 1 retired. */
+  status: t.integer().notNull(),
+  serviceTier: t.integer().notNull(),
   blockNumber: t.bigint().notNull(),
   txHash: t.hex().notNull(),
   eventId: t.text().notNull(),
 }));
+
+/** Who owned a model from an event on: its registration, each transfer. Event ids sort as the chain does. */
+export const modelOwner = onchainTable(
+  "model_owner",
+  (t) => ({
+    modelId: t.hex().notNull(),
+    eventId: t.text().notNull(),
+    owner: t.hex().notNull(),
+    blockNumber: t.bigint().notNull(),
+  }),
+  (table) => ({ pk: primaryKey({ columns: [table.modelId, table.eventId] }) }),
+);
+
+/** One row per `ModelVersionPublished`; version 1 is the model's own row. */
+export const modelVersion = onchainTable(
+  "model_version",
+  (t) => ({
+    modelId: t.hex().notNull(),
+    version: t.int8({ mode: "number" }).notNull(),
+    artifactHash: t.hex().notNull(),
+    evalHash: t.hex().notNull(),
+    uri: t.text().notNull(),
+    eventId: t.text().notNull(),
+  }),
+  (table) => ({ pk: primaryKey({ columns: [table.modelId, table.version] }) }),
+);
 
 /** One row per `LineageEdge`. */
 export const lineageEdge = onchainTable(
@@ -70,5 +101,6 @@ export const servingNode = onchainTable("serving_node", (t) => ({
   operator: t.hex().notNull(),
   attestationHash: t.hex().notNull(),
   endpoint: t.text().notNull(),
+  isRetired: t.boolean().notNull(),
   eventId: t.text().notNull(),
 }));

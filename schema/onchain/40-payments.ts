@@ -65,3 +65,40 @@ export const nodeCredit = onchainTable("node_credit", (t) => ({
   credited: t.bigint().notNull(),
   paid: t.bigint().notNull(),
 }));
+
+/** What a receiver has drawn from the escrow, from `Settled`. */
+export const receiverSettled = onchainTable(
+  "receiver_settled",
+  (t) => ({
+    receiver: t.hex().notNull(),
+    token: t.hex().notNull(),
+    settled: t.bigint().notNull(),
+  }),
+  (table) => ({ pk: primaryKey({ columns: [table.receiver, table.token] }) }),
+);
+
+/** One row per challenged receipt; a later challenge of the same receipt takes the row. */
+export const receiptChallenge = onchainTable(
+  "receipt_challenge",
+  (t) => ({
+    receiptHash: t.hex().primaryKey(),
+    node: t.hex().notNull(),
+    challenger: t.hex().notNull(),
+    requestId: t.hex().notNull(),
+    fault: t.integer().notNull(),
+    /** Unix second until which the node may answer; 0 where the fault is proven at once. */
+    answerEnd: t.bigint().notNull(),
+    evidenceHash: t.hex().notNull(),
+    /** Null while open. */
+    isUpheld: t.boolean(),
+    slashed: t.bigint().notNull(),
+    eventId: t.text().notNull(),
+  }),
+  (table) => ({ byNode: index().on(table.node) }),
+);
+
+/** Until when hub and ledger take nothing new, in unix seconds; 0 where they do. */
+export const intake = onchainTable("intake", (t) => ({
+  contract: t.text().primaryKey(),
+  pausedUntil: t.bigint().notNull(),
+}));

@@ -8,3 +8,6 @@ export * from "./30-models.ts";
 export * from "./40-payments.ts";
 export * from "./50-epochs.ts";
 export * from "./60-rewards.ts";
+export * from "./70-token.ts";
+export * from "./80-market.ts";
+export * from "./90-governance.ts";

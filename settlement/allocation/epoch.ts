@@ -47,7 +47,11 @@ export function allocateEpoch(batches: readonly BatchFacts[], before: Balances, 
   const standings = standingsOf(shared, facts);
   const netted = netLines(shared, standings, facts);
   const receipts = shared.map((one) =>
-    allocateReceipt(one, ({ receiptDigest, recordId }) => netted.get(keyOf(receiptDigest, recordId)), facts),
+    allocateReceipt(
+      one,
+      ({ receiptDigest, recordId }) => netted.get(keyOf(receiptDigest, recordId)),
+      facts.ownedAt?.(one.money.batchId) ?? facts,
+    ),
   );
   const carried = carryOut(receipts, [...left, ...poolsWithoutReceipts(batches)]);
   const rewards = addRewards(before.rewards, receipts);

@@ -88,4 +88,6 @@ export type Facts = {
   passesGate: (modelId: Hex, chunkId: Hex) => boolean;
   /** Attenuation of a contributor by reputation: the lowest of the whole and of these Datanets. */
   attenuationWad: (given: { modelId: Hex; account: Address; datanetIds: readonly bigint[] }) => bigint;
+  /** The same with the owners there were when a batch was settled; left out where none ever changed. */
+  ownedAt?: (batchId: bigint) => Facts;
 };

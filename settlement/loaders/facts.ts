@@ -12,8 +12,10 @@ import type {
   ModelFacts,
 } from "../allocation/facts.ts";
 import { lineageDepthMax } from "../allocation/lineage.ts";
+import { ownedAt } from "../allocation/owners.ts";
 import { wad } from "../allocation/wad.ts";
 import { loadPublicFacts, loadToBlocks } from "./reputation.ts";
+import { loadOwners } from "./owners.ts";
 
 const { contribution, datanet, lineageEdge, model, validationVote } = onchain;
 type Reader = Drizzle | Transaction;
@@ -37,7 +39,7 @@ export async function loadFacts(
   const models = await modelsOf(db, modelIds);
   const gated = await gatedRecords(db, modelIds);
   const reputations = reputationsOf(await loadPublicFacts(db, toBlock), await loadToBlocks(db, toBlock));
-  return {
+  const facts: Facts & { reputations: Reputations } = {
     contributionOf: (chunkId) => contributions.get(chunkId),
     modelOf: (modelId) => models.get(modelId),
     membershipOf: (chunkId) => memberships.get(chunkId),
@@ -45,6 +47,12 @@ export async function loadFacts(
     attenuationWad: ({ account, datanetIds }) => reputations.contributorWad(account, datanetIds),
     reputations,
   };
+  const owners = await loadOwners(
+    db,
+    batches.map(({ batchId }) => batchId),
+    toBlock,
+  );
+  return { ...facts, ownedAt: (batchId) => ownedAt(facts, owners, batchId) };
 }
 
 /** Chunks that are not the first of their class, or not wholly their own. */

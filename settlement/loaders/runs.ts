@@ -1,4 +1,4 @@
-import { and, asc, desc, eq } from "drizzle-orm";
+import { and, asc, desc, eq, inArray } from "drizzle-orm";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
 import {
@@ -88,6 +88,28 @@ export async function deleteRun(db: Drizzle, epochId: bigint): Promise<void> {
       await tx.delete(table).where(eq(table.epochId, epochId));
     }
   });
+}
+
+/** The entries of an epoch, by receipt, each in its order; and the Datanet of each contribution they name. */
+export async function entriesOf(db: Reader, epochId: bigint) {
+  const rows = await db
+    .select()
+    .from(entry)
+    .where(eq(entry.epochId, epochId))
+    .orderBy(asc(entry.receiptDigest), asc(entry.index));
+  const ids = [...new Set(rows.map(({ contributionId }) => contributionId))];
+  const { contribution } = onchain;
+  const contributions = await db
+    .select({ id: contribution.id, datanetId: contribution.datanetId })
+    .from(contribution)
+    .where(inArray(contribution.id, ids));
+  const named = rows.map(({ contributionId, ...e }) => ({ ...e, contributionBatchId: contributionId }));
+  return {
+    receipts: [...Map.groupBy(named, ({ receiptDigest }) => receiptDigest).values()].map((entries) => ({
+      entries,
+    })),
+    datanetOf: new Map(contributions.map(({ id, datanetId }) => [id, datanetId])),
+  };
 }
 
 /** The indexed row of an epoch, which may lag behind the chain. */

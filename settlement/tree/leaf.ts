@@ -2,7 +2,7 @@ import { type Address, type Hex, keccak256 } from "viem";
 import * as words from "./words.ts";
 
 /**
- * Leaves of the five trees of docs/formats.md. All but the receipt hash twice, which keeps a leaf from being read as
+ * Leaves of the six trees of docs/formats.md. All but the receipt hash twice, which keeps a leaf from being read as
  * an inner node (second-preimage attack). Must equal the contracts; see vectors/leaf.json.
  * Integers outside their width are an invariant failure; hex is lowercase, addresses in any case.
  */
@@ -69,6 +69,23 @@ export function candidate(c: { rank: number; chunkId: Hex; scoreMicro: bigint; i
     words.bytes32(c.chunkId),
     words.int(64, c.scoreMicro),
     words.bool(c.inContext),
+  );
+}
+
+/** leaf(uint64 epoch, uint64 datanetId, bytes32 subject, uint32 receiptCount, uint128 amountWei) of a chunk's uses. */
+export function usage(u: {
+  epoch: bigint;
+  datanetId: bigint;
+  subject: Hex;
+  receiptCount: number;
+  amountWei: bigint;
+}): Hex {
+  return words.leaf(
+    words.uint(64, u.epoch),
+    words.uint(64, u.datanetId),
+    words.bytes32(u.subject),
+    words.uint(32, u.receiptCount),
+    words.uint(128, u.amountWei),
   );
 }
 
