@@ -1,14 +1,31 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type Address, keccak256, parseEther, toHex, zeroHash } from "viem";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { wrappedOpenAbi } from "#schema/abi/wrapped-open";
 import { readDeployment } from "#schema/deployment";
 import { invariant } from "#schema/errors";
-import { chainClient, devAccount, startAnvil, type TestChain, walletClient } from "#schema/testing/stack";
-import { abis, contractAddresses, type DeployConfig, DeploymentMismatchError, deploy } from "./deploy.ts";
+import {
+  chainClient,
+  devAccount,
+  startAnvil,
+  type TestChain,
+  until,
+  walletClient,
+} from "#schema/testing/stack";
+import {
+  abis,
+  contractAddresses,
+  type DeployConfig,
+  DeploymentMismatchError,
+  deploy,
+  dryRun,
+} from "./deploy.ts";
 
 const account = devAccount(9);
 const config: DeployConfig = {
@@ -87,7 +104,79 @@ it("continues after a failure in the middle", async () => {
   expect(await client.getTransactionCount({ address: account.address })).toBe(3);
   const { contracts } = await deploy({ rpcUrl: anvil.rpcUrl, account, config, addressesFile });
   expect(contracts).toEqual(contractAddresses(account.address));
-  expect(await client.getTransactionCount({ address: account.address })).toBe(18);
+  expect(await client.getTransactionCount({ address: account.address })).toBe(Object.keys(abis).length + 1);
+});
+
+it("is killed midway, and the next run goes on where it was", async () => {
+  const proxy = await startFailingProxy(anvil.rpcUrl, 6, "silent");
+  const environment = await commandEnvironment(proxy.rpcUrl);
+  const first = spawn(process.execPath, [commandPath], { env: environment, stdio: "ignore" });
+  const client = chainClient(anvil.rpcUrl);
+  const { address } = account;
+  await until(
+    "five transactions are sent",
+    async () => (await client.getTransactionCount({ address })) === 5,
+  );
+  first.kill("SIGKILL");
+  await once(first, "exit");
+  proxy.server.closeAllConnections();
+  proxy.server.close();
+  const second = await runCommand({ ...environment, RPC_URL: anvil.rpcUrl });
+  expect(second).toMatchObject({ code: 0 });
+  expect(readDeployment(addressesFile).contracts).toEqual(contractAddresses(address));
+  expect(await client.getTransactionCount({ address })).toBe(Object.keys(abis).length + 1);
+});
+
+it("runs dry: says what each step costs, finds what would fail, and sends nothing", async () => {
+  const dry = await dryRun({ rpcUrl: anvil.rpcUrl, deployer: account.address, config });
+  expect(dry.contracts).toEqual(contractAddresses(account.address));
+  expect(dry.steps.map(({ name }) => name)).toEqual([...Object.keys(abis), "handOver"]);
+  expect(dry.steps.every(({ gas }) => gas !== null && gas > 50_000n && gas < 9_000_000n)).toBe(true);
+  const client = chainClient(anvil.rpcUrl);
+  expect(await client.getTransactionCount({ address: account.address })).toBe(0);
+  const wrong = dryRun({
+    rpcUrl: anvil.rpcUrl,
+    deployer: account.address,
+    config: { ...config, nodeBps: 9_999, treasuryBps: 2 },
+  });
+  await expect(wrong).rejects.toThrow(/would revert at settlementHub/);
+  await deploy({ rpcUrl: anvil.rpcUrl, account, config, addressesFile });
+  const after = await dryRun({ rpcUrl: anvil.rpcUrl, deployer: account.address, config });
+  expect(after.steps.every(({ gas }) => gas === null)).toBe(true);
+});
+
+it("finds every parameter that differs from the configuration", async () => {
+  await deploy({ rpcUrl: anvil.rpcUrl, account, config, addressesFile });
+  const numbers = Object.entries(config).filter(([, value]) => typeof value !== "string");
+  const changed: Partial<DeployConfig>[] = [
+    ...numbers.map(([name, value]) => ({
+      [name]: typeof value === "bigint" ? value + 1n : (value as number) + 1,
+    })),
+    ...["treasury", "poster", "arbiter", "guardian", "daCertAnchor", "messenger"].map((name) => ({
+      [name]: devAccount(1).address,
+    })),
+  ];
+  expect(changed.length).toBeGreaterThan(15);
+  for (const change of changed) {
+    const wrong = deploy({ rpcUrl: anvil.rpcUrl, account, config: { ...config, ...change }, addressesFile });
+    await expect(wrong, Object.keys(change)[0]).rejects.toThrow(DeploymentMismatchError);
+  }
+});
+
+it("deploys where OPEN is the chain's coin: a wrapper in the token's place, with no supply of its own", async () => {
+  const wrapped = { ...config, openKind: "wrapped" as const };
+  const { contracts } = await deploy({ rpcUrl: anvil.rpcUrl, account, config: wrapped, addressesFile });
+  const client = chainClient(anvil.rpcUrl);
+  const token = { address: contracts.openToken, abi: wrappedOpenAbi } as const;
+  expect(await client.readContract({ ...token, functionName: "totalSupply" })).toBe(0n);
+  const hash = await walletClient(anvil.rpcUrl, account).writeContract({
+    ...token,
+    functionName: "deposit",
+    value: 5n,
+    chain: null,
+  });
+  await client.waitForTransactionReceipt({ hash });
+  expect(await client.readContract({ ...token, functionName: "totalSupply" })).toBe(5n);
 });
 
 it("refuses a chain whose contracts have other parameters, and names the first difference", async () => {
@@ -109,10 +198,36 @@ it("refuses a deployer whose first nonce went elsewhere", async () => {
   expect(error.message).toContain("openToken.code");
 });
 
-/** Passes requests on until the `failAt`-th transaction: from then on every connection is cut, as by a dead node. */
+const commandPath = fileURLToPath(new URL("main.ts", import.meta.url));
+
+/** What the command reads, with the parameters of these tests in a file. */
+async function commandEnvironment(rpcUrl: string): Promise<NodeJS.ProcessEnv> {
+  const path = join(folder, "config.json");
+  const toText = (_: string, value: unknown) => (typeof value === "bigint" ? String(value) : value);
+  await writeFile(path, JSON.stringify(config, toText));
+  const deployerKey = toHex(account.getHdKey().privateKey!);
+  const own = {
+    RPC_URL: rpcUrl,
+    DEPLOYER_KEY: deployerKey,
+    DEPLOY_CONFIG: path,
+    ADDRESSES_FILE: addressesFile,
+  };
+  return { ...process.env, ...own };
+}
+
+async function runCommand(env: NodeJS.ProcessEnv): Promise<{ code: number | null; output: string }> {
+  const child = spawn(process.execPath, [commandPath], { env, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
+  const [code] = await once(child, "exit");
+  return { code, output };
+}
+
+/** Passes requests on until the `failAt`-th transaction: from then on every connection is cut, as by a dead node, or hangs. */
 async function startFailingProxy(
   target: string,
   failAt: number,
+  failure: "cut" | "silent" = "cut",
 ): Promise<{ rpcUrl: string; server: Server }> {
   let sentCount = 0;
   const server = createServer(async (request, response) => {
@@ -120,7 +235,7 @@ async function startFailingProxy(
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks).toString();
     if (body.includes("eth_sendRawTransaction")) sentCount++;
-    if (sentCount >= failAt) return request.socket.destroy();
+    if (sentCount >= failAt) return failure === "cut" ? request.socket.destroy() : undefined;
     const headers = { "content-type": "application/json" };
     const answer = await fetch(target, { method: "POST", body, headers });
     response.writeHead(answer.status, headers).end(await answer.text());

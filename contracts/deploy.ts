@@ -7,12 +7,16 @@ import {
   type Address,
   createPublicClient,
   createWalletClient,
+  decodeFunctionResult,
+  encodeFunctionData,
   getAddress,
   type Hex,
   http,
   type LocalAccount,
   type PublicClient,
   parseAbiItem,
+  parseEventLogs,
+  toHex,
   zeroAddress,
 } from "viem";
 import { permissionsAbi } from "#schema/abi/permissions";
@@ -26,6 +30,7 @@ import {
   contractNames,
   type DeployConfig,
   expectedAnswers,
+  handedOver,
   roles,
   transactions,
   x402Addresses,
@@ -43,7 +48,7 @@ type Options = {
 };
 
 /** Above what any of them needs; each is sent before the earlier ones are mined, so none can be estimated. */
-const deployGas = 6_000_000n;
+const deployGas = 7_000_000n;
 const pollMs = 100;
 const waitMsMax = 120_000;
 
@@ -65,11 +70,90 @@ export async function deploy({ rpcUrl, account, config, addressesFile }: Options
   await verify(publicClient, { config, contracts, deployer: account.address });
   const deployment = {
     chainId: await publicClient.getChainId(),
-    deployBlock: await findDeployBlock(publicClient, contracts.openToken),
+    deployBlock: await findDeployBlock(publicClient, config, contracts),
     contracts,
   };
   writeAtomically(addressesFile, `${JSON.stringify(deployment, null, 2)}\n`);
   return deployment;
+}
+
+/** What a deployment would do: each transaction with its gas; contracts at their addresses; what the checks would say. */
+export type DryRun = {
+  contracts: ContractAddresses;
+  /** By nonce; the last hands over the permissions. `gas` is null where it stands already. */
+  steps: { name: ContractName | "handOver"; address: Address; gas: bigint | null }[];
+};
+
+/**
+ * The whole deployment and its verification, executed by the node in one simulation on top of its newest block. Sends
+ * nothing and needs no key.
+ *
+ * @throws DeploymentMismatchError as `deploy` would; DryRunRevertedError naming the first step that fails.
+ */
+export async function dryRun({
+  rpcUrl,
+  deployer,
+  config,
+}: {
+  rpcUrl: string;
+  deployer: Address;
+  config: DeployConfig;
+}): Promise<DryRun> {
+  const publicClient = createPublicClient({ transport: http(rpcUrl) });
+  const contracts = contractAddresses(deployer);
+  const names = [...contractNames, "handOver" as const];
+  const sentCount = await publicClient.getTransactionCount({ address: deployer, blockTag: "pending" });
+  const missing = transactions(deployer, config, contracts).slice(sentCount);
+  const checks = checksOf(config, contracts);
+  const results = await simulate(publicClient, deployer, [
+    ...missing.map(({ to, data }) =>
+      to === null ? { from: anyone, to: deployer, data } : { from: deployer, to, data },
+    ),
+    ...checks.map(({ name, abi, getter }) => ({
+      from: anyone,
+      to: contracts[name],
+      data: encodeFunctionData({ abi, functionName: getter }),
+    })),
+  ]);
+  const failed = results.findIndex(({ status }) => status !== "0x1");
+  if (failed >= 0)
+    throw new DryRunRevertedError(String(names[sentCount + failed] ?? checks[failed - missing.length]?.name));
+  for (const [i, { name, abi, getter, answer }] of checks.entries()) {
+    const data = results[missing.length + i]!.returnData;
+    const given = decodeFunctionResult({ abi, functionName: getter, data });
+    if (normalize(given) !== normalize(answer))
+      throw new DeploymentMismatchError(name, getter, String(given), String(answer));
+  }
+  const steps = names.map((name, nonce) => ({
+    name,
+    address: name === "handOver" ? contracts.permissions : contracts[name],
+    gas: nonce < sentCount ? null : BigInt(results[nonce - sentCount]!.gasUsed),
+  }));
+  return { contracts, steps };
+}
+
+/** Creates what it is called with. At the deployer's address, with his nonce, it creates where he would. */
+const creatorCode = "0x365f5f37365f5ff080600f575f5ffd5b5f5260205ff3";
+const anyone = "0x0000000000000000000000000000000000000001";
+
+type Simulated = { status: Hex; returnData: Hex; gasUsed: Hex };
+
+/** One call per block, for together they exceed one's gas. Not every node creates contracts here, so a contract does. */
+async function simulate(
+  publicClient: PublicClient,
+  deployer: Address,
+  calls: readonly { from: Address; to: Address; data: Hex }[],
+): Promise<Simulated[]> {
+  const gas = toHex(2n * deployGas);
+  const blockStateCalls = calls.map((call, i) => ({
+    ...(i === 0 && { stateOverrides: { [deployer]: { code: creatorCode } } }),
+    calls: [{ ...call, gas }],
+  }));
+  const params = [{ blockStateCalls, validation: false }, "latest"];
+  const blocks = (await publicClient.request({ method: "eth_simulateV1", params } as never)) as {
+    calls: Simulated[];
+  }[];
+  return blocks.flatMap((block) => block.calls);
 }
 
 type Sending = Omit<Options, "addressesFile"> & { contracts: ContractAddresses };
@@ -117,19 +201,55 @@ type Verifying = { config: DeployConfig; contracts: ContractAddresses; deployer:
 
 async function verify(publicClient: PublicClient, verifying: Verifying): Promise<void> {
   const { config, contracts } = verifying;
-  const answers = Object.entries(expectedAnswers(config, contracts)) as [ContractName, object][];
-  const checks = answers.flatMap(([name, expected]) =>
-    Object.entries(expected).map(([getter, answer]) => ({ name, getter, answer: answer as unknown })),
-  );
   await Promise.all(
-    checks.map(async ({ name, getter, answer }) => {
-      const abi = abis[name] as Abi;
+    checksOf(config, contracts).map(async ({ name, abi, getter, answer }) => {
       const given = await publicClient.readContract({ address: contracts[name], abi, functionName: getter });
       if (normalize(given) === normalize(answer)) return;
       throw new DeploymentMismatchError(name, getter, String(given), String(answer));
     }),
   );
+  await verifyHandOver(publicClient, verifying);
   await verifyRoles(publicClient, verifying);
+}
+
+type Check = { name: ContractName; abi: Abi; getter: string; answer: unknown };
+
+function checksOf(config: DeployConfig, contracts: ContractAddresses): Check[] {
+  const answers = Object.entries(expectedAnswers(config, contracts)) as [ContractName, object][];
+  return answers.flatMap(([name, expected]) =>
+    Object.entries(expected).map(([getter, answer]) => ({ name, abi: abis[name] as Abi, getter, answer })),
+  );
+}
+
+/** The one call that handed the permissions over was the configuration's, whatever the Timelock changed since. */
+async function verifyHandOver(
+  publicClient: PublicClient,
+  { config, contracts, deployer }: Verifying,
+): Promise<void> {
+  const logs = await publicClient.getLogs({ address: contracts.permissions, fromBlock: 0n });
+  const events = parseEventLogs({ abi: permissionsAbi, logs });
+  const granted = events.flatMap(({ eventName, args }) =>
+    eventName === "RoleGranted" ? [`${args.roleId} ${args.account}`] : [],
+  );
+  const allowed = events.flatMap(({ eventName, args }) =>
+    eventName === "TargetFunctionRoleUpdated" ? [`${args.target} ${args.selector} ${args.roleId}`] : [],
+  );
+  const { grants, functions } = handedOver(config, contracts);
+  const missingGrant = grants.find(([role, account]) => !granted.includes(`${role} ${getAddress(account)}`));
+  if (missingGrant !== undefined)
+    throw new DeploymentMismatchError("permissions", `role ${missingGrant[0]}`, "others", missingGrant[1]);
+  const missingRole = functions.find(
+    ({ target, selector, role }) => !allowed.includes(`${getAddress(target)} ${selector} ${role}`),
+  );
+  if (missingRole !== undefined) {
+    const { target, selector, role } = missingRole;
+    throw new DeploymentMismatchError("permissions", `${target} ${selector}`, "others", `role ${role}`);
+  }
+  const isOut = events.some(
+    ({ eventName, args }) =>
+      eventName === "RoleRevoked" && args.roleId === roles.admin && args.account === getAddress(deployer),
+  );
+  if (!isOut) throw new DeploymentMismatchError("permissions", "admin", "the deployer", "renounced");
 }
 
 /** The Timelock is admin, the deployer is not. The other roles are whose the Timelock says, after the first day. */
@@ -155,8 +275,18 @@ function normalize(value: unknown): string {
   return /^0x[0-9a-fA-F]{40}$/.test(text) ? getAddress(text as Hex) : text;
 }
 
-/** The token's only mint is its construction. */
-async function findDeployBlock(publicClient: PublicClient, openToken: Address): Promise<number> {
+/** The first event of all: the mint of the token, or what its wrapper's neighbour in the order of deployment says. */
+async function findDeployBlock(
+  publicClient: PublicClient,
+  { openKind }: DeployConfig,
+  { openToken, timelock }: ContractAddresses,
+): Promise<number> {
+  if (openKind === "wrapped") {
+    const [first] = await publicClient.getLogs({ address: timelock, fromBlock: 0n });
+    if (first === undefined)
+      throw new DeploymentMismatchError("timelock", "events", "none", "those of its construction");
+    return Number(first.blockNumber);
+  }
   const event = parseAbiItem("event Transfer(address indexed from, address indexed to, uint256 value)");
   const logs = await publicClient.getLogs({
     address: openToken,
@@ -179,7 +309,7 @@ function writeAtomically(path: string, text: string): void {
 /** Something else than our contract stands at the address. Remedy: a fresh deployer key, or the old configuration. */
 export class DeploymentMismatchError extends PipelineError {
   override readonly name = "DeploymentMismatchError";
-  constructor(contract: ContractName, field: string, given: string, expected: string) {
+  constructor(contract: ContractName | "daCertAnchor", field: string, given: string, expected: string) {
     super(
       `${contract}.${field} is not what the configuration says. Expected: ${expected}. Given: ${given}.`,
       {
@@ -197,5 +327,13 @@ export class DeploymentTimeoutError extends PipelineError {
       code: "deployment_timeout",
       retryable: true,
     });
+  }
+}
+
+/** A deployment with this configuration would fail at this step. */
+export class DryRunRevertedError extends PipelineError {
+  override readonly name = "DryRunRevertedError";
+  constructor(step: string) {
+    super(`The deployment would revert at ${step}.`, { code: "dry_run_reverted", retryable: false });
   }
 }

@@ -352,19 +352,34 @@ const permitted = [
   ["settlementHub", "resumeIntake", "guardian"],
 ] as const;
 
+/** Roles and their first holders, and which role may call which function. */
+export function handedOver(config: DeployConfig, contracts: ContractAddresses) {
+  const { poster, arbiter, guardian } = config;
+  return {
+    functions: permitted.map(([name, functionName, role]) => ({
+      target: contracts[name],
+      selector: selectorOf(name, functionName),
+      role: roles[role],
+    })),
+    grants: [
+      [roles.poster, poster],
+      [roles.arbiter, arbiter],
+      [roles.guardian, guardian],
+      [roles.admin, contracts.timelock],
+    ] as [bigint, Address][],
+  };
+}
+
 /** In one call: functions to roles, roles to their first holders, the admin's to the Timelock, and the deployer out. */
 function handOver(deployer: Address, config: DeployConfig, contracts: ContractAddresses): Hex {
   const call = (functionName: string, args: unknown[]) =>
     encodeFunctionData({ abi: permissionsAbi as Abi, functionName, args });
-  const { poster, arbiter, guardian } = config;
+  const { functions, grants } = handedOver(config, contracts);
   const calls = [
-    ...permitted.map(([name, functionName, role]) =>
-      call("setTargetFunctionRole", [contracts[name], [selectorOf(name, functionName)], roles[role]]),
+    ...functions.map(({ target, selector, role }) =>
+      call("setTargetFunctionRole", [target, [selector], role]),
     ),
-    ...Object.entries({ poster, arbiter, guardian }).map(([role, account]) =>
-      call("grantRole", [roles[role as keyof typeof roles], account, 0]),
-    ),
-    call("grantRole", [roles.admin, contracts.timelock, 0]),
+    ...grants.map(([role, account]) => call("grantRole", [role, account, 0])),
     call("renounceRole", [roles.admin, deployer]),
   ];
   return call("multicall", [calls]);

@@ -6,7 +6,7 @@ import { setSetting } from "./setting.ts";
 const contract = "timelock";
 
 export async function applyCallScheduled({ event, context }: Args<"Timelock:CallScheduled">) {
-  const { id: operationId, index, delay, ...call } = event.args;
+  const { id: callId, index, delay, ...call } = event.args;
   const row = {
     ...call,
     readyAt: event.block.timestamp + delay,
@@ -15,17 +15,17 @@ export async function applyCallScheduled({ event, context }: Args<"Timelock:Call
   };
   await context.db
     .insert(timelockOperation)
-    .values({ id: operationId, isCancelled: false })
+    .values({ id: callId, isCancelled: false })
     .onConflictDoUpdate({ isCancelled: false });
   await context.db
     .insert(timelockCall)
-    .values({ operationId, index, ...row })
+    .values({ callId, index, ...row })
     .onConflictDoUpdate(row);
 }
 
 export async function applyCallExecuted({ event, context }: Args<"Timelock:CallExecuted">) {
-  const { id: operationId, index } = event.args;
-  await context.db.update(timelockCall, { operationId, index }).set({ isExecuted: true });
+  const { id: callId, index } = event.args;
+  await context.db.update(timelockCall, { callId, index }).set({ isExecuted: true });
 }
 
 export async function applyCallSalt({ event, context }: Args<"Timelock:CallSalt">) {

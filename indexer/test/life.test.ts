@@ -284,8 +284,8 @@ it("replays votes, delays and roles of governance to what the contracts store", 
   for (const { target, selector, role } of await db.select().from(onchain.functionRole)) {
     expect(role).toBe(await sender.read("permissions", "getTargetFunctionRole", [target, selector]));
   }
-  for (const { operationId, isExecuted } of await db.select().from(onchain.timelockCall)) {
-    expect(isExecuted).toBe(await sender.read("timelock", "isOperationDone", [operationId]));
+  for (const { callId, isExecuted } of await db.select().from(onchain.timelockCall)) {
+    expect(isExecuted).toBe(await sender.read("timelock", "isOperationDone", [callId]));
   }
   for (const { daRef, status } of await db.select().from(onchain.daCertVerdict)) {
     expect(status).toBe(await sender.read("daCertMirror", "verdictOf", [daRef]));

@@ -68,11 +68,11 @@ export const setting = onchainTable(
   (table) => ({ pk: primaryKey({ columns: [table.contract, table.name] }) }),
 );
 
-/** Calls the Timelock has scheduled; `operationId` may have several. */
+/** Calls the Timelock has scheduled; an operation, by `callId`, may have several. */
 export const timelockCall = onchainTable(
   "timelock_call",
   (t) => ({
-    operationId: t.hex().notNull(),
+    callId: t.hex().notNull(),
     index: t.bigint().notNull(),
     target: t.hex().notNull(),
     value: t.bigint().notNull(),
@@ -83,7 +83,7 @@ export const timelockCall = onchainTable(
     isExecuted: t.boolean().notNull(),
     eventId: t.text().notNull(),
   }),
-  (table) => ({ pk: primaryKey({ columns: [table.operationId, table.index] }) }),
+  (table) => ({ pk: primaryKey({ columns: [table.callId, table.index] }) }),
 );
 
 /** What is said of a Timelock operation as a whole. */

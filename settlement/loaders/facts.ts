@@ -14,8 +14,8 @@ import type {
 import { lineageDepthMax } from "../allocation/lineage.ts";
 import { ownedAt } from "../allocation/owners.ts";
 import { wad } from "../allocation/wad.ts";
-import { loadPublicFacts, loadToBlocks } from "./reputation.ts";
 import { loadOwners } from "./owners.ts";
+import { loadPublicFacts, loadToBlocks } from "./reputation.ts";
 
 const { contribution, datanet, lineageEdge, model, validationVote } = onchain;
 type Reader = Drizzle | Transaction;
