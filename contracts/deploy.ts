@@ -106,10 +106,11 @@ export async function dryRun({
   const missing = transactions(deployer, config, contracts).slice(sentCount);
   const checks = checksOf(config, contracts);
   const results = await simulate(publicClient, deployer, [
-    ...missing.map(({ to, data }) =>
-      to === null ? { from: anyone, to: deployer, data } : { from: deployer, to, data },
+    ...missing.map(
+      ({ to, data }): Call =>
+        to === null ? { from: anyone, to: deployer, data } : { from: deployer, to, data },
     ),
-    ...checks.map(({ name, abi, getter }) => ({
+    ...checks.map(({ name, abi, getter }): Call => ({
       from: anyone,
       to: contracts[name],
       data: encodeFunctionData({ abi, functionName: getter }),
@@ -136,13 +137,14 @@ export async function dryRun({
 const creatorCode = "0x365f5f37365f5ff080600f575f5ffd5b5f5260205ff3";
 const anyone = "0x0000000000000000000000000000000000000001";
 
+type Call = { from: Address; to: Address; data: Hex };
 type Simulated = { status: Hex; returnData: Hex; gasUsed: Hex };
 
 /** One call per block, for together they exceed one's gas. Not every node creates contracts here, so a contract does. */
 async function simulate(
   publicClient: PublicClient,
   deployer: Address,
-  calls: readonly { from: Address; to: Address; data: Hex }[],
+  calls: readonly Call[],
 ): Promise<Simulated[]> {
   const gas = toHex(2n * deployGas);
   const blockStateCalls = calls.map((call, i) => ({

@@ -31,7 +31,8 @@ for (const [suiteName, suite] of Object.entries(report ?? {})) {
 
 it.each([
   ["ABIs and bytecode", "contracts/abi.ts"],
-  ["vectors", "contracts/test/make-leaf-vectors.ts"],
+  ["vectors of leaves", "contracts/test/make-leaf-vectors.ts"],
+  ["vectors of certificates", "contracts/test/make-certificate-vectors.ts"],
 ])("has committed the generated %s", async (_, script) => {
   const finished = await run(process.execPath, [join(rootDir, script), "--check"]);
   expect(finished.status, finished.stderr).toBe(0);

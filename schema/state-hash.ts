@@ -47,6 +47,8 @@ const paceColumns = new Set([
   ...["event_id", "block_number", "block_hash", "block_timestamp", "tx_hash", "log_index"],
   ...["submitted_block", "submitted_tx", "resolved_block", "resolved_tx", "retracted_block", "retracted_tx"],
   ...["proposed_block", "proposed_tx", "finalized_block", "finalized_tx", "created_block"],
+  ...["vote_start", "ruling_end", "answer_end", "expires_at", "access_until", "paused_until", "since"],
+  ...["ready_at", "eta_seconds", "schedule", "l1_block"],
   ...["from_block", "to_block", "vote_end", "unlock_at", "challenge_end", "withdraw_finalize_after"],
   ...["da_commitment", "da_ref", "blob_key"],
   ...["event.id", "event.args", "epoch.content_hash", "epoch_run.content_hash", "epoch_run.payload"],

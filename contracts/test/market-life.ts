@@ -58,6 +58,7 @@ async function tradeCurve(chain: Chain, modelId: Hex): Promise<void> {
     ["buy", [parseEther("10"), parseEther("1"), trader, deadline]],
     ["sell", [parseEther("4"), 0n, trader, deadline]],
     ["collectFees", []],
+    ["approve", [trader, 5n]],
     ["buy", [1n, 10n, trader, deadline]],
   ] as const;
   for (const [functionName, args] of trades) {

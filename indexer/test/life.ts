@@ -307,8 +307,8 @@ async function epochs(sender: Sender, deployment: TestDeployment): Promise<void>
   const leaf = { account, cumulative: token, proof: [] };
   await send(payer, "attributionLedger", "disputeLeaf", [1n, wrong, leaf, 3, "0xbad0"]);
   await send(poster, "attributionLedger", "resolveDispute", [1n, true]);
+  await relayVerdict(connect({ rpcUrl: sender.rpcUrl, deployment }), keccak256(daCommitment), 6);
   const refuted = await propose(sender, token);
-  await relayVerdict(connect({ rpcUrl: sender.rpcUrl, deployment }), refuted.daRef, 6);
   await send(thief, "attributionLedger", "proveCertificateInvalid", [1n, refuted]);
   const header = await propose(sender, 2n * token);
   await send(payer, "attributionLedger", "dispute", [1n, 4, "0x"]);
@@ -321,11 +321,12 @@ async function epochs(sender: Sender, deployment: TestDeployment): Promise<void>
   await send(thief, "rewardDistributor", "setClaimer", [zeroAddress]);
 }
 
+const daCommitment = "0xcafe";
+
 /** Proposes epoch 1 whose only leaf gives the contributor `cumulativeWei`. */
 async function propose(sender: Sender, cumulativeWei: bigint) {
   const { client, read, send } = sender;
   const account = devAccount(contributor).address;
-  const daCommitment = "0xcafe";
   const header = {
     rewardRoot: await read<Hex>("rewardDistributor", "leafOf", [account, cumulativeWei]),
     attributionRoot: label(`attribution ${cumulativeWei}`),

@@ -47,11 +47,12 @@ export async function loadFacts(
     attenuationWad: ({ account, datanetIds }) => reputations.contributorWad(account, datanetIds),
     reputations,
   };
-  const owners = await loadOwners(
-    db,
-    batches.map(({ batchId }) => batchId),
-    toBlock,
-  );
+  const ids = {
+    batchIds: batches.map(({ batchId }) => batchId),
+    datanetIds: [...new Set([...contributions.values()].map(({ datanetId }) => datanetId))],
+    modelIds: [...models.keys()],
+  };
+  const owners = await loadOwners(db, ids, toBlock);
   return { ...facts, ownedAt: (batchId) => ownedAt(facts, owners, batchId) };
 }
 

@@ -1,4 +1,4 @@
-import { asc, inArray, lte } from "drizzle-orm";
+import { and, asc, inArray, lte } from "drizzle-orm";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
@@ -6,29 +6,26 @@ import type { Owners, Tenure } from "../allocation/owners.ts";
 
 const { batch, datanetOwner, modelOwner } = onchain;
 
-/** Owners of all Datanets and models up to `toBlock`, and where these batches were settled. Event ids are the places. */
+/** Owners of these Datanets and models up to `toBlock`, and where these batches were settled. Event ids are the places. */
 export async function loadOwners(
   db: Drizzle | Transaction,
-  batchIds: bigint[],
+  { batchIds, datanetIds, modelIds }: { batchIds: bigint[]; datanetIds: bigint[]; modelIds: Hex[] },
   toBlock: bigint,
 ): Promise<Owners> {
   const datanets = await db
     .select({ id: datanetOwner.datanetId, from: datanetOwner.eventId, owner: datanetOwner.owner })
     .from(datanetOwner)
-    .where(lte(datanetOwner.blockNumber, toBlock))
+    .where(and(inArray(datanetOwner.datanetId, datanetIds), lte(datanetOwner.blockNumber, toBlock)))
     .orderBy(asc(datanetOwner.eventId));
   const models = await db
     .select({ id: modelOwner.modelId, from: modelOwner.eventId, owner: modelOwner.owner })
     .from(modelOwner)
-    .where(lte(modelOwner.blockNumber, toBlock))
+    .where(and(inArray(modelOwner.modelId, modelIds), lte(modelOwner.blockNumber, toBlock)))
     .orderBy(asc(modelOwner.eventId));
-  const settled =
-    batchIds.length === 0
-      ? []
-      : await db
-          .select({ id: batch.id, eventId: batch.eventId })
-          .from(batch)
-          .where(inArray(batch.id, batchIds));
+  const settled = await db
+    .select({ id: batch.id, eventId: batch.eventId })
+    .from(batch)
+    .where(inArray(batch.id, batchIds));
   return {
     ofDatanet: tenuresOf(datanets),
     ofModel: tenuresOf(models),
