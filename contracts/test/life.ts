@@ -12,7 +12,6 @@ import {
   zeroHash,
 } from "viem";
 import { abis, type ContractName } from "#contracts/deploy";
-import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { channelEscrowAbi } from "#schema/abi/channel-escrow";
 import { datanetRegistryAbi } from "#schema/abi/datanet-registry";
 import { modelRegistryAbi } from "#schema/abi/model-registry";

@@ -264,7 +264,7 @@ contract RewardAttacksTest is Base {
         hostile = new HostileToken();
         address ledgerAddress = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
         RewardDistributor pool = new RewardDistributor(hostile, ledgerAddress);
-        other = new AttributionLedger(hostile, pool, address(permissions), BOND, WINDOW, ARBITRATION);
+        other = new AttributionLedger(hostile, pool, mirror, address(permissions), BOND, WINDOW, ARBITRATION);
         allowAt(address(other));
         address[2] memory payers = [poster, alice];
         for (uint256 i = 0; i < 2; i++) {

@@ -175,9 +175,9 @@ contract DaCertTest is Base, ICrossDomainMessenger {
         refuse(abi.encodeWithSelector(IAttributionLedger.CertificateNotInvalid.selector, header.daRef, VALID));
         ledger.proveCertificateInvalid(1, header);
         verdict("another", INVALID);
-        bytes32 proposed = ledger.headerHashOf(1);
+        bytes32 proposed = ledger.openHeaderHash();
         header.daRef = "another";
-        bytes32 given = keccak256(abi.encode(header));
+        bytes32 given = keccak256(abi.encode(ledger.headerHash(), header));
         refuse(abi.encodeWithSelector(IAttributionLedger.HeaderMismatch.selector, given, proposed));
         ledger.proveCertificateInvalid(1, header);
     }

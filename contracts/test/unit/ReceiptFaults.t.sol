@@ -302,8 +302,8 @@ contract ReceiptFaultsTest is Base {
         fund(payer, address(escrow), 1_000);
         vm.prank(payer);
         escrow.openChannel(config(), 1_000);
-        IChannelEscrow.VoucherClaim[] memory claims = new IChannelEscrow.VoucherClaim[](1);
-        claims[0] = voucherClaim(PAYER_KEY, config(), 100, 100);
+        IChannelEscrow.CompactClaim[] memory claims = new IChannelEscrow.CompactClaim[](1);
+        claims[0] = compactClaim(PAYER_KEY, config(), 100, 100);
         ISettlementHub.ModelTotal[] memory totals = new ISettlementHub.ModelTotal[](1);
         totals[0] = ISettlementHub.ModelTotal(modelId, 100, 1);
         vm.prank(models.ownerOf(modelId));
@@ -312,10 +312,10 @@ contract ReceiptFaultsTest is Base {
         eq(hub.nodeStakeMinOf(3), 101_000, "tier 3");
         refuse(abi.encodeWithSelector(ISettlementHub.NodeStakeTooSmall.selector, 1_000, 1_010));
         vm.prank(node);
-        hub.submitBatch(claims, totals, root, "content", "cert");
+        hub.submitBatch(node, claims, new bytes[](0), totals, root, "content", "cert");
         vm.prank(models.ownerOf(modelId));
         models.setServiceTier(modelId, 0);
         vm.prank(node);
-        hub.submitBatch(claims, totals, root, "content", "cert");
+        hub.submitBatch(node, claims, new bytes[](0), totals, root, "content", "cert");
     }
 }
