@@ -110,11 +110,13 @@ export async function dryRun({
       ({ to, data }): Call =>
         to === null ? { from: anyone, to: deployer, data } : { from: deployer, to, data },
     ),
-    ...checks.map(({ name, abi, getter }): Call => ({
-      from: anyone,
-      to: contracts[name],
-      data: encodeFunctionData({ abi, functionName: getter }),
-    })),
+    ...checks.map(
+      ({ name, abi, getter }): Call => ({
+        from: anyone,
+        to: contracts[name],
+        data: encodeFunctionData({ abi, functionName: getter }),
+      }),
+    ),
   ]);
   const failed = results.findIndex(({ status }) => status !== "0x1");
   if (failed >= 0)
