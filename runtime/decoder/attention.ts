@@ -100,14 +100,34 @@ export function attendStep(
   const key = ready(x.key, 1, attention.keyNorm);
   const value = op.reshape(graph, x.value, ["B", heads, 1, headSize]);
   const bias = stepBias(graph, decoder, places, attention);
-  const scored = (keys: Tensor) => capped(graph, attention, op.matmul(graph, query, op.flip(graph, keys)));
+  const scored = (keys: Tensor) => {
+    const scores = byGroup(graph, decoder, query, op.flip(graph, keys));
+    return capped(graph, attention, scores);
+  };
   const pastScores = op.add(graph, scored(past.key), bias.past);
   const newScore = bias.own ? op.add(graph, scored(key), bias.own) : scored(key);
   const weights = op.softmax(graph, op.concat(graph, [pastScores, newScore], -1));
   const pastWeights = op.slice(graph, weights, { axis: -1, from: 0, to: -1, dim: "P" });
   const newWeight = op.slice(graph, weights, { axis: -1, from: -1, to: Number.MAX_SAFE_INTEGER, dim: 1 });
-  const mixed = op.add(graph, op.matmul(graph, pastWeights, past.value), op.mul(graph, newWeight, value));
+  const recalled = byGroup(graph, decoder, pastWeights, past.value);
+  const mixed = op.add(graph, recalled, op.mul(graph, newWeight, value));
   return { context: op.reshape(graph, mixed, ["B", decoder.headCount * headSize]), key, value };
+}
+
+/**
+ * x[B, K, G, M] · y[B, K, M, N] → [B, K, G, N]. A pair of rows is multiplied one by one: the kernel of a single
+ * row reads y as it lies, where that of several first copies it, which only more than two rows repay. Not with
+ * one key/value head: ONNX Runtime would fold the rows of a lone sequence into one product, with other bits.
+ */
+function byGroup(
+  graph: Graph,
+  { headCount, keyValueHeadCount: heads }: Decoder,
+  x: Tensor,
+  y: Tensor,
+): Tensor {
+  if (heads === 1 || headCount / heads !== 2) return op.matmul(graph, x, y);
+  const each = op.matmul(graph, op.unsqueeze(graph, x, [3]), op.unsqueeze(graph, y, [2]));
+  return op.reshape(graph, each, ["B", heads, 2, y.shape[3]!]);
 }
 
 /** Rotary positions on the channels that have them; nothing where positions come otherwise. */
