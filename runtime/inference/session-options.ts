@@ -17,7 +17,6 @@ const always = {
   intraOpNumThreads: 1,
   interOpNumThreads: 1,
   enableCpuMemArena: true,
-  enableMemPattern: true,
 } as const;
 
 /** What is chosen when a model is opened. */
@@ -26,9 +25,12 @@ export interface SessionChoice {
   readonly weightMode?: WeightMode | undefined;
   /** `cpu` unless given. */
   readonly device?: Device | undefined;
+  /** Whether runs after the first take their memory in one block, planned by that run; true unless given. */
+  readonly hasMemoryPattern?: boolean | undefined;
 }
 
 export type SessionOptions = typeof always & {
+  readonly enableMemPattern: boolean;
   readonly executionProviders: readonly [Device];
   readonly extra?: { readonly session: { readonly disable_prepacking: "1" } };
 };
@@ -37,8 +39,9 @@ export type SessionOptions = typeof always & {
 export function sessionOptions({
   weightMode = "packed",
   device = "cpu",
+  hasMemoryPattern = true,
 }: SessionChoice = {}): SessionOptions {
-  const options = { executionProviders: [device], ...always } as const;
+  const options = { executionProviders: [device], ...always, enableMemPattern: hasMemoryPattern } as const;
   if (weightMode === "packed") return options;
   return { ...options, extra: { session: { disable_prepacking: "1" } } };
 }

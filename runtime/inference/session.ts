@@ -91,7 +91,7 @@ export async function openGraph(
   const session = await ort.InferenceSession.create(graph, {
     ...options,
     executionProviders,
-    extra: { session: { ...extra?.session, model_external_initializers_file_folder_path: folder } },
+    extra: { ...extra, session: { ...extra?.session, model_external_initializers_file_folder_path: folder } },
   }).catch((cause: unknown) => {
     if (choice.device && choice.device !== "cpu") throw new DeviceUnavailableError(choice.device, cause);
     throw new SessionError(`cannot load the ${name} graph`, cause);

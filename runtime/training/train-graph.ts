@@ -28,6 +28,12 @@ export function trainGraph(folder: ModelFolder, targets: Targets): Graph {
   return graph;
 }
 
+/**
+ * How a train graph is loaded. Its weights serve both directions as they lie in their file, where packing would
+ * keep a copy for each; and no second block of memory is taken beside the one that the first run grew.
+ */
+export const trainSession = { weightMode: "mapped", hasMemoryPattern: false } as const;
+
 /** The same inputs → loss alone: for evaluation. */
 export function evaluationGraph(folder: ModelFolder, targets: Targets): Graph {
   const graph = create("evaluation");

@@ -10,7 +10,7 @@ import { encode } from "#runtime/onnx/model";
 import { locate, type ModelFolder } from "#runtime/weights/model-folder";
 import { type AdamW, fresh, type Parameter, update } from "./adamw.ts";
 import type { Batch } from "./packing.ts";
-import { evaluationGraph, trainGraph } from "./train-graph.ts";
+import { evaluationGraph, trainGraph, trainSession } from "./train-graph.ts";
 
 /** Parameters by graph input, `<module>.a` and `<module>.b`, and how often they were updated. */
 export interface TrainState {
@@ -59,7 +59,7 @@ export async function openTrainer(
   const located = locate(folder);
   const open = (make: typeof trainGraph) => {
     const graph = make(located, targets);
-    return openGraph(graph.name, encode(graph), folder.path, { device: options.device });
+    return openGraph(graph.name, encode(graph), folder.path, { ...trainSession, device: options.device });
   };
   const train = await open(trainGraph);
   const graphHash = createHash("sha256")
