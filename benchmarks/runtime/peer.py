@@ -13,12 +13,14 @@ from peft import PeftModel
 
 torch.set_num_threads(1)
 models: dict = {}
+compiled: dict = {}
 
 
 def model_of(request: dict):
     key = (request["model"], request["adapters"], request["adapterCount"])
     if key not in models:
         models.clear()
+        compiled.clear()
         base = transformers.AutoModelForCausalLM.from_pretrained(request["model"], dtype=torch.float32, attn_implementation="sdpa")
         peft = PeftModel.from_pretrained(base, f"{request['adapters']}/0", adapter_name="0", is_trainable=True)
         for index in range(1, request["adapterCount"]):
@@ -35,12 +37,41 @@ def loss_of(model, token_ids):
 
 def train(request):
     model = model_of(request).train()
+    if request.get("isCompiled"):
+        model = compiled.setdefault(id(model), torch.compile(model))
     token_ids = torch.tensor(request["tokenIds"])
     start = time.process_time()
     model.zero_grad()
     loss = loss_of(model, token_ids)
     loss.backward()
     return time.process_time() - start, loss.item()
+
+
+def gradients_by_loop(request):
+    """One backward pass for each example."""
+    model = model_of(request).train()
+    token_ids = torch.tensor(request["tokenIds"])
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    start = time.process_time()
+    found = [torch.autograd.grad(loss_of(model, token_ids[index : index + 1]), parameters) for index in range(len(token_ids))]
+    elapsed = time.process_time() - start
+    return elapsed, sum(gradient.double().pow(2).sum().item() for gradient in found[0]) ** 0.5
+
+
+def gradients_by_vmap(request):
+    """torch.func: the gradient of one example's loss, vectorised over examples."""
+    model = model_of(request).train()
+    token_ids = torch.tensor(request["tokenIds"])
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def loss(parameters, ids):
+        logits = torch.func.functional_call(model, parameters, kwargs={"input_ids": ids[None], "use_cache": False}).logits
+        return torch.nn.functional.cross_entropy(logits[0, :-1], ids[1:], reduction="sum")
+
+    start = time.process_time()
+    found = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(parameters, token_ids)
+    elapsed = time.process_time() - start
+    return elapsed, sum(gradient[0].double().pow(2).sum().item() for gradient in found.values()) ** 0.5
 
 
 def gradients(request):
@@ -83,7 +114,14 @@ def decode(request):
     return sorted(times)[len(times) // 2], out.logits[0, -1].double().pow(2).sum().item() ** 0.5
 
 
+works = {
+    "train": train,
+    "gradients": gradients,
+    "gradientsByLoop": gradients_by_loop,
+    "gradientsByVmap": gradients_by_vmap,
+    "decode": decode,
+}
 for line in sys.stdin:
     request = json.loads(line)
-    seconds, check = {"train": train, "gradients": gradients, "decode": decode}[request["work"]](request)
+    seconds, check = works[request["work"]](request)
     print(json.dumps({"cpuMs": seconds * 1000, "check": check}), flush=True)

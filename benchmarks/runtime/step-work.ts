@@ -6,7 +6,7 @@ import { gradientGraph } from "#runtime/gradients/gradient-graph";
 import type { Adapter } from "#runtime/index";
 import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
 import { encode } from "#runtime/onnx/model";
-import { trainGraph } from "#runtime/training/train-graph";
+import { trainGraph, trainSession } from "#runtime/training/train-graph";
 import { adapterTargets } from "#runtime/training/trainer";
 import { readModelFolder } from "#runtime/weights/model-folder";
 import { median } from "../report.ts";
@@ -15,8 +15,22 @@ import { randomTokens, seven, type sizes, writeAdapters, writeModel } from "./ra
 
 export interface StepTimes {
   readonly oursMs: number;
-  readonly peerMs: number | null;
+  /** By the name of what was asked of PyTorch; empty without a Python. */
+  readonly peersMs: Readonly<Record<string, number>>;
 }
+
+/** What PyTorch is asked for, by the name it has in the table. */
+export const peerWorks = {
+  train: {
+    "PyTorch eager": { work: "train" },
+    "torch.compile": { work: "train", isCompiled: true },
+  },
+  gradients: {
+    "PyTorch, captured and bmm": { work: "gradients" },
+    "PyTorch, vmap": { work: "gradientsByVmap" },
+    "PyTorch, loop": { work: "gradientsByLoop" },
+  },
+} as const;
 
 /** Rows and tokens of one run. */
 export const shapes = { tiny: { rows: 8, tokens: 128 }, mid: { rows: 4, tokens: 128 } } as const;
@@ -52,23 +66,27 @@ async function alternateSteps(
   const tokenIds = randomTokens(rows * tokens);
   const matrix = Array.from({ length: rows }, (_, row) => tokenIds.slice(row * tokens, (row + 1) * tokens));
   const { run, feeds } = await openStep(work, model, adapter, tokenIds, tokens);
-  const times = { ours: [] as number[], peer: [] as number[] };
+  const ours: number[] = [];
+  const peers = new Map<string, number[]>();
   for (let round = 0; round <= rounds; round++) {
     let outputs: Record<string, Float32Array> = {};
-    times.ours.push(
+    ours.push(
       await cpuMs(async () => {
         outputs = await run(feeds);
       }),
     );
     if (!peer) continue;
-    const answer = await peer.ask({ work, model, adapters, adapterCount: 1, tokenIds: matrix });
-    times.peer.push(answer.cpuMs);
     const check = work === "train" ? outputs.loss![0]! : normOfFirst(outputs, rows);
-    if (Math.abs(check / answer.check - 1) > 1e-4) {
-      throw new RangeError(`unlike work: ours gives ${check}, PyTorch ${answer.check}`);
+    for (const [name, request] of Object.entries(peerWorks[work])) {
+      const answer = await peer.ask({ ...request, model, adapters, adapterCount: 1, tokenIds: matrix });
+      if (Math.abs(check / answer.check - 1) > 1e-4) {
+        throw new RangeError(`unlike work: ours gives ${check}, ${name} ${answer.check}`);
+      }
+      peers.set(name, [...(peers.get(name) ?? []), answer.cpuMs]);
     }
   }
-  return { oursMs: median(times.ours.slice(1)), peerMs: peer ? median(times.peer.slice(1)) : null };
+  const peersMs = [...peers].map(([name, times]) => [name, median(times.slice(1))] as const);
+  return { oursMs: median(ours.slice(1)), peersMs: Object.fromEntries(peersMs) };
 }
 
 async function openStep(
@@ -108,7 +126,8 @@ async function openStep(
     feeds[`${name}.a`] = floats(a, [rank, inSize]);
     feeds[`${name}.b`] = floats(b, [outSize, rank]);
   }
-  return { run: await openGraph(graph.name, encode(graph), model.path), feeds };
+  const choice = work === "train" ? trainSession : {};
+  return { run: await openGraph(graph.name, encode(graph), model.path, choice), feeds };
 }
 
 /** L2 norm of the first sequence's gradient over all factors. */
