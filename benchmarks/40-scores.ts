@@ -16,7 +16,7 @@ export const benchmark: Benchmark = {
   conditions: `${receiptCount} answers of the small model, 1 worker, 2 in flight, seed ${seed}; opening the pool is not counted`,
   run: async () => {
     const answered = await answerAll();
-    await using pool = await openPool(modelFolder, 1);
+    await using pool = await openPool({ folder: modelFolder, workers: 1, adaptableModules: [] });
     const first = answered[0]!;
     await scoreAnswer({ pool }, first, way);
     let refused = 0;

@@ -17,7 +17,7 @@ const commands = {
     load: () => import("./migrate.ts"),
   },
   train: {
-    about: "train an adapter on a Datanet and register it under its base",
+    about: "train an adapter on a Datanet, register it, wait until it can be asked",
     load: () => import("./train.ts"),
   },
   ask: { about: "ask a question, paid by a development account", load: () => import("./ask.ts") },

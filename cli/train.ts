@@ -25,8 +25,8 @@ import { pace, stopOnSignal } from "./up/up.ts";
 
 const help = `npm run tributary -- train <datanet> [<datanet> …] [options]
   Trains an adapter (LoRA) of the base model on the accepted records of Datanets, compares it with the base on records it
-  never saw, publishes what it was trained on, and registers it under its base. A Datanet is its number, or the end of its
-  metadata URI. Stopped or killed, the same command goes on.
+  never saw, publishes what it was trained on, registers it under its base, and waits until its answers can be asked and
+  attributed. A Datanet is its number, or the end of its metadata URI. Stopped or killed, the same command goes on.
   --name <name>       the model's name (default: the first Datanet's)
   --steps <n>         updates (default: one for each record, 20 to 2000)
   --peak <rate>       largest learning rate (default 0.01)
@@ -39,7 +39,7 @@ const help = `npm run tributary -- train <datanet> [<datanet> …] [options]
   --owner-bps <n>     part of the model's share its owner keeps, in basis points; the rest is the base's (default 5000)
   --base <id>         base model (default: the one that is served)
   --fresh             forget an unfinished training of this name
-  --wait              wait until the engine calls it ready (not in this version: factory/README.md)
+  --no-wait           end once it is published
   Registered by TRAINER_KEY, on a development chain by the development account "trainer".`;
 
 const text = { type: "string" } as const;
@@ -56,7 +56,7 @@ const options = {
   base: text,
   "owner-bps": { type: "string", default: "5000" },
   fresh: { type: "boolean", default: false },
-  wait: { type: "boolean", default: false },
+  "no-wait": { type: "boolean", default: false },
   help: { type: "boolean", default: false },
 } as const;
 
@@ -65,7 +65,7 @@ type Values = ReturnType<typeof parse>["values"];
 /** Label of the development account that owns what is trained here. */
 export const trainerLabel = "trainer";
 
-/** @returns 0 once it is registered, 130 where Ctrl-C ended it. @throws UsageError; PipelineError with the remedy. */
+/** @returns 0 once it can be asked, 130 where Ctrl-C ended it. @throws UsageError; PipelineError with the remedy. */
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parse(args);
   if (values.help) {
@@ -87,7 +87,8 @@ export async function run(args: string[]): Promise<number> {
   try {
     const trained = await trainAdapter(job);
     for (const line of trainedLines(trained)) console.log(line);
-    if (values.wait) await awaitReady(database.db, trained.modelId, (text) => console.log(pc.dim(text)));
+    if (!values["no-wait"])
+      await awaitReady(database.db, trained.modelId, (text) => console.log(pc.dim(text)));
     for (const line of askLines(trained)) console.log(line);
     return 0;
   } catch (error) {
@@ -202,10 +203,7 @@ function trainedLines({ evaluation, adapterFolder, modelId, name, steps }: Train
 }
 
 function askLines({ name }: TrainedModel): string[] {
-  return [
-    "Once the engine calls it ready:",
-    `  npm run tributary -- ask --model ${name} "What does <source> say about <phrase>?"`,
-  ];
+  return ["Ask it:", `  npm run tributary -- ask --model ${name} "What does <source> say about <phrase>?"`];
 }
 
 export class TrainerMissingError extends PipelineError {

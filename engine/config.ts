@@ -1,8 +1,16 @@
 import { z } from "zod";
 import { readDeployment } from "#schema/deployment";
+import { influenceMethods } from "./adapter/methods.ts";
 import { type Estimator, estimators } from "./score/estimate.ts";
 
 const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+
+const names = z.string().transform((value) =>
+  value
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== ""),
+);
 
 const environment = z
   .object({
@@ -20,6 +28,14 @@ const environment = z
     ENGINE_WORKERS: count(1, 64).optional(),
     /** How an answer is divided over its passages; named in the method. */
     ESTIMATOR: z.enum(Object.keys(estimators) as [Estimator, ...Estimator[]]).default("shapley"),
+    /** Holds what can be made again: files and gradient stores of adapters. */
+    ENGINE_FOLDER: z.string().min(1),
+    /** Holds adapters too large for a payload, each in a folder named by its hash. */
+    ADAPTERS_FOLDER: z.string().min(1).optional(),
+    /** Ends of the names of matrices that adapters may change, comma-separated; serving must have the same. */
+    ADAPTABLE_MODULES: names.default([]),
+    /** How influence of training records is measured: part of the method. */
+    INFLUENCE_METHOD: z.enum(influenceMethods).default("efim-dual"),
     /** 0 lets the system choose; the ready line says which. */
     METRICS_PORT: count(0, 65_535).default(9_101),
   })
@@ -37,6 +53,10 @@ const environment = z
       modelFolder: env.MODEL_FOLDER,
       workers: env.ENGINE_WORKERS ?? null,
       estimator: env.ESTIMATOR,
+      engineFolder: env.ENGINE_FOLDER,
+      adaptersFolder: env.ADAPTERS_FOLDER ?? null,
+      adaptableModules: env.ADAPTABLE_MODULES,
+      influenceMethod: env.INFLUENCE_METHOD,
       metricsPort: env.METRICS_PORT,
     });
   });

@@ -15,6 +15,7 @@ import { type Database, type Drizzle, openDatabase } from "#schema/database";
 import { finalBlock } from "#schema/finality";
 import { serveHealth } from "#schema/health";
 import type { Log } from "#schema/log";
+import { createAdapters } from "./adapter/adapters.ts";
 import { keepArchive, readNamed } from "./archivist.ts";
 import { createClassifier } from "./classify.ts";
 import type { Config } from "./config.ts";
@@ -50,13 +51,13 @@ export async function runEngine(
     applicationName: "engine",
     connections: jobsPerTurn,
   });
+  const { modelFolder: folder, workers, adaptableModules, estimator, influenceMethod } = config;
   // A black-box model is asked nothing: its weights are elsewhere.
-  await using pool =
-    config.estimator === "black-box" ? null : await openPool(config.modelFolder, config.workers);
+  await using pool = estimator === "black-box" ? null : await openPool({ folder, workers, adaptableModules });
   const srs = await developmentSrs({ folder: config.srsFolder });
   await using relay = new RelayClient({ relayUrl: () => config.disperserUrl, srs });
   await using archive = openArchive(config, srs, relay);
-  const method = describeMethod(pool?.profile ?? null, config.estimator);
+  const method = describeMethod(pool?.profile ?? null, { estimator, influenceMethod });
   const metrics = createMetrics();
   await using queue = await openQueue(config, log);
   await using mark = await recoverJobs(config, database, queue.boss);
@@ -67,7 +68,7 @@ export async function runEngine(
   const sources = archive === null ? [relay] : [relay, archive];
   const reader: BlobReader = { check, retrieve: retrieverOf(sources, metrics, log) };
   const client = createPublicClient({ transport: http(config.rpcUrl, { batch: true }), cacheTime: 0 });
-  const handlers = handlersOf({ config, db, boss, reader, client, pool, method });
+  const handlers = handlersOf({ config, db, boss, reader, client, pool, method, log });
   const parts = { db, boss, metrics, log };
   const take = <Q extends QueueName>(name: Q) => work<Q>(parts, name, handlers[name]);
   for (const name of queueNames) await take(name);
@@ -115,21 +116,27 @@ type Means = {
   client: PublicClient;
   pool: Pool | null;
   method: Method;
+  log: Log;
 };
 
-function handlersOf({ config, db, boss, reader, client, pool, method }: Means): Handlers {
+function handlersOf({ config, db, boss, reader, client, pool, method, log }: Means): Handlers {
   const hub = config.contracts.settlementHub.toLowerCase() as Hex;
-  const { chainId, estimator } = config;
+  const { chainId, estimator, influenceMethod } = config;
   const classifier = createClassifier(db);
+  const adapters = pool === null ? null : createAdapters({ db, boss, pool, reader, client, log }, config);
+  const openAdapter = adapters?.open ?? null;
   const finalBlockHash = (block: bigint) => readFinalHash(db, client, block);
+  const scoring = { db, pool, method, estimator, influenceMethod, openAdapter, finalBlockHash };
   return {
     "fetch-contribution": (task) => fetchContribution({ db, boss, reader }, task),
     "classify-chunks": async ({ data }) => {
       const hasMore = await classifier.advance();
       if (hasMore) await boss.send("classify-chunks", data);
     },
+    "fetch-training": async (task) => adapters?.fetchTraining(task),
+    "build-store": async (task) => adapters?.buildStore(task),
     "fetch-batch": (task) => fetchBatch({ db, boss, reader, chainId, hub }, task),
-    "score-receipt": (task) => scoreReceipt({ db, pool, method, estimator, finalBlockHash }, task),
+    "score-receipt": (task) => scoreReceipt(scoring, task),
     "find-spans": createSpanFinder(db),
   };
 }

@@ -17,6 +17,11 @@ export async function takeEvent(boss: PgBoss, tx: Transaction, event: EventRow):
       { eventId: event.id, contributionId: resolved.batchId.toString() },
     ]);
   }
+  const published = readEvent(event, "ModelRegistry", "TrainingManifestPublished");
+  if (published !== undefined) {
+    const { modelId } = published;
+    await enqueue(boss, tx, "fetch-training", [{ eventId: event.id, modelId }]);
+  }
   const settled = readEvent(event, "SettlementHub", "BatchSettled");
   if (settled !== undefined) {
     await enqueue(boss, tx, "fetch-batch", [{ eventId: event.id, batchId: settled.batchId.toString() }]);

@@ -1,5 +1,7 @@
 import { type Hex, keccak256, stringToHex } from "viem";
 import { checksumOf } from "#schema/checksum";
+import { recordsHarmedMax, recordsHelpedMax } from "#settlement/blob/provenance";
+import type { InfluenceMethod } from "./adapter/methods.ts";
 import { jaccardMin } from "./duplicates/classes.ts";
 import { bandCount, bandRows, shingleWords } from "./duplicates/shingles.ts";
 import { reputationVersion } from "./reputation/reputation.ts";
@@ -24,7 +26,7 @@ export type Method = { text: string; hash: Hex };
 /** Code that a score depends on; tests and the faithfulness report are none. */
 const code = [
   "engine/*.ts",
-  "engine/{composite,duplicates,fetch,gradient-store,influence,queue,reputation,score,spans}/**/*.ts",
+  "engine/{adapter,composite,duplicates,fetch,gradient-store,influence,queue,reputation,score,spans}/**/*.ts",
   "runtime/**/*.ts",
 ];
 
@@ -33,13 +35,17 @@ const code = [
  * version, instruction set, graphs, session options). Another instruction set is another method: its values may differ
  * by a micro-nat. `profile` is null for a black-box model.
  */
-export function describeMethod(profile: string | null, estimator: Estimator): Method {
+export function describeMethod(
+  profile: string | null,
+  { estimator, influenceMethod }: { estimator: Estimator; influenceMethod: InfluenceMethod },
+): Method {
   const { isCausal } = estimators[estimator];
   const text = [
     `tributary-engine ${engineVersion}`,
     `code sha256 ${checksumOf(code)}`,
     `estimator ${estimator}${isCausal ? "" : ", not causal"}`,
     ...settings,
+    `training records by ${influenceMethod}, at most ${recordsHelpedMax} that helped and ${recordsHarmedMax} that harmed`,
     `dispute tolerance ${disputeToleranceMicro} micro-nats for a value, judged on this profile`,
     `profile ${profile ?? "none: values are nominal"}`,
   ].join("; ");

@@ -19,7 +19,7 @@ it("refuses to go on when a file of the model is swapped under it, and minds no 
   const folder = await mkdtemp(join(tmpdir(), "tributary-model-"));
   try {
     await cp(model, folder, { recursive: true });
-    await using pool = await openPool(folder, 1);
+    await using pool = await openPool({ folder, workers: 1, adaptableModules: [] });
     await pool.assertSameFiles();
     await utimes(join(folder, "config.json"), 1, 1);
     await pool.assertSameFiles();

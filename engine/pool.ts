@@ -5,20 +5,28 @@ import type { Hex } from "viem";
 import { hashArtifact } from "#runtime/index";
 import { findModelFiles } from "#runtime/weights/model-files";
 import { invariant, PipelineError } from "#schema/errors";
+import type { AdapterFiles } from "./adapter/files.ts";
+import type { AdapterResult, AdapterTask } from "./adapter/tasks.ts";
 import { poolQueueMax } from "./constants.ts";
 import { poolSize } from "./pool-size.ts";
 
-/** What a worker is asked. `contexts` are the passages of each prompt, in the order of the values wanted. */
+/**
+ * What a worker is asked. `contexts` are the passages of each prompt, in the order of the values wanted; `adapter` is
+ * what the model follows; without one, or with null, it is the base alone.
+ */
 export type PoolTask =
   | { kind: "describe" }
   | {
       kind: "values";
+      adapter?: AdapterFiles | null;
       question: string;
       contexts: readonly (readonly string[])[];
       answerTokenIds: readonly number[];
-    };
+    }
+  | AdapterTask;
 
 export type TaskResult =
+  | AdapterResult
   | { ok: true; kind: "describe"; artifactHash: Hex; profile: string }
   | { ok: true; kind: "values"; nats: number[]; answer: string }
   | { ok: false; code: string; reason: string; retryable: boolean };
@@ -37,18 +45,23 @@ export type Pool = AsyncDisposable & {
   /** The runtime's execution profile as canonical JSON. */
   profile: string;
   values: (task: Omit<Extract<PoolTask, { kind: "values" }>, "kind">) => Promise<Values>;
+  /** @throws PoolTaskError with the code of the runtime or the store. */
+  run: <T extends AdapterTask>(task: T) => Promise<Extract<AdapterResult, { kind: T["kind"] }>>;
 };
+
+/** What the threads open. Only matrices that `adaptableModules` name can be changed by an adapter. */
+export type PoolOptions = { folder: string; workers: number | null; adaptableModules: readonly string[] };
 
 /**
  * Open threads with the model of a folder: `workers`, or as many as cores and memory allow.
  * @throws what opening the model throws; ModelChangedError where its files change meanwhile.
  */
-export async function openPool(folder: string, workers: number | null): Promise<Pool> {
+export async function openPool({ folder, workers, adaptableModules }: PoolOptions): Promise<Pool> {
   const files = await readStamps(folder);
   const threads = workers ?? poolSize({ ...machine(), modelBytes: bytesOf(files) });
   const piscina = new Piscina({
     filename: new URL("./worker.ts", import.meta.url).href,
-    workerData: { folder },
+    workerData: { folder, adaptableModules },
     minThreads: threads,
     maxThreads: threads,
     maxQueue: poolQueueMax,
@@ -75,6 +88,12 @@ export async function openPool(folder: string, workers: number | null): Promise<
           "one value per context",
         );
         return result;
+      },
+      run: async <T extends AdapterTask>(task: T) => {
+        const result = await run(task);
+        if (!result.ok) throw new PoolTaskError(result.code, result.reason, result.retryable);
+        invariant(result.kind === task.kind, "a result of the kind that was asked for");
+        return result as Extract<AdapterResult, { kind: T["kind"] }>;
       },
       [Symbol.asyncDispose]: () => piscina.destroy(),
     };
@@ -127,5 +146,13 @@ export class ModelChangedError extends PipelineError {
       code: "model_changed",
       retryable: true,
     });
+  }
+}
+
+/** A task about an adapter that failed in its thread, with the code it had there. */
+export class PoolTaskError extends PipelineError {
+  override readonly name = "PoolTaskError";
+  constructor(code: string, reason: string, retryable: boolean) {
+    super(reason, { code, retryable });
   }
 }

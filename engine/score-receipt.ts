@@ -1,10 +1,14 @@
-import { and, asc, eq, or } from "drizzle-orm";
+import { and, asc, eq } from "drizzle-orm";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { invariant, PipelineError } from "#schema/errors";
 import { candidate, chunk, duplicate, influence, receipt, score } from "#schema/offchain/index";
 import * as disclosures from "#settlement/blob/disclosure";
+import { type Found, findAdapter } from "./adapter/find-adapter.ts";
+import type { InfluenceMethod } from "./adapter/methods.ts";
+import { type RecordInfluence, scoreAdapterAnswer } from "./adapter/score.ts";
+import type { AdapterOpener } from "./adapter/store.ts";
 import type { Method } from "./method.ts";
 import type { Pool } from "./pool.ts";
 import type { Task } from "./queue/run-jobs.ts";
@@ -18,6 +22,9 @@ export type ScoringParts = {
   pool: Pool | null;
   method: Method;
   estimator: Estimator;
+  influenceMethod: InfluenceMethod;
+  /** Null for a black-box model. */
+  openAdapter: AdapterOpener | null;
   /** Hash of a block once it is final; undefined before. */
   finalBlockHash: (blockNumber: bigint) => Promise<Hex | undefined>;
 };
@@ -33,38 +40,41 @@ export async function scoreReceipt(
   if (await isScored(db, receiptDigest, method)) return;
   const [row] = await db.select().from(receipt).where(eq(receipt.digest, receiptDigest));
   invariant(row !== undefined, `a scoring job has its receipt ${receiptDigest}`);
-  const missing = await missingModel(db, row.modelId, pool);
-  if (missing !== null) return refuse("model_unavailable", missing);
+  const found = await findModel(parts, row);
+  if (!found.ok) return refuse(found.code, found.reason);
   const disclosed = disclosures.decode(row.disclosure);
   invariant(disclosed.ok, "a stored disclosure was decoded before");
   const { question, answer, answerTokenIds } = disclosed.value;
   const passages = await readContext(db, receiptDigest);
-  const seed = () => seedOf(parts, row);
   const answered = { question, answer, answerTokenIds, passages };
-  const scored = await scoreAnswer({ pool, signal }, answered, { estimator, seed });
-  if (scored.ok) return writeScore(db, receiptDigest, method, scored.score);
+  const way = { estimator, influenceMethod: parts.influenceMethod, seed: () => seedOf(parts, row) };
+  const scored =
+    found.adapter === null || pool === null
+      ? { records: [], ...(await scoreAnswer({ pool, signal }, answered, way)) }
+      : await scoreAdapterAnswer({ pool, signal }, found.adapter, answered, way);
+  if (scored.ok) return writeScore(db, receiptDigest, method, scored);
   if (scored.retryable) throw new ScoringFailedError(receiptDigest, scored.code, scored.reason);
   return refuse(scored.code, scored.reason);
 }
 
 /**
- * Why this engine cannot replay the receipt's model, or null.
+ * The receipt's model as this engine has it; a black-box model is never looked at.
  * @throws ModelUnknownError where the chain knows no model like ours: then we are wrong, not the receipt.
  */
-async function missingModel(db: Drizzle, modelId: Hex, pool: Pool | null): Promise<string | null> {
-  if (pool === null) return null;
+async function findModel(
+  { db, pool, openAdapter }: ScoringParts,
+  row: typeof receipt.$inferSelect,
+): Promise<Found> {
+  if (pool === null || openAdapter === null) return { ok: true, adapter: null };
   await pool.assertSameFiles();
-  const { id, artifactHash } = onchain.model;
-  const rows = await db
-    .select({ id, artifactHash })
+  const { artifactHash } = pool;
+  const known = await db
+    .select({ id: onchain.model.id })
     .from(onchain.model)
-    .where(or(eq(id, modelId), eq(artifactHash, pool.artifactHash)));
-  if (rows.every((row) => row.artifactHash !== pool.artifactHash))
-    throw new ModelUnknownError(pool.artifactHash);
-  const wanted = rows.find((row) => row.id === modelId)?.artifactHash;
-  return wanted === pool.artifactHash
-    ? null
-    : `this engine replays artifact ${pool.artifactHash}, not ${wanted}`;
+    .where(eq(onchain.model.artifactHash, artifactHash))
+    .limit(1);
+  if (known.length === 0) throw new ModelUnknownError(artifactHash);
+  return findAdapter({ db, artifactHash, open: openAdapter }, row);
 }
 
 /** Of the block after the batch's: no node that signed the receipt knew it. @throws BlockPendingError until it is final. */
@@ -109,7 +119,14 @@ async function readContext(db: Drizzle, receiptDigest: Hex): Promise<Passage[]> 
   );
 }
 
-async function writeScore(db: Drizzle, receiptDigest: Hex, method: Method, scored: Score): Promise<void> {
+type Written = { score: Score; records: readonly RecordInfluence[] };
+
+async function writeScore(
+  db: Drizzle,
+  receiptDigest: Hex,
+  method: Method,
+  { score: scored, records }: Written,
+): Promise<void> {
   const { influences, ...values } = scored;
   const key = { receiptDigest, methodHash: method.hash };
   await db.transaction(async (tx) => {
@@ -117,8 +134,11 @@ async function writeScore(db: Drizzle, receiptDigest: Hex, method: Method, score
       .insert(score)
       .values({ ...key, method: method.text, ...values })
       .onConflictDoNothing();
-    if (influences.length === 0) return;
-    const rows = influences.map((one, rank) => ({ ...key, player: "context" as const, rank, ...one }));
+    const rows = [
+      ...influences.map((one, rank) => ({ ...key, player: "context" as const, rank, ...one })),
+      ...records.map((one, rank) => ({ ...key, player: "adapter" as const, rank, ...one })),
+    ];
+    if (rows.length === 0) return;
     await tx.insert(influence).values(rows).onConflictDoNothing();
   });
 }

@@ -10,7 +10,7 @@ let pool: Pool;
 let answered: Answered;
 
 beforeAll(async () => {
-  pool = await openPool(folder, 1);
+  pool = await openPool({ folder, workers: 1, adaptableModules: [] });
   const answer = "lantern on the north pier burns green while the channel is open.";
   answered = {
     question: "What is said about lantern on the north pier?",
@@ -44,7 +44,7 @@ describe("scoreAnswer", () => {
 
   it("gives the same bits again, and from two threads", async () => {
     const again = await scored(answered);
-    await using two = await openPool(folder, 2);
+    await using two = await openPool({ folder, workers: 2, adaptableModules: [] });
     const [a, b] = await Promise.all([
       scoreAnswer({ pool: two }, answered, way),
       scoreAnswer({ pool: two }, answered, way),

@@ -131,6 +131,7 @@ CREATE TABLE "engine"."receipt" (
 	"payer" text NOT NULL,
 	"node" text NOT NULL,
 	"model_id" text NOT NULL,
+	"adapter_set" text NOT NULL,
 	"fee_wei" numeric(78,0) NOT NULL,
 	"pool_wei" numeric(78,0) NOT NULL,
 	"channel_id" text NOT NULL,

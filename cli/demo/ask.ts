@@ -4,7 +4,7 @@ import { PipelineError } from "#schema/errors";
 import { openChannels, signVoucher } from "../chain/channel.ts";
 import type { Chain } from "../chain/transactions.ts";
 import { giveGas, pricePerCallWei } from "../up/bootstrap.ts";
-import { accountOf, modelName, type Stack } from "../up/stack.ts";
+import { accountOf, type Stack } from "../up/stack.ts";
 import type { Question } from "./questions.ts";
 
 /** Channels the questions are paid from, in turn. */
@@ -35,27 +35,27 @@ export async function countAnswers(sql: Sql): Promise<number> {
 export async function ask(
   chain: Chain,
   stack: Stack,
-  questions: readonly Question[],
+  questions: readonly (Question & { model: string })[],
   range: { from: number; to: number },
 ): Promise<void> {
   for (let index = range.from; index < range.to; index++) {
     const voucher = await voucherOf(chain, index);
-    await askOne(
-      `http://127.0.0.1:${stack.ports.serving}/v1/chat/completions`,
-      questions[index]!.text,
-      voucher,
-    );
+    await askOne(`http://127.0.0.1:${stack.ports.serving}/v1/chat/completions`, questions[index]!, voucher);
   }
 }
 
-async function askOne(url: string, question: string, voucher: string): Promise<void> {
+async function askOne(
+  url: string,
+  { text: question, model }: { text: string; model: string },
+  voucher: string,
+): Promise<void> {
   let reason = "";
   for (const deadline = Date.now() + questionMsMax; Date.now() < deadline; await sleep(retryMs)) {
     try {
       const response = await fetch(url, {
         method: "POST",
         headers: { "content-type": "application/json", "x-payment-voucher": voucher },
-        body: JSON.stringify({ model: modelName, messages: [{ role: "user", content: question }], seed: 1 }),
+        body: JSON.stringify({ model, messages: [{ role: "user", content: question }], seed: 1 }),
         signal: AbortSignal.timeout(questionMsMax),
       });
       reason = await response.text();

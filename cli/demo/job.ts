@@ -8,11 +8,13 @@ import { claimAll } from "../bot.ts";
 import { Sent } from "../chain/sent.ts";
 import { type Chain, openChain } from "../chain/transactions.ts";
 import type { Config } from "../config.ts";
+import { awaitReady } from "../train/ready.ts";
 import { bringUp, type Running } from "../up/bring-up.ts";
 import type { Log } from "../up/log.ts";
 import { freePortsFor } from "../up/ports.ts";
-import { accountOf, type Pace, type Stack } from "../up/stack.ts";
+import { accountOf, modelName, type Pace, type Stack } from "../up/stack.ts";
 import type { Supervisor } from "../up/supervisor.ts";
+import { chooseLesson, isServed, type Lesson, trainDemoAdapter } from "./adapter.ts";
 import { ask, countAnswers, openPayerChannels } from "./ask.ts";
 import {
   contribute,
@@ -83,6 +85,8 @@ type Job = Options & {
   sent: Sent;
   submitted: OnChain[];
   questions: Question[];
+  /** Null without an adapter. */
+  lesson: Lesson | null;
   epochQuestions: number;
 };
 
@@ -107,14 +111,17 @@ export async function runJob(options: Options): Promise<Ended> {
     sent: new Sent(chain),
     submitted: [],
     questions: [],
+    lesson: null,
     epochQuestions: batchReceipts * epochBatches,
   };
   const work = async (): Promise<Ended> => {
     await progress.hop("contribute", (say) => contributeAll(job, datanetNames, say));
     job.questions = deriveQuestions(passagesOf(job.submitted), questionCount, seed);
     await progress.hop("vote", (say) => vote(job, say));
+    if (options.plan.hasAdapter) job.lesson = chooseLesson(job.submitted, datanetNames, job.questions);
     await progress.hop("pay in", (say) => payIn(job, say));
     await progress.hop("index", (say) => awaitChunks(job, say));
+    if (job.lesson !== null) await progress.hop("train", (say) => train(job, job.lesson!, say));
     for (let epoch = 1; epoch * job.epochQuestions <= questionCount; epoch++) {
       await progress.hop(`ask, round ${epoch}`, (say) => askRound(job, epoch, say));
       await progress.hop(`settle ${epoch}`, (say) => awaitEpoch(job, epoch, say));
@@ -194,22 +201,48 @@ async function awaitChunks(job: Job, say: (text: string) => void): Promise<void>
   });
 }
 
+/** Trains an adapter on a Datanet and waits until the engine can attribute its answers and the node gives them. */
+async function train(job: Job, lesson: Lesson, say: (text: string) => void): Promise<void> {
+  const { chain, stack, db, sent } = job;
+  let trained: Awaited<ReturnType<typeof trainDemoAdapter>> | undefined;
+  await sent.add(async () => {
+    trained = await trainDemoAdapter({ chain, stack, db, lesson, onProgress: () => undefined });
+  });
+  await sent.untilFinal(db);
+  const { modelId, evaluation, steps } = trained!;
+  await awaitReady(db, modelId, () => undefined);
+  await waitUntil("the adapter to be served", chunksMsMax, async () => {
+    const isDone = await isServed(stack, modelId);
+    return { isDone, seen: isDone ? "served" : "not listed" };
+  });
+  const { baseLoss, adapterLoss } = evaluation;
+  say(
+    `adapter on Datanet ${lesson.name}, ${steps} steps; on records held out ${baseLoss.toFixed(2)} nats per token before, ${adapterLoss.toFixed(2)} after`,
+  );
+}
+
 /**
  * Asks one epoch's questions. In the second, before the last batch, the contribution first cited in it is retracted:
  * its part of the answers it moved in that epoch is withheld and carried.
  */
 async function askRound(job: Job, epoch: number, say: (text: string) => void): Promise<void> {
-  const { chain, stack, sql, questions, epochQuestions } = job;
+  const { chain, stack, sql, epochQuestions, lesson } = job;
+  const asked = job.questions.map((question, index) => ({
+    ...question,
+    model: lesson?.asked.has(index) ? lesson.name : modelName,
+  }));
   const [from, to] = [(epoch - 1) * epochQuestions, epoch * epochQuestions];
   const lastBatch = to - job.plan.batchReceipts;
   const ended = await countAnswers(sql);
   if (epoch === 2 && ended <= lastBatch) {
-    await ask(chain, stack, questions, { from: Math.max(from, ended), to: lastBatch });
+    await ask(chain, stack, asked, { from: Math.max(from, ended), to: lastBatch });
     await retractCited(job, from);
     await awaitChunks(job, () => undefined);
   }
-  await ask(chain, stack, questions, { from: Math.max(from, await countAnswers(sql)), to });
-  say(`${to - from} questions answered, paid and signed for`);
+  await ask(chain, stack, asked, { from: Math.max(from, await countAnswers(sql)), to });
+  const adapted = asked.slice(from, to).filter(({ model }) => model !== modelName).length;
+  const by = adapted === 0 ? "" : `, ${adapted} by the adapter`;
+  say(`${to - from} questions answered, paid and signed for${by}`);
 }
 
 /**

@@ -8,6 +8,8 @@ export type Plan = {
   batchReceipts: number;
   epochBatches: number;
   limits: Limits;
+  /** Whether an adapter is trained, and asked part of the questions. */
+  hasAdapter: boolean;
   /** Null for the installed packages' documentation. */
   datanetFolder: string | null;
 };
@@ -22,9 +24,13 @@ export const planOptions = {
   documents: { type: "string", default: String(limits.documentsPerSubmission) },
   chunks: { type: "string", default: String(limits.chunksPerDocument) },
   datanet: { type: "string" },
+  adapter: { type: "boolean", default: false },
 } as const;
 
-type Values = Record<Exclude<keyof typeof planOptions, "datanet">, string> & { datanet?: string | undefined };
+type Values = Record<Exclude<keyof typeof planOptions, "datanet" | "adapter">, string> & {
+  datanet?: string | undefined;
+  adapter: boolean;
+};
 
 /** At least two of each: the second epoch carries on the first, and something is retracted within an epoch. */
 const epochsMin = 2;
@@ -53,6 +59,7 @@ export function readPlan(values: Values): Plan | null {
       documentsPerSubmission: Number(documents),
       chunksPerDocument: Number(chunks),
     },
+    hasAdapter: values.adapter,
     datanetFolder: datanet ?? null,
   };
 }

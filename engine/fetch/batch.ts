@@ -173,6 +173,7 @@ function receiptRows(batch: Batch, receipts: readonly CheckedReceipt[]) {
     payer: r.payer,
     node: r.node,
     modelId: r.modelId,
+    adapterSet: r.adapterSet,
     feeWei: r.fee,
     poolWei: poolWei[index]!,
     channelId: r.channelId,

@@ -9,12 +9,15 @@ import {
   retriesMax,
   retryDelaySeconds,
   retryDelaySecondsMax,
+  storeSecondsMax,
 } from "../constants.ts";
 
 /** Jobs by queue, in the order of the work. Doing one twice changes nothing. `eventId` is the event behind it. */
 export type Jobs = {
   "fetch-contribution": { eventId: string; contributionId: string };
   "classify-chunks": { contributionId: string };
+  "fetch-training": { eventId: string; modelId: Hex };
+  "build-store": { eventId: string; modelId: Hex };
   "fetch-batch": { eventId: string; batchId: string };
   "score-receipt": { eventId: string; receiptDigest: Hex; index: number };
   "find-spans": { receiptDigest: Hex };
@@ -24,6 +27,8 @@ export type QueueName = keyof Jobs;
 export const queueNames = [
   "fetch-contribution",
   "classify-chunks",
+  "fetch-training",
+  "build-store",
   "fetch-batch",
   "score-receipt",
   "find-spans",
@@ -32,6 +37,8 @@ export const queueNames = [
 const retryLimits: Record<QueueName, number> = {
   "fetch-contribution": retriesMax,
   "classify-chunks": retriesMax,
+  "fetch-training": batchRetriesMax,
+  "build-store": retriesMax,
   "fetch-batch": batchRetriesMax,
   "score-receipt": retriesMax,
   "find-spans": retriesMax,
@@ -42,7 +49,7 @@ const optionsOf = (name: QueueName): QueueOptions => ({
   retryDelay: retryDelaySeconds,
   retryBackoff: true,
   retryDelayMax: retryDelaySecondsMax,
-  expireInSeconds: jobSecondsMax,
+  expireInSeconds: name === "build-store" ? storeSecondsMax : jobSecondsMax,
   heartbeatSeconds: jobHeartbeatSeconds,
 });
 

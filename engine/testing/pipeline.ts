@@ -95,6 +95,8 @@ function environmentOf(world: World, disperser: DevelopmentDisperser, modelId: H
     ARCHIVE_FOLDER: join(world.folder, "archive"),
     EIGENDA_KEY: eigendaKey,
     MODEL_FOLDER: modelFolder,
+    ENGINE_FOLDER: join(world.folder, "engine"),
+    ADAPTABLE_MODULES: "q_proj,v_proj",
     MODEL_ID: modelId,
     MODEL_ALIASES: "quote",
     NODE_KEY: nodeKey,

@@ -106,6 +106,7 @@ export const receipt = engineSchema.table(
     payer: hex("payer").notNull(),
     node: hex("node").notNull(),
     modelId: hex("model_id").notNull(),
+    adapterSet: hex("adapter_set").notNull(),
     feeWei: wei("fee_wei").notNull(),
     /** This receipt's part of the batch's pool share. */
     poolWei: wei("pool_wei").notNull(),

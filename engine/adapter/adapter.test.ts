@@ -1,0 +1,319 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { and, eq } from "drizzle-orm";
+import { type Hex, keccak256, toHex, zeroHash } from "viem";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type TrainedModel, trainAdapter } from "#cli/train/adapter";
+import { hashAdapter, hashArtifact } from "#runtime/index";
+import { sum } from "#schema/apportion";
+import { invariant } from "#schema/errors";
+import { adapter, chunk, influence, receipt, refusal, score, trainingRecord } from "#schema/offchain/index";
+import { devAccount, until } from "#schema/testing/stack";
+import * as commitments from "#settlement/blob/commitments";
+import * as disclosures from "#settlement/blob/disclosure";
+import * as manifest from "#settlement/blob/training/manifest";
+import { contributor, owner } from "../../indexer/test/life.ts";
+import { openPool } from "../pool.ts";
+import { playerValues } from "../score/total.ts";
+import {
+  ask,
+  contribute,
+  eigendaKey,
+  feeWei,
+  finalise,
+  modelFolder,
+  openPipeline,
+  type Pipeline,
+  type Running,
+  startEngine,
+  startNode,
+} from "../testing/pipeline.ts";
+import { readManifest } from "./files.ts";
+import { scoreAdapterAnswer } from "./score.ts";
+import { createAdapterOpener } from "./store.ts";
+
+/** A chain with a Datanet of made-up sentences and an adapter trained on it; engine and node in this process. */
+let pipeline: Pipeline;
+let engine: Running;
+let folder: string;
+let trained: TrainedModel;
+
+beforeAll(async () => {
+  pipeline = await openPipeline();
+  await contribute(pipeline, contributor, madeUpTexts(18));
+  await finalise(pipeline.world);
+  engine = await startEngine(pipeline);
+  folder = await mkdtemp(join(tmpdir(), "tributary-training-"));
+  await until("everything is fetched and classified", () => train().then(() => true, isPending), 240_000);
+  await finalise(pipeline.world);
+  await until("the adapter is ready", async () => (await stateOf(trained.modelId)) === "ready", 240_000);
+}, 600_000);
+
+afterAll(async () => {
+  await engine?.[Symbol.asyncDispose]();
+  await pipeline?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe("an adapter trained on a Datanet", () => {
+  it("leaves a payload whose rows, roots and files are those of the chain", async () => {
+    const [row] = await database().select().from(adapter).where(eq(adapter.modelId, trained.modelId));
+    const of = await readManifest(database(), row!.contentHash);
+    expect(of.trainRows).toHaveLength(20);
+    expect(of.gateRows).toHaveLength(4);
+    expect(of.adapterHash).toBe(trained.adapterHash);
+    expect(await hashAdapter(trained.adapterFolder)).toBe(trained.adapterHash);
+    const records = await recordsOf(trained.modelId);
+    expect(records.map(({ chunkId }) => chunkId)).toEqual(of.trainRows);
+    expect(records.every(({ passesGate, gateCount }) => passesGate !== null && gateCount === 4)).toBe(true);
+    expect(trained.evaluation.adapterLoss).toBeLessThan(trained.evaluation.baseLoss);
+  });
+
+  it("does nothing twice: the same training goes on to the same model", async () => {
+    expect((await train()).modelId).toBe(trained.modelId);
+  });
+
+  it("answers beside its base, and its receipts say which adapter it followed", async () => {
+    await using node = await startNode(pipeline);
+    await until("the adapter is listed", async () => (await listed(node.url)).includes("harbour"));
+    const question = "What does harbour.md#0 say about the harbour master keeps?";
+    const asked = { channelId: pipeline.channelId, question };
+    const base = await ask(pipeline, node.url, { ...asked, maxWei: feeWei });
+    const body = { model: "harbour" };
+    const adapted = await ask(pipeline, node.url, { ...asked, maxWei: 2n * feeWei, body });
+    const { receipt: signed } = (await adapted.json()) as { receipt: Record<string, unknown> };
+    expect(signed.modelId).toBe(trained.modelId);
+    expect(signed.adapterSet).toBe(commitments.adapterSet([trained.adapterHash]));
+    expect(((await base.json()) as { receipt: Record<string, unknown> }).receipt.adapterSet).toBe(zeroHash);
+    await until("both are settled and scored", settledAndScored, 120_000);
+  });
+
+  it("is scored as two players, with the records that moved the answer", async () => {
+    const [row] = await database().select().from(receipt).where(eq(receipt.modelId, trained.modelId));
+    const [found] = await database().select().from(score).where(eq(score.receiptDigest, row!.digest));
+    const micro = (wad: bigint) => wad / 10n ** 12n;
+    const players = playerValues({
+      baseMicro: micro(found!.valueBaseWad),
+      contextMicro: micro(found!.valueContextWad),
+      adapterMicro: micro(found!.valueAdapterWad),
+      bothMicro: micro(found!.valueBothWad),
+    });
+    expect(found!.valueAdapterWad).not.toBe(found!.valueBaseWad);
+    const records = await influencesOf(row!.digest, "adapter");
+    const known = new Set((await recordsOf(trained.modelId)).map(({ chunkId }) => chunkId));
+    expect(records.length).toBeGreaterThan(0);
+    expect(records.every(({ chunkId }) => known.has(chunkId))).toBe(true);
+    const helped = sum(records.map(({ scoreWad }) => (scoreWad > 0n ? scoreWad : 0n)));
+    expect(micro(helped + found!.unexplainedWad) <= players.adapterMicro).toBe(true);
+    const passages = await influencesOf(row!.digest, "context");
+    if (players.contextMicro > 0n)
+      expect(micro(sum(passages.map(({ scoreWad }) => scoreWad)))).toBe(players.contextMicro);
+  });
+
+  it("stores the same bytes again on another machine, from chain and DA alone", async () => {
+    const here = join(pipeline.environment.ENGINE_FOLDER!, "adapters", trained.adapterHash);
+    const before = await contentsOf(here);
+    expect(before.size).toBeGreaterThan(4);
+    await using other = await openElsewhere();
+    await other.open();
+    expect(await contentsOf(other.folder)).toEqual(before);
+  });
+
+  it("scores the same again where files were swapped or bytes changed meanwhile", async () => {
+    await using other = await openElsewhere();
+    const [row] = await database().select().from(receipt).where(eq(receipt.modelId, trained.modelId));
+    const first = await other.score(row!.disclosure);
+    invariant(first.ok, "it is scored");
+    const published = await influencesOf(row!.digest, "adapter");
+    expect(first.records.map(({ scoreWad }) => scoreWad)).toEqual(published.map(({ scoreWad }) => scoreWad));
+    const whole = await contentsOf(other.folder);
+    await writeFile(join(other.folder, "files/adapter_config.json"), "{}");
+    const shard = [...whole.keys()].find((name) => /efim-dual.shard/.test(name))!;
+    await writeFile(join(other.folder, shard), Buffer.alloc(8));
+    await using fresh = await openElsewhere(other.root);
+    const spoilt = await fresh.score(row!.disclosure);
+    expect(spoilt).toMatchObject({ ok: false, code: "store-damaged", retryable: true });
+    expect(await fresh.score(row!.disclosure)).toEqual(first);
+    expect(await contentsOf(other.folder)).toEqual(whole);
+  });
+});
+
+describe("a training that does not fit the chain", () => {
+  it("is refused with its reason, and so are receipts of its model", async () => {
+    const [row] = await database().select().from(adapter).where(eq(adapter.modelId, trained.modelId));
+    const of = await readManifest(database(), row!.contentHash);
+    const forged = { ...of, trainRows: of.trainRows.slice(1) };
+    const modelId = await publishForged("forged", forged);
+    await finalise(pipeline.world);
+    await until("it is refused", async () => (await refusalsOf(`training:${modelId}`)).length > 0, 60_000);
+    // Registered under a name that its settings do not say.
+    expect((await refusalsOf(`training:${modelId}`))[0]!.code).toBe("name_mismatch");
+  });
+});
+
+/** An engine's threads over an empty folder, or one left by another. */
+async function openElsewhere(root?: string) {
+  const engineFolder = root ?? (await mkdtemp(join(tmpdir(), "tributary-elsewhere-")));
+  const pool = await openPool({ folder: modelFolder, workers: 1, adaptableModules: ["q_proj", "v_proj"] });
+  const places = { engineFolder, adaptersFolder: null };
+  const opener = createAdapterOpener({ db: database(), pool, places, method: "efim-dual" });
+  const [row] = await database().select().from(adapter).where(eq(adapter.modelId, trained.modelId));
+  const of = await readManifest(database(), row!.contentHash);
+  const open = () => opener(of, trained.modelId, () => undefined);
+  const way = { estimator: "shapley", influenceMethod: "efim-dual", seed: async () => zeroHash } as const;
+  return {
+    root: engineFolder,
+    folder: join(engineFolder, "adapters", trained.adapterHash),
+    open,
+    score: async (disclosure: Hex) => {
+      const disclosed = disclosures.decode(disclosure);
+      invariant(disclosed.ok, "a kept disclosure decodes");
+      const { question, answer, answerTokenIds, candidates } = disclosed.value;
+      const context = candidates.filter(({ inContext }) => inContext);
+      const chunks = await Promise.all(context.map(({ chunkId }) => readChunk(chunkId)));
+      const passages = chunks.map(({ id, text }) => ({ text, classId: id, similarityMicro: 0n }));
+      const answered = { question, answer, answerTokenIds, passages };
+      const signal = new AbortController().signal;
+      return scoreAdapterAnswer({ pool, signal }, await open(), answered, way);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await pool[Symbol.asyncDispose]();
+      if (root === undefined) await rm(engineFolder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function readChunk(id: Hex) {
+  const [row] = await database().select().from(chunk).where(eq(chunk.id, id));
+  return row!;
+}
+
+async function train(): Promise<TrainedModel> {
+  const { world, disperser, modelId } = pipeline;
+  const { key } = { key: devAccount(owner) };
+  trained = await trainAdapter({
+    chain: { rpcUrl: world.rpcUrl, client: world.client as never, deployment: world.deployment as never },
+    db: database(),
+    owner: key,
+    ...{ folder, adaptersFolder: join(folder, "large"), baseFolder: modelFolder },
+    ...{ disperserUrl: disperser.url, srsFolder: pipeline.environment.SRS_FOLDER!, eigendaKey },
+    request: {
+      baseModelId: modelId,
+      baseArtifactHash: await hashArtifact(modelFolder),
+      datanetIds: [1n],
+      choice: { name: "harbour", steps: 10, gateRecords: 4 },
+    },
+    ...{ ownerBps: 5_000, pricePerCallWei: feeWei },
+    onPlan: () => undefined,
+    onProgress: () => undefined,
+    signal: new AbortController().signal,
+  });
+  return trained;
+}
+
+function isPending(error: unknown): boolean {
+  if ((error as { retryable?: boolean }).retryable) return false;
+  throw error;
+}
+
+/** Registers a model of the same files under another name, with a manifest of its own. */
+async function publishForged(name: string, of: manifest.Manifest): Promise<Hex> {
+  const { sender, modelId: base } = pipeline;
+  const params = {
+    artifactHash: of.adapterHash,
+    ...{ configHash: zeroHash, trainingDataRoot: zeroHash, tokenizerHash: zeroHash },
+    ...{ ownerBps: 5_000, provenanceMode: 0, pricePerCall: feeWei, uri: "" },
+  };
+  const parents = [{ modelId: base, weightBps: 10_000 }];
+  const { logs } = await sender.send(owner, "modelRegistry", "registerModel", [name, 2, params, parents]);
+  const modelId = logs[0]!.topics[1]!;
+  const bytes = manifest.encode(of);
+  const { DisperserClient } = await import("#eigenda/index");
+  await using client = new DisperserClient({
+    ...{
+      url: pipeline.disperser.url,
+      accountKey: eigendaKey,
+      chainId: 31_337n,
+      srs: pipeline.srs,
+      pollMs: 20,
+    },
+  });
+  const { certificate } = await client.disperse(bytes);
+  await sender.send(owner, "modelRegistry", "publishManifest", [
+    modelId,
+    keccak256(bytes),
+    toHex(certificate),
+  ]);
+  return modelId;
+}
+
+function database() {
+  return pipeline.world.database.db;
+}
+
+async function stateOf(modelId: Hex): Promise<string | undefined> {
+  const [row] = await database().select().from(adapter).where(eq(adapter.modelId, modelId));
+  const [refused] = await refusalsOf(`training:${modelId}`);
+  expect(refused, "nothing is refused").toBeUndefined();
+  return row?.state;
+}
+
+function recordsOf(modelId: Hex) {
+  return database()
+    .select()
+    .from(trainingRecord)
+    .where(eq(trainingRecord.modelId, modelId))
+    .orderBy(trainingRecord.index);
+}
+
+function refusalsOf(subject: string) {
+  return database().select().from(refusal).where(eq(refusal.subject, subject));
+}
+
+function influencesOf(digest: Hex, player: "context" | "adapter") {
+  return database()
+    .select()
+    .from(influence)
+    .where(and(eq(influence.receiptDigest, digest), eq(influence.player, player)))
+    .orderBy(influence.rank);
+}
+
+async function settledAndScored(): Promise<boolean> {
+  await pipeline.world.client.mine({ blocks: 10 });
+  const refused = await database().select().from(refusal);
+  expect(refused).toEqual([]);
+  return (await database().select().from(score)).length === 2;
+}
+
+async function listed(url: string): Promise<string[]> {
+  const response = await fetch(`${url}/v1/models`);
+  const { data = [] } = (await response.json()) as { data?: { id: string }[] };
+  return data.map(({ id }) => id);
+}
+
+/** Every file below a folder, by name. */
+async function contentsOf(path: string): Promise<Map<string, string>> {
+  const files = (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) =>
+    entry.isFile(),
+  );
+  const named = files.map(({ parentPath, name }) => join(parentPath, name));
+  const contents = await Promise.all(
+    named.map(async (file) => [file.slice(path.length + 1), (await readFile(file)).toString("hex")] as const),
+  );
+  return new Map(contents.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Sentences of words drawn by a fixed generator: none resembles another. */
+function madeUpTexts(count: number): string[] {
+  const words =
+    "anchor barge cable dock eastern ferry gull harbour island jetty keel lantern mooring north oar pier quay rope sail tide umber vessel wharf yard".split(
+      " ",
+    );
+  let state = 7;
+  const next = () => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
+    return words[(state >>> 12) % words.length]!;
+  };
+  return Array.from({ length: count }, () => `The ${Array.from({ length: 14 }, next).join(" ")}.`);
+}

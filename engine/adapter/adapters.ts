@@ -1,0 +1,37 @@
+import type { PgBoss } from "pg-boss";
+import type { PublicClient } from "viem";
+import type { Drizzle } from "#schema/database";
+import type { Log } from "#schema/log";
+import type { Config } from "../config.ts";
+import type { BlobReader } from "../fetch/payload.ts";
+import type { Pool } from "../pool.ts";
+import type { Handlers } from "../queue/run-jobs.ts";
+import { buildAdapterStore } from "./build-store.ts";
+import { fetchTraining } from "./fetch-training.ts";
+import { type AdapterOpener, createAdapterOpener } from "./store.ts";
+
+type Parts = { db: Drizzle; boss: PgBoss; pool: Pool; reader: BlobReader; client: PublicClient; log: Log };
+
+/** The engine's work on adapters: fetch what they were trained on, store the gradients, answer for their records. */
+export type Adapters = {
+  fetchTraining: Handlers["fetch-training"];
+  buildStore: Handlers["build-store"];
+  open: AdapterOpener;
+};
+
+export function createAdapters(parts: Parts, config: Config): Adapters {
+  const { db, boss, pool, reader, client, log } = parts;
+  const { engineFolder, adaptersFolder, adaptableModules, influenceMethod: method } = config;
+  const places = { engineFolder, adaptersFolder };
+  const open = createAdapterOpener({ db, pool, places, method });
+  return {
+    open,
+    fetchTraining: (task) =>
+      fetchTraining({ db, boss, reader, client, pool, places, adaptableModules }, task),
+    buildStore: (task) =>
+      buildAdapterStore(
+        { db, pool, open, onProgress: (modelId, progress) => log.info("store", { modelId, ...progress }) },
+        task,
+      ),
+  };
+}

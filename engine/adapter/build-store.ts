@@ -1,0 +1,112 @@
+import { and, eq, inArray } from "drizzle-orm";
+import type { Hex } from "viem";
+import { sum } from "#schema/apportion";
+import type { Drizzle } from "#schema/database";
+import { invariant } from "#schema/errors";
+import { adapter, chunk, trainingRecord } from "#schema/offchain/index";
+import { type GateRecord, throughGate } from "../composite/gate.ts";
+import { type Pool, PoolTaskError } from "../pool.ts";
+import type { Task } from "../queue/run-jobs.ts";
+import { recordRefusal } from "../refusal.ts";
+import { quantise } from "../score/quantise.ts";
+import { readManifest } from "./files.ts";
+import { isRealNats } from "./influence.ts";
+import type { AdapterOpener } from "./store.ts";
+import { type BuildProgress, type OpenedAdapter, StoreTooLargeError } from "./store.ts";
+
+export type StoreJobParts = {
+  db: Drizzle;
+  pool: Pool;
+  open: AdapterOpener;
+  onProgress: (modelId: Hex, progress: BuildProgress) => void;
+};
+
+/**
+ * Build an adapter's gradient store, judge its records by the gate, and call it ready; or record why it is refused, and
+ * forget it. Doing it again changes nothing.
+ */
+export async function buildAdapterStore(
+  parts: StoreJobParts,
+  { data: { eventId, modelId } }: Task<"build-store">,
+): Promise<void> {
+  const { db } = parts;
+  const [row] = await db.select().from(adapter).where(eq(adapter.modelId, modelId));
+  if (row === undefined || row.state === "ready") return;
+  const of = await readManifest(db, row.contentHash);
+  try {
+    const opened = await parts.open(of, modelId, (progress) => parts.onProgress(modelId, progress));
+    const judged = await judge(parts, opened, of.gateRows);
+    await writeReady(db, modelId, judged);
+  } catch (error) {
+    const isFinal =
+      error instanceof StoreTooLargeError || (error instanceof PoolTaskError && !error.retryable);
+    if (!isFinal) throw error;
+    const { code, message: reason } = error;
+    await db.transaction(async (tx) => {
+      await recordRefusal(tx, { eventId, subject: `training:${modelId}`, code, reason });
+      await tx.delete(trainingRecord).where(eq(trainingRecord.modelId, modelId));
+      await tx.delete(adapter).where(eq(adapter.modelId, modelId));
+    });
+  }
+}
+
+type Judged = { chunkId: Hex; passesGate: boolean; gateSumMicro: bigint; gateCount: number };
+
+/** Influence of every record on every row of the gate, under the adapter, asked without passages. */
+async function judge(
+  { db, pool }: StoreJobParts,
+  { files, store, tokensMax, recordIds }: OpenedAdapter,
+  gateRows: readonly Hex[],
+): Promise<Judged[]> {
+  const texts = await readTexts(db, gateRows);
+  const influences: bigint[][] = recordIds.map(() => []);
+  for (const chunkId of gateRows) {
+    const query = texts.get(chunkId)!;
+    const { scores } = await pool.run({ kind: "record-scores", adapter: files, store, query, tokensMax });
+    const nats = Array.from(scores, (score) => score / scores.length);
+    if (!nats.every(isRealNats)) throw new PoolTaskError("not-finite", "an influence on the gate", false);
+    for (const [index, value] of nats.entries()) influences[index]!.push(quantise(value));
+  }
+  const owners = await readOwners(db, recordIds);
+  const records = recordIds.map((recordId, index): GateRecord => {
+    return { recordId, owner: owners.get(recordId)!, influencesMicro: influences[index]! };
+  });
+  const passing = throughGate(records);
+  return recordIds.map((chunkId, index) => ({
+    chunkId,
+    passesGate: passing.has(chunkId),
+    gateSumMicro: sum(influences[index]!),
+    gateCount: gateRows.length,
+  }));
+}
+
+async function readTexts(db: Drizzle, chunkIds: readonly Hex[]) {
+  const { id, source, text } = chunk;
+  const rows = await db
+    .select({ id, source, text })
+    .from(chunk)
+    .where(inArray(id, [...chunkIds]));
+  invariant(rows.length === chunkIds.length, "rows of a checked manifest are chunks");
+  return new Map(rows.map((row) => [row.id, { source: row.source, text: row.text }]));
+}
+
+async function readOwners(db: Drizzle, chunkIds: readonly Hex[]): Promise<Map<Hex, Hex>> {
+  const { id, contributor } = chunk;
+  const rows = await db
+    .select({ id, contributor })
+    .from(chunk)
+    .where(inArray(id, [...chunkIds]));
+  return new Map(rows.map((row) => [row.id, row.contributor]));
+}
+
+async function writeReady(db: Drizzle, modelId: Hex, judged: readonly Judged[]): Promise<void> {
+  await db.transaction(async (tx) => {
+    for (const [index, { chunkId: _, ...values }] of judged.entries()) {
+      await tx
+        .update(trainingRecord)
+        .set(values)
+        .where(and(eq(trainingRecord.modelId, modelId), eq(trainingRecord.index, index)));
+    }
+    await tx.update(adapter).set({ state: "ready" }).where(eq(adapter.modelId, modelId));
+  });
+}

@@ -1,0 +1,77 @@
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { eq } from "drizzle-orm";
+import { type Hex, hexToBytes } from "viem";
+import { hashAdapter, ModelRuntimeError } from "#runtime/index";
+import type { Drizzle } from "#schema/database";
+import { invariant, PipelineError } from "#schema/errors";
+import { payload as payloads } from "#schema/offchain/index";
+import * as manifest from "#settlement/blob/training/manifest";
+
+/** An adapter the engine may load: its folder holds the files the chain names. */
+export type AdapterFiles = { hash: Hex; folder: string };
+
+/** Where adapters lie on this machine. `adaptersFolder` holds those too large for a payload, each under its hash. */
+export type AdapterPlaces = { engineFolder: string; adaptersFolder: string | null };
+
+/** The training manifest behind a content hash, as it was fetched and checked. */
+export async function readManifest(db: Drizzle, contentHash: Hex): Promise<manifest.Manifest> {
+  const [row] = await db.select().from(payloads).where(eq(payloads.contentHash, contentHash));
+  invariant(row !== undefined, `the payload ${contentHash} of an adapter was kept`);
+  const decoded = manifest.decode(row.bytes);
+  invariant(decoded.ok, "a kept payload was decoded before");
+  return decoded.value;
+}
+
+/**
+ * An adapter's files on this machine, written from its payload where they are missing or are others. The hash of what lies
+ * there is compared each time: files may be swapped under a running engine.
+ * @throws AdapterFilesMissingError where the payload has none, and neither has the folder of large ones.
+ */
+export async function adapterFiles(places: AdapterPlaces, of: manifest.Manifest): Promise<AdapterFiles> {
+  const hash = of.adapterHash;
+  if (of.files.length === 0) {
+    const folder = places.adaptersFolder === null ? null : join(places.adaptersFolder, hash);
+    if (folder === null || (await hashOf(folder)) !== hash) throw new AdapterFilesMissingError(hash);
+    return { hash, folder };
+  }
+  const folder = join(folderOf(places, hash), "files");
+  if ((await hashOf(folder)) !== hash) await write(folder, of);
+  return { hash, folder };
+}
+
+/** What the engine keeps of an adapter on this machine: its files, its stores. All of it can be made again. */
+export function folderOf({ engineFolder }: AdapterPlaces, hash: Hex): string {
+  return join(engineFolder, "adapters", hash);
+}
+
+async function hashOf(folder: string): Promise<Hex | null> {
+  try {
+    return await hashAdapter(folder);
+  } catch (error) {
+    // Not there, or not an adapter: whoever asked writes it anew or says what is missing.
+    if (error instanceof ModelRuntimeError) return null;
+    throw error;
+  }
+}
+
+async function write(folder: string, { files }: manifest.Manifest): Promise<void> {
+  const partial = `${folder}.${process.pid}.partial`;
+  await rm(partial, { recursive: true, force: true });
+  await mkdir(partial, { recursive: true });
+  for (const { name, content } of files) {
+    await writeFile(join(partial, name), hexToBytes(content), { flush: true });
+  }
+  await rm(folder, { recursive: true, force: true });
+  await rename(partial, folder);
+}
+
+export class AdapterFilesMissingError extends PipelineError {
+  override readonly name = "AdapterFilesMissingError";
+  constructor(hash: Hex) {
+    super(
+      `the files of adapter ${hash} are not in its payload. Put them into a folder of that name in ADAPTERS_FOLDER.`,
+      { code: "adapter_unavailable", retryable: true },
+    );
+  }
+}

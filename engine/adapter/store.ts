@@ -1,0 +1,177 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { asc, eq } from "drizzle-orm";
+import type { Hex } from "viem";
+import type { Drizzle } from "#schema/database";
+import { invariant, PipelineError } from "#schema/errors";
+import { chunk, trainingRecord } from "#schema/offchain/index";
+import type * as manifest from "#settlement/blob/training/manifest";
+import * as settings from "#settlement/blob/training/settings";
+import { buildStore, StoreMismatchError } from "../gradient-store/build.ts";
+import type { Layout } from "../gradient-store/layout.ts";
+import {
+  type Description,
+  readManifest as readStoreManifest,
+  StoreDamagedError,
+} from "../gradient-store/manifest.ts";
+import { engineVersion } from "../method.ts";
+import type { Pool } from "../pool.ts";
+import { type AdapterFiles, type AdapterPlaces, adapterFiles, folderOf } from "./files.ts";
+import type { InfluenceMethod } from "./methods.ts";
+import type { StoreName, TextRecord } from "./tasks.ts";
+
+/** What is needed to answer for an adapter's records on this machine. */
+export type OpenedAdapter = {
+  files: AdapterFiles;
+  store: StoreName;
+  tokensMax: number;
+  recordIds: readonly Hex[];
+  /** Throw the store away, so that who opens it next makes it anew. */
+  discard: () => Promise<void>;
+};
+
+export type StoreParts = { db: Drizzle; pool: Pool; places: AdapterPlaces; method: InfluenceMethod };
+
+/** Most bytes of one store's gradients in float32: they are in memory while they are solved, and so is the result. */
+export const storeBytesMax = 1024 ** 3;
+/** Bytes of one shard, about: what a killed build loses at most. */
+const shardBytes = 4 * 1024 ** 2;
+const shardRecordsMax = 64;
+
+export type BuildProgress = { recordsDone: number; recordsTotal: number };
+
+export type AdapterOpener = (
+  of: manifest.Manifest,
+  modelId: Hex,
+  onProgress: (progress: BuildProgress) => void,
+) => Promise<OpenedAdapter>;
+
+/**
+ * Make sure that an adapter's files and its store lie on this machine, whole: what is missing or damaged is made anew, from
+ * its payload and its records' texts alone, to the same bytes on one execution profile. Goes on where a killed build
+ * stopped. One build of an adapter at a time.
+ * @throws StoreTooLargeError, AdapterFilesMissingError; StoreBuildError with the runtime's code where the records have no
+ * gradient.
+ */
+export function createAdapterOpener(parts: StoreParts): AdapterOpener {
+  const building = new Map<Hex, Promise<OpenedAdapter>>();
+  return (of, modelId, onProgress) => {
+    const running = building.get(of.adapterHash);
+    if (running !== undefined) return running;
+    const started = openAdapter(parts, of, modelId, onProgress).finally(() =>
+      building.delete(of.adapterHash),
+    );
+    building.set(of.adapterHash, started);
+    return started;
+  };
+}
+
+async function openAdapter(
+  parts: StoreParts,
+  of: manifest.Manifest,
+  modelId: Hex,
+  onProgress: (progress: BuildProgress) => void,
+): Promise<OpenedAdapter> {
+  const { pool, places, method } = parts;
+  const files = await adapterFiles(places, of);
+  const loaded = await pool.run({ kind: "load-adapter", adapter: files });
+  const described = describe(of, loaded.blocks);
+  const records = await readRecords(parts.db, modelId);
+  const folder = join(folderOf(places, of.adapterHash), `engine-${engineVersion}`);
+  const gradients = join(folder, "gradients");
+  const solved = join(folder, method);
+  const read = settings.decode(of.settings);
+  invariant(read.ok, "settings of a kept payload were decoded before");
+  const { rowTokens: tokensMax, damping } = read.value;
+  const build = async () => {
+    await buildGradients({ pool, files, folder: gradients, tokensMax, onProgress }, described, records);
+    const description = { ...described, content: "solved" as const };
+    await pool.run({ kind: "solve", from: gradients, to: solved, description, method, damping });
+  };
+  if (!(await isWhole(solved, records.length))) await rebuildIfDamaged(build, folder);
+  const recordIds = records.map(({ chunkId }) => chunkId);
+  const discard = () => rm(solved, { recursive: true, force: true });
+  return { files, store: { folder: solved, engineVersion }, tokensMax, recordIds, discard };
+}
+
+/** A store of another layout, or with a changed byte, is no one's to mend: it is made anew, once. */
+async function rebuildIfDamaged(build: () => Promise<void>, folder: string): Promise<void> {
+  try {
+    await build();
+  } catch (error) {
+    if (!(error instanceof StoreDamagedError || error instanceof StoreMismatchError)) throw error;
+    await rm(folder, { recursive: true, force: true });
+    await build();
+  }
+}
+
+type Gradients = {
+  pool: Pool;
+  files: AdapterFiles;
+  folder: string;
+  tokensMax: number;
+  onProgress: (progress: BuildProgress) => void;
+};
+type StoreRecord = TextRecord & { chunkId: Hex };
+
+async function buildGradients(
+  { pool, files, folder, tokensMax, onProgress }: Gradients,
+  description: Description,
+  records: readonly StoreRecord[],
+): Promise<void> {
+  const byId = new Map<string, StoreRecord>(records.map((record) => [record.chunkId, record]));
+  await buildStore({
+    folder,
+    description,
+    recordIds: records.map(({ chunkId }) => chunkId),
+    gradientsOf: async (ids) => {
+      const texts = ids.map((id) => byId.get(id)!).map(({ source, text }) => ({ source, text }));
+      return (await pool.run({ kind: "gradients", adapter: files, records: texts, tokensMax })).gradients;
+    },
+    onProgress,
+  });
+}
+
+function describe(of: manifest.Manifest, blocks: Layout["blocks"]): Description {
+  const recordBytes = 4 * blocks.reduce((sum, { columns }) => sum + columns, 0);
+  const bytes = recordBytes * of.trainRows.length;
+  if (bytes > storeBytesMax) throw new StoreTooLargeError(of.adapterHash, bytes);
+  return {
+    engineVersion,
+    adapterHash: of.adapterHash,
+    content: "gradients",
+    layout: { encoding: "float32", blocks: [...blocks] },
+    recordsPerShard: Math.max(1, Math.min(shardRecordsMax, Math.floor(shardBytes / recordBytes))),
+  };
+}
+
+/** Texts of an adapter's records, in training order. */
+async function readRecords(db: Drizzle, modelId: Hex): Promise<StoreRecord[]> {
+  return db
+    .select({ chunkId: trainingRecord.chunkId, source: chunk.source, text: chunk.text })
+    .from(trainingRecord)
+    .innerJoin(chunk, eq(chunk.id, trainingRecord.chunkId))
+    .where(eq(trainingRecord.modelId, modelId))
+    .orderBy(asc(trainingRecord.index));
+}
+
+/** Whether the manifest names all records; its bytes are checked by whoever opens it. */
+async function isWhole(folder: string, records: number): Promise<boolean> {
+  try {
+    const found = await readStoreManifest(folder);
+    return found !== null && found.shards.reduce((sum, shard) => sum + shard.records, 0) === records;
+  } catch (error) {
+    if (error instanceof StoreDamagedError) return false;
+    throw error;
+  }
+}
+
+export class StoreTooLargeError extends PipelineError {
+  override readonly name = "StoreTooLargeError";
+  constructor(adapterHash: Hex, bytes: number) {
+    super(
+      `the gradients of adapter ${adapterHash} are too large to store. Max: ${storeBytesMax} bytes. Given: ${bytes} bytes.`,
+      { code: "store_too_large", retryable: false },
+    );
+  }
+}
