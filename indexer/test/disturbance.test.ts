@@ -13,6 +13,7 @@ import { CursorLostError, consumeFinal } from "#schema/consume";
 import { DeepReorgError, finalBlock, findOrphan } from "#schema/finality";
 import { until } from "#schema/testing/stack";
 import { contributor, firstHalf, fund, newSender, type Sender, submit, thief } from "./life.ts";
+import { placedContracts } from "./placed-contracts.ts";
 import { type Indexer, openWorld, type World } from "./world.ts";
 
 const consumerPath = fileURLToPath(new URL("consumer.ts", import.meta.url));
@@ -215,16 +216,7 @@ async function expectConsumed(): Promise<void> {
 }
 
 async function expectLogEqualsChain(): Promise<void> {
-  const { contracts } = world.deployment;
-  const address = [
-    contracts.stakeVault,
-    contracts.datanetRegistry,
-    contracts.modelRegistry,
-    contracts.channelEscrow,
-    contracts.settlementHub,
-    contracts.attributionLedger,
-    contracts.rewardDistributor,
-  ];
+  const address = (await placedContracts(world)).map((placed) => placed.address);
   const logs = await world.client.getLogs({ address, fromBlock: 0n });
   const rows = await world.database.db.select().from(onchain.event).orderBy(asc(onchain.event.id));
   expect(rows.map(({ blockHash, logIndex }) => `${blockHash} ${logIndex}`)).toEqual(

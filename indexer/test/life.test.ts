@@ -1,7 +1,7 @@
 import { asc, count, eq, sql } from "drizzle-orm";
-import { type Abi, decodeEventLog, type Hex, HttpRequestError, keccak256, parseEventLogs } from "viem";
+import { type Abi, decodeEventLog, type Hex, HttpRequestError, keccak256 } from "viem";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { abis, type ContractName } from "#contracts/deploy";
+import { abis } from "#contracts/deploy";
 import { onchain } from "#schema/bind";
 import { consumeEvents } from "#schema/consume";
 import { encodeArgs, indexedAbis, readEvent } from "#schema/events";
@@ -21,6 +21,7 @@ import {
   secondHalf,
   submit,
 } from "./life.ts";
+import { type IndexedName, placedContracts } from "./placed-contracts.ts";
 import { type Indexer, openWorld, type World } from "./world.ts";
 
 let world: World;
@@ -44,7 +45,7 @@ afterAll(async () => {
 });
 
 it("records every log of every contract once, from before the indexer started and after", async () => {
-  const placed = await placedContracts();
+  const placed = await placedContracts(world);
   const addresses = placed.map(({ address }) => address);
   const logs = await world.client.getLogs({ address: addresses, fromBlock: 0n });
   const rows = await world.database.db.select().from(onchain.event).orderBy(asc(onchain.event.id));
@@ -378,8 +379,6 @@ function lowerCased<T>(value: T): T {
   );
 }
 
-type IndexedName = keyof typeof indexedAbis;
-
 /** Signing domains and the admins of the Timelock's roles are fixed, a DAO needs no queue, this OPEN wraps nothing. */
 const neverHappen = [
   /:EIP712DomainChanged$/,
@@ -388,29 +387,4 @@ const neverHappen = [
   /^OpenToken:(Deposit|Withdrawal)$/,
 ];
 
-/** Where each indexed contract stands, clones included. */
-async function placedContracts(): Promise<{ name: IndexedName; address: Hex }[]> {
-  const { contracts } = world.deployment;
-  const made = async (factory: "datanetDaoFactory" | "curveFactory") => {
-    const logs = await world.client.getLogs({ address: contracts[factory], fromBlock: 0n });
-    return parseEventLogs({ abi: abis[factory] as Abi, logs }).map(({ args }) => {
-      const { dao, curve } = args as unknown as { dao?: Hex; curve?: Hex };
-      return (dao ?? curve)!;
-    });
-  };
-  const clones = {
-    DatanetDao: await made("datanetDaoFactory"),
-    ModelCurve: await made("curveFactory"),
-    TributaryGovernor: [contracts.governor],
-  };
-  return (Object.keys(indexedAbis) as IndexedName[]).flatMap((name) => {
-    const addresses = name in clones ? clones[name as keyof typeof clones] : [contracts[camelCase(name)]];
-    return addresses.map((address) => ({ name, address }));
-  });
-}
-
 const indexedNames = Object.keys(indexedAbis) as IndexedName[];
-
-function camelCase(name: IndexedName): ContractName {
-  return (name[0]!.toLowerCase() + name.slice(1)) as ContractName;
-}
