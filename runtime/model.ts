@@ -164,6 +164,7 @@ async function logProb(
   limits: TaskLimits,
   requests: readonly LogProbRequest[],
 ): Promise<number[]> {
+  check(Array.isArray(requests), "requests", "a list of requests", requests);
   const { length } = requests;
   check(
     length >= 1 && length <= logProbRequestsMax,

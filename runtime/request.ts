@@ -12,6 +12,7 @@ export function checkTokens(
   field: string,
   tokenIds: readonly number[],
 ): void {
+  check(Array.isArray(tokenIds), field, "a list of token ids", tokenIds);
   check(tokenIds.length >= 1, field, "at least one token", tokenIds.length);
   const stray = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
   check(stray === undefined, field, `token ids below ${vocabularySize}`, stray);

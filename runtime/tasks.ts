@@ -70,16 +70,15 @@ export function checkGenerate(limits: TaskLimits, request: GenerateRequest): Gen
     "a whole number from 1",
     topK,
   );
-  check(topP === undefined || (topP > 0 && topP <= 1), "topP", "above 0, up to 1", topP);
-  check(
-    repetitionPenalty === undefined || (repetitionPenalty >= 0.01 && repetitionPenalty <= 100),
-    "repetitionPenalty",
-    "0.01 to 100",
-    repetitionPenalty,
-  );
+  const isWithin = (given: unknown, min: number, max: number) =>
+    given === undefined || (typeof given === "number" && given >= min && given <= max);
+  check(isWithin(topP, Number.MIN_VALUE, 1), "topP", "above 0, up to 1", topP);
+  check(isWithin(repetitionPenalty, 0.01, 100), "repetitionPenalty", "0.01 to 100", repetitionPenalty);
   const { contextTokensMax } = config;
   checkMemory(limits, Math.min(contextTokensMax, request.promptTokenIds.length + tokensMax));
-  check(seed >= 0n && seed <= seedMax, "seed", "an unsigned 64-bit integer", seed);
+  const isSeed = typeof seed === "bigint" && seed >= 0n && seed <= seedMax;
+  check(isSeed, "seed", "an unsigned 64-bit integer", seed);
+  check(Array.isArray(stopTokenIds), "stopTokenIds", "a list of token ids", stopTokenIds);
   return {
     promptTokenIds: [...request.promptTokenIds],
     adapter: adapterOf(bank, request),

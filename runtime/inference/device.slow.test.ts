@@ -41,6 +41,7 @@ describe.skipIf(vulkan === null)("webgpu", () => {
     });
     const ids = ({ generations }: Trained) => generations.map(({ tokenIds }) => tokenIds);
     expect(ids(gpu)).toEqual(ids(cpu));
-    expect(gpu.losses).not.toEqual(cpu.losses);
+    // Two losses may have the same bits on both by chance; thousands of gradients have not.
+    expect(gpu.gradients).not.toEqual(cpu.gradients);
   }, 900_000);
 });

@@ -69,6 +69,9 @@ describe.each(names)("a tokenizer in the shape of %s", (name) => {
 describe("a tokenizer.json that means ill", () => {
   const replace = (from: string, to: string) => ({ type: "Replace", pattern: { String: from }, content: to });
   const sequence = (...normalizers: object[]) => ({ type: "Sequence", normalizers });
+  const lame = { type: "BPE", vocab: { a: 0 }, merges: [] };
+  const added = (count: number, length: number) =>
+    Array.from({ length: count }, (_, index) => ({ id: index, content: String(index).padEnd(length, "x") }));
 
   it.each<[string, object]>([
     [
@@ -87,14 +90,51 @@ describe("a tokenizer.json that means ill", () => {
       { decoder: { type: "Sequence", decoders: [replace("▁", "x".repeat(60)), replace("x", "yy")] } },
     ],
     ["prepends a text", { normalizer: { type: "Prepend", prepend: "x".repeat(500) } }],
-    ["has an endless token", { added_tokens: [{ id: 1, content: "x".repeat(5000) }] }],
-    ["has an unknown step", { pre_tokenizer: { type: "Shuffle" } }],
+    ["has an endless added token", { added_tokens: [{ id: 1, content: "x".repeat(5000) }] }],
+    ["has an endless token", { model: { type: "BPE", vocab: { ["x".repeat(5000)]: 1 }, merges: [] } }],
+    ["has an endless merge", { model: { type: "BPE", vocab: { a: 0 }, merges: [["a".repeat(5000), "a"]] } }],
     ["has merges that are none", { model: { type: "BPE", vocab: { a: 0 }, merges: [1, 2] } }],
+    ["has a hundred thousand added tokens", { added_tokens: added(100_000, 6) }],
+    ["has added tokens that are long together", { added_tokens: added(16_000, 200) }],
+    ["has an unknown step", { pre_tokenizer: { type: "Shuffle" } }],
+    ["cuts text into pieces of no length, for ever", { pre_tokenizer: { type: "FixedLength", length: 0 } }],
+    ["spells a space as a long text", { pre_tokenizer: { type: "Metaspace", str_rep: "x".repeat(2 ** 20) } }],
+    [
+      "spells bytes of bytes of bytes",
+      { pre_tokenizer: { type: "Sequence", pretokenizers: new Array(30).fill({ type: "ByteLevel" }) } },
+    ],
+    ["tries every piece of a word", { model: { type: "WordPiece", vocab: { a: 0 }, merges: [] } }],
+    ["ends words with a long text", { model: { ...lame, end_of_word_suffix: "x".repeat(2 ** 20) } }],
+    ["is nested beyond measure", { normalizer: JSON.parse("[".repeat(10_000) + "]".repeat(10_000)) }],
+    ["replaces nothing known", { normalizer: { type: "Replace", content: "" } }],
   ])("is refused when it %s", async (_, changes) => {
     const file = await fileOf("llama-2");
     expect(() => createTokenizer({ ...file, ...changes }, {})).toThrow(
       expect.objectContaining({ code: "tokenizer-failed", retryable: false }),
     );
+  });
+
+  it("does not repeat a text that its post-processor names a thousand times", async () => {
+    const file = await fileOf("llama-2");
+    const single = new Array(1000).fill({ Sequence: { id: "A", type_id: 0 } });
+    const post_processor = { type: "TemplateProcessing", single, pair: [], special_tokens: {} };
+    const ids = createTokenizer(file, {}).encode("a river");
+    expect(createTokenizer({ ...file, post_processor }, {}).encode("a river")).toEqual(ids);
+  });
+
+  it("is not held up by half a million further names in tokenizer_config.json", async () => {
+    const additional_special_tokens = Array.from({ length: 500_000 }, (_, index) => `<${index}>`);
+    const started = process.cpuUsage();
+    createTokenizer(await fileOf("llama-2"), { additional_special_tokens });
+    expect(process.cpuUsage(started).user / 1e6).toBeLessThan(5);
+  });
+
+  it("decodes no more than fits in memory", async () => {
+    const file = (await fileOf("llama-2")) as { model: { vocab: object } };
+    const vocab = { ...file.model.vocab, ["x".repeat(1000)]: 9999 };
+    const tokenizer = createTokenizer({ ...file, model: { ...file.model, vocab } }, {});
+    expect(tokenizer.decode([9999])).toHaveLength(1000);
+    expect(() => tokenizer.decode(new Array(20_000).fill(9999))).toThrow(/too much to decode/);
   });
 
   it("gives a tokenizer or a typed error, whatever is changed in it", async () => {

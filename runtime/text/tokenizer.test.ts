@@ -137,7 +137,9 @@ describe("the steps that a tokenizer.json may ask for", () => {
     ];
     for (const change of refused) {
       const make = () => createTokenizer({ ...tied, ...change }, {});
-      expect(make, JSON.stringify(change)).toThrow("the pattern (a+)+$ is not one of the known tokenizers'");
+      expect(make, JSON.stringify(change)).toThrow(
+        `the pattern "(a+)+$" is not one of the known tokenizers'`,
+      );
       expect(make).toThrow(expect.objectContaining({ code: "tokenizer-failed" }));
     }
   });

@@ -1,6 +1,6 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
-import { ModelRuntimeError } from "#runtime/errors";
+import { excerpt, ModelRuntimeError } from "#runtime/errors";
 import { configLimits, ModelFolderError, readJson } from "#runtime/weights/json-file";
 import { resolveFile, resolveFolder } from "#runtime/weights/model-files";
 import { readTokenizerFiles } from "#runtime/weights/model-folder";
@@ -10,11 +10,19 @@ import type { TextPart } from "./prompt.ts";
 import { createSplitter } from "./special-splitter.ts";
 import { findUnsafeStep } from "./steps.ts";
 
-/** Most characters encoded in one call. */
-export const textCharactersMax = 4_000_000;
+/** Most characters encoded in one call: hundreds of times the longest context, and some hundred MB of work. */
+export const textCharactersMax = 1_000_000;
 
-/** Longest token, in characters: a sequence's text is at most so many times longer than it. */
-const tokenCharactersMax = 4096;
+/** Most characters decoded in one call. */
+const decodedCharactersMax = 16 * textCharactersMax;
+
+/** Longest token and longest pair that is merged, in characters. Published ones have some hundreds. */
+const tokenCharactersMax = 1024;
+
+/** Most added tokens, special or not, the longest, and all together, in characters. Gemma 3 has 6,415 short ones. */
+const addedTokenCountMax = 16_384;
+const addedTokenCharactersMax = 256;
+const addedCharactersMax = 262_144;
 
 /** Text to token ids and back, as the model's tokenizer.json defines. */
 export interface Tokenizer {
@@ -46,9 +54,19 @@ const addedToken = z.looseObject({
   lstrip: z.boolean().default(false),
   rstrip: z.boolean().default(false),
 });
+/** What is put behind words or their parts; no family's tokenizer uses either. */
+const suffix = z.string().max(16).nullish();
 const tokenizerFile = z.looseObject({
-  added_tokens: z.array(addedToken).default([]),
-  model: z.looseObject({ vocab: z.record(z.string(), z.int().min(0)) }),
+  added_tokens: z.array(addedToken).max(addedTokenCountMax).default([]),
+  model: z.looseObject({
+    // Files of GPT-2's time name no type. Others of the library take time or memory beyond any measure.
+    type: z.literal("BPE").default("BPE"),
+    vocab: z.record(z.string(), z.int().min(0)),
+    merges: z.array(z.unknown()),
+    unk_token: z.string().nullish(),
+    end_of_word_suffix: suffix,
+    continuing_subword_suffix: suffix,
+  }),
 });
 const generationFile = z.looseObject({
   eos_token_id: z.union([z.int().min(0), z.array(z.int().min(0)).max(64)]).nullish(),
@@ -91,11 +109,10 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
   checkFile(file);
   const specials = file.added_tokens.filter(({ special }) => special);
   const specialIds = new Map(specials.map(({ content, id }) => [content, id]));
-  const settings = { ...config, clean_up_tokenization_spaces: false };
   const bare = withoutSpecials(file, specialIds);
-  const opening = construct(bare, settings);
-  const inner = hasOpening(file) ? construct(withoutOpening(bare), settings) : opening;
-  const unknownId = specialIds.get(String(file.model.unk_token));
+  const opening = construct(bare);
+  const inner = hasOpening(file) ? construct(withoutOpening(bare)) : opening;
+  const unknownId = specialIds.get(file.model.unk_token ?? "");
 
   const specialTokenId = (spelling: string): number => {
     const id = specialIds.get(spelling);
@@ -112,7 +129,7 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
           : encodePlain(index === 0 ? opening : inner, part.text, unknownId),
       );
     },
-    decode: createDecoder(file, settings, specialIds),
+    decode: createDecoder(file, specialIds),
     split: createSplitter(specials),
     specialSpellings: [...specialIds.keys()],
     specialTokenId,
@@ -140,23 +157,47 @@ function guarded<Result>(what: string, work: () => Result): Result {
   try {
     return work();
   } catch (cause) {
-    throw new TokenizerError(`cannot ${what}: ${cause instanceof Error ? cause.message : cause}`, cause);
+    throw new TokenizerError(`cannot ${what}: ${messageOf(cause)}`, cause);
   }
+}
+
+/** What the library says; it quotes whatever the file holds. */
+function messageOf(cause: unknown): string {
+  return (cause instanceof Error ? cause.message : String(cause)).slice(0, 200);
 }
 
 /** @throws TokenizerError for steps that must not run, and tokens too long to be any. */
 function checkFile(file: z.infer<typeof tokenizerFile>): void {
-  const { normalizer, pre_tokenizer, decoder, post_processor } = file as Record<string, unknown>;
-  const reason = findUnsafeStep([normalizer, pre_tokenizer, decoder, post_processor]);
+  const reason = findUnsafeStep(file);
   if (reason !== undefined) throw new TokenizerError(`tokenizer.json: ${reason}`);
-  const contents = file.added_tokens.map(({ content }) => content);
-  for (const token of [...Object.keys(file.model.vocab), ...contents]) {
-    if (token.length > tokenCharactersMax) {
-      throw new TokenizerError(
-        `tokenizer.json: the token ${JSON.stringify(token.slice(0, 20))}… is too long`,
-      );
-    }
+  for (const token of Object.keys(file.model.vocab)) checkLength("token", token, tokenCharactersMax);
+  for (const merge of file.model.merges) checkLength("merge", spellMerge(merge), tokenCharactersMax);
+  let characters = 0;
+  for (const { content } of file.added_tokens) {
+    checkLength("added token", content, addedTokenCharactersMax);
+    characters += content.length;
   }
+  if (characters > addedCharactersMax) {
+    const limits = `Max: ${addedCharactersMax} characters. Given: ${characters} characters`;
+    throw new TokenizerError(`tokenizer.json: the added tokens are too long together. ${limits}`);
+  }
+}
+
+/** Both sides of a merge: "a b", or ["a", "b"]. */
+function spellMerge(merge: unknown): string {
+  const isPair =
+    Array.isArray(merge) && merge.length === 2 && merge.every((side) => typeof side === "string");
+  const text = isPair ? merge.join(" ") : merge;
+  if (typeof text === "string" && text.includes(" ")) return text;
+  throw new TokenizerError(`tokenizer.json: ${excerpt(merge)} is no merge of two tokens`);
+}
+
+function checkLength(what: string, text: string, charactersMax: number): void {
+  if (text.length <= charactersMax) return;
+  const limits = `Max: ${charactersMax} characters. Given: ${text.length} characters`;
+  throw new TokenizerError(
+    `tokenizer.json: the ${what} ${excerpt(text.slice(0, 20))}… is too long. ${limits}`,
+  );
 }
 
 /**
@@ -169,24 +210,31 @@ function withoutSpecials(file: z.infer<typeof tokenizerFile>, specialIds: Readon
   );
   const added_tokens = file.added_tokens.filter(({ content }) => !specialIds.has(content));
   const pre_tokenizer = withoutSlowPatterns(file.pre_tokenizer);
-  return { ...file, pre_tokenizer, added_tokens, model: { ...file.model, vocab } };
+  // What a post-processor adds is asked for by name, in parts of a prompt.
+  return { ...file, pre_tokenizer, post_processor: null, added_tokens, model: { ...file.model, vocab } };
 }
 
 /** Text of token ids without special tokens. Ids that no token has give nothing. */
 function createDecoder(
   file: z.infer<typeof tokenizerFile>,
-  settings: object,
   specialIds: ReadonlyMap<string, number>,
 ): (tokenIds: readonly number[]) => string {
   const tokens = new Map(Object.entries(file.model.vocab).map(([token, id]) => [id, token]));
   for (const { id, content } of file.added_tokens) tokens.set(id, content);
   for (const id of specialIds.values()) tokens.delete(id);
   const join = createByteFallbackDecoder(file.decoder);
-  if (join) return (tokenIds) => join(tokenIds.flatMap((id) => tokens.get(id) ?? []));
-  const library = construct(file, settings);
+  const library = join ? undefined : construct({ ...file, post_processor: null });
   return (tokenIds) => {
     const known = tokenIds.filter((id) => tokens.has(id));
-    return known.length === 0 ? "" : guarded("decode", () => library.decode(known));
+    const spellings = known.map((id) => tokens.get(id) ?? "");
+    const characters = spellings.reduce((sum, { length }) => sum + length, 0);
+    if (characters > decodedCharactersMax) {
+      throw new TokenizerError(
+        `there is too much to decode. Max: ${decodedCharactersMax} characters. Given: ${characters} characters`,
+      );
+    }
+    if (known.length === 0) return "";
+    return guarded("decode", () => join?.(spellings) ?? library?.decode(known) ?? "");
   };
 }
 
@@ -204,14 +252,11 @@ function withoutOpening(file: object): object {
   return { ...file, pre_tokenizer: JSON.parse(never) };
 }
 
-function construct(json: object, config: object): HuggingFaceTokenizer {
+function construct(json: object): HuggingFaceTokenizer {
   try {
-    return new HuggingFaceTokenizer(json, config);
+    return new HuggingFaceTokenizer(json, { clean_up_tokenization_spaces: false });
   } catch (cause) {
-    throw new TokenizerError(
-      `tokenizer.json is not usable: ${cause instanceof Error ? cause.message : cause}`,
-      cause,
-    );
+    throw new TokenizerError(`tokenizer.json is not usable: ${messageOf(cause)}`, cause);
   }
 }
 

@@ -1,5 +1,8 @@
-import { open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { z } from "zod";
 import { ModelRuntimeError } from "#runtime/errors";
 import { decodeFloats, encodeFloats } from "#runtime/weights/float-bytes";
@@ -18,10 +21,14 @@ const schema = z.object({
   /** Losses so far, one per step, in nats per token. */
   losses: z.array(z.number()),
   evaluations: z.array(z.object({ step: z.int(), loss: z.number() })),
-  /** File beside this one with the value and the two running means of every parameter. */
+  /** File beside this one with the value and the two running means of every parameter, and its SHA-256 in hex. */
   tensors: z.string().regex(/^state-\d+\.safetensors$/),
+  tensorsHash: z.string(),
 });
-export type Progress = Omit<z.infer<typeof schema>, "tensors">;
+export type Progress = Omit<z.infer<typeof schema>, "tensors" | "tensorsHash">;
+
+/** Largest checkpoint.json: a loss takes some 20 bytes, and there is one a step. */
+const fileBytesMax = 256 * 1024 * 1024;
 
 const fileName = "checkpoint.json";
 
@@ -54,8 +61,9 @@ export async function writeCheckpoint(folder: string, state: TrainState, progres
     })),
   );
   await writeSafetensors(join(folder, tensors), sources);
+  const tensorsHash = await hashOf(join(folder, tensors));
   const partial = join(folder, `.${fileName}`);
-  await writeFile(partial, JSON.stringify({ ...progress, tensors }), { flush: true });
+  await writeFile(partial, JSON.stringify({ ...progress, tensors, tensorsHash }), { flush: true });
   await rename(partial, join(folder, fileName));
   if (before && before.tensors !== tensors) await rm(join(folder, before.tensors), { force: true });
 }
@@ -71,11 +79,21 @@ export async function readCheckpoint(
 ): Promise<Progress | null> {
   const found = await readProgress(folder);
   if (!found) return null;
-  const { tensors, ...progress } = found;
+  const { tensors, tensorsHash, ...progress } = found;
   if (progress.fingerprint !== fingerprint) {
     throw new CheckpointError("checkpoint-mismatch", folder, "is of other settings, examples or weights");
   }
   const path = join(folder, tensors);
+  const given = await hashOf(path).catch((cause: unknown) => {
+    throw new CheckpointError("checkpoint-invalid", folder, `lacks ${tensors}`, cause);
+  });
+  if (given !== tensorsHash) {
+    throw new CheckpointError(
+      "checkpoint-invalid",
+      folder,
+      `has other bytes in ${tensors} than were written`,
+    );
+  }
   const entries = await read(path);
   const file = await open(path, "r");
   try {
@@ -96,15 +114,27 @@ export async function readCheckpoint(
   return progress;
 }
 
+/** SHA-256 of a file, in hex. */
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest("hex");
+}
+
 async function readProgress(folder: string): Promise<z.infer<typeof schema> | null> {
-  const text = await readFile(join(folder, fileName), "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return null;
-    throw new CheckpointError("checkpoint-invalid", folder, "cannot be read", error);
-  });
-  if (text === null) return null;
+  const path = join(folder, fileName);
   try {
-    return schema.parse(JSON.parse(text));
+    if ((await stat(path)).size > fileBytesMax) {
+      throw new CheckpointError(
+        "checkpoint-invalid",
+        folder,
+        `${fileName} is larger than ${fileBytesMax} bytes`,
+      );
+    }
+    return schema.parse(JSON.parse(await readFile(path, "utf8")));
   } catch (cause) {
+    if (cause instanceof CheckpointError) throw cause;
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return null;
     throw new CheckpointError("checkpoint-invalid", folder, `${fileName} is damaged`, cause);
   }
 }

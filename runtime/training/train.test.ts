@@ -164,8 +164,13 @@ describe("training", () => {
     await writeFile(path, kept.replace('"steps":1', '"steps":2'));
     await expect(train(model, start, short)).rejects.toMatchObject({ code: "checkpoint-invalid" });
     await writeFile(path, kept);
-    await rm(join(checkpointFolder, "state-1.safetensors"));
-    await expect(train(model, start, short)).rejects.toThrow();
+    const tensors = join(checkpointFolder, "state-1.safetensors");
+    const bytes = await readFile(tensors);
+    bytes[bytes.length - 1]! ^= 1;
+    await writeFile(tensors, bytes);
+    await expect(train(model, start, short)).rejects.toMatchObject({ code: "checkpoint-invalid" });
+    await rm(tensors);
+    await expect(train(model, start, short)).rejects.toMatchObject({ code: "checkpoint-invalid" });
   });
 
   it("refuses a checkpoint of another graph", async () => {

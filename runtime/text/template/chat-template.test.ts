@@ -5,7 +5,13 @@ import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { copyFixture, fixture, temporaryFolder } from "#runtime/fixtures/folders";
 import { readTokenizer } from "#runtime/text/tokenizer";
-import { type Chat, chatCharactersMax, createChatTemplate, openChatTemplate } from "./chat-template.ts";
+import {
+  type Chat,
+  chatCharactersMax,
+  chatDepthMax,
+  createChatTemplate,
+  openChatTemplate,
+} from "./chat-template.ts";
 import { createTemplateRenderer, renderQueueMax } from "./renderer.ts";
 
 const fixtures = join(import.meta.dirname, "fixtures");
@@ -99,6 +105,21 @@ describe("a chat template", () => {
     }
   });
 
+  it("meets no messages that are nested beyond what any tool needs", async () => {
+    await using template = createChatTemplate({ chat_template: "{{ messages | length }}" });
+    const tokenizer = await readTokenizer(fixture("tied"));
+    const deep = (levels: number) => [
+      { role: "user", content: JSON.parse("[".repeat(levels) + "]".repeat(levels)) },
+    ];
+    expect(await template.render({ messages: deep(chatDepthMax - 3) })).toBe("1");
+    expect(await template.encode({ messages: [{ content: '"[[{[\\"' }] }, tokenizer)).toHaveLength(1);
+    for (const levels of [chatDepthMax, 3000, 100_000]) {
+      const failure = { code: "template-invalid" };
+      await expect(template.render({ messages: deep(levels) })).rejects.toMatchObject(failure);
+      await expect(template.encode({ messages: deep(levels) }, tokenizer)).rejects.toMatchObject(failure);
+    }
+  });
+
   it("meets no messages that are no JSON, too many, or none", async () => {
     await using template = createChatTemplate({ chat_template: "{{ messages }}" });
     const loop: Record<string, unknown> = {};
@@ -168,6 +189,9 @@ describe("a template that means ill", () => {
 
   it.each([
     ["doubles its text", double],
+    ["puts a text together that does not fit, and then reads it", `${double.replace("60", "25")}`],
+    ["multiplies a string", "{{ 'abcdefgh' * 100000000 }}"],
+    ["multiplies a list", "{{ [1] * 1000000000 }}"],
     ["indents without end", "{{ [1] | tojson(indent=500000000) }}"],
     ["prints more than is taken", `{% for i in range(99999) %}${"y".repeat(80)}{% endfor %}`],
     ["calls itself", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}"],

@@ -13,6 +13,9 @@ export const templateCharactersMax = 1_000_000;
 /** Most JSON characters of messages, tools and documents together. */
 export const chatCharactersMax = 8_000_000;
 
+/** Deepest nesting of messages, tools and documents. The JSON schemas of tools go a dozen levels deep. */
+export const chatDepthMax = 128;
+
 /** A conversation to be put into the model's own form. Plain JSON data; the template decides what it reads. */
 export interface Chat {
   /** Usually `{ role, content }`, with `tool_calls` and others as OpenAI's API has them. */
@@ -176,6 +179,12 @@ function checkChat(variables: Record<string, unknown>): Record<string, unknown> 
   } catch (cause) {
     throw new ChatTemplateError("template-invalid", "messages, tools and documents must be JSON", cause);
   }
+  if (depthOf(json) > chatDepthMax) {
+    throw new ChatTemplateError(
+      "template-invalid",
+      `the conversation is nested too deeply. Max: ${chatDepthMax} levels`,
+    );
+  }
   if (!Array.isArray(variables.messages) || variables.messages.length === 0) {
     throw new ChatTemplateError("template-invalid", "there are no messages");
   }
@@ -184,6 +193,16 @@ function checkChat(variables: Record<string, unknown>): Record<string, unknown> 
     throw new ChatTemplateError("template-invalid", `the conversation is too long. ${limits}`);
   }
   return JSON.parse(json);
+}
+
+/** Most brackets open at once in JSON text. */
+function depthOf(json: string): number {
+  let [depth, deepest] = [0, 0];
+  for (const [mark] of json.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (mark === "[" || mark === "{") deepest = Math.max(deepest, ++depth);
+    else if (mark === "]" || mark === "}") depth--;
+  }
+  return deepest;
 }
 
 function hasTemplate(config: unknown): boolean {

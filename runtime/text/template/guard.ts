@@ -1,4 +1,5 @@
 import type { TextPart } from "#runtime/text/prompt";
+import { createFinder, type Finder } from "#runtime/text/special-splitter";
 import type { Chat } from "./chat-template.ts";
 
 /** Stand-ins in use: what each stands for, by the stand-in. */
@@ -21,8 +22,9 @@ export function guardSpecials(
   const firsts = [...new Set(spellings.map((spelling) => spelling.charAt(0)))];
   if (firsts.length > free.length) return null;
   const standInOf = new Map(firsts.map((first, index) => [first, free[index]!]));
+  const longestAt = createFinder(spellings);
   const change = <Value>(value: Value): Value =>
-    mapStrings(value, (text) => replaceFirsts(text, spellings, standInOf)) as Value;
+    mapStrings(value, (text) => replaceFirsts(text, longestAt, standInOf)) as Value;
   const { messages, tools, documents } = chat;
   const guarded = { ...chat, messages: change(messages), tools: change(tools), documents: change(documents) };
   return { guarded, guards: new Map([...standInOf].map(([first, standIn]) => [standIn, first])) };
@@ -36,20 +38,15 @@ export function unguardParts(parts: readonly TextPart[], guards: Guards): TextPa
 }
 
 /** Replace the first UTF-16 unit of every occurrence, overlapping ones too. */
-function replaceFirsts(
-  text: string,
-  spellings: readonly string[],
-  standInOf: ReadonlyMap<string, string>,
-): string {
-  const starts = new Set<number>();
-  for (const spelling of spellings) {
-    for (let at = text.indexOf(spelling); at >= 0; at = text.indexOf(spelling, at + 1)) starts.add(at);
+function replaceFirsts(text: string, longestAt: Finder, standInOf: ReadonlyMap<string, string>): string {
+  let replaced = "";
+  let from = 0;
+  for (let at = 0; at < text.length; at++) {
+    if (longestAt(text, at) === 0) continue;
+    replaced += text.slice(from, at) + (standInOf.get(text.charAt(at)) ?? "");
+    from = at + 1;
   }
-  if (starts.size === 0) return text;
-  return Array.from({ length: text.length }, (_, index) => {
-    const unit = text.charAt(index);
-    return starts.has(index) ? (standInOf.get(unit) ?? unit) : unit;
-  }).join("");
+  return replaced + text.slice(from);
 }
 
 function mapStrings(value: unknown, change: (text: string) => string): unknown {

@@ -1,10 +1,12 @@
-/** One rendering, sent to the worker. */
+/** One rendering, sent to the process that renders. */
 export interface RenderTask {
   readonly template: string;
   /** `messages`, `tools`, special tokens and what else the template may ask for. Plain data. */
   readonly variables: Readonly<Record<string, unknown>>;
   /** Milliseconds since 1970, UTC, for `strftime_now`. */
   readonly nowMs: number;
+  /** Time it may take, in ms. */
+  readonly timeoutMs: number;
 }
 
 /** Its answer. `refused`: the template called raise_exception. `failed`: it is no template, or breaks on the data. */

@@ -1,47 +1,54 @@
+import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { Worker } from "node:worker_threads";
 import { ModelRuntimeError } from "#runtime/errors";
 import type { RenderReply, RenderTask } from "./protocol.ts";
 
 /** Time one rendering may take, in ms. Real templates need a few; the rest is for a loaded machine. */
 export const renderMsMax = 5_000;
 
-/** Time the worker may take to start, in ms: it loads a few small files. */
+/** Time the process may take to start, in ms: it loads a few small files. */
 const startMsMax = 60_000;
 
-/** Renderings that may wait for the worker. */
+/** Renderings that may wait for the process. */
 export const renderQueueMax = 256;
 
-/** Memory of the worker: one that needs more ends, and only the rendering at hand is lost. */
-const resourceLimits = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 16, stackSizeMb: 2 };
+/**
+ * Memory of the process, in MiB. A template that needs more ends it, and only the rendering at hand is lost. In a
+ * worker thread it could end the caller: V8 aborts the whole process where one large string does not fit.
+ */
+const execArgv = ["--max-old-space-size=128", "--max-semi-space-size=16"];
 
-/** Renders templates of unknown authors in a thread of its own, one at a time, within limits of time and memory. */
+/** Renders templates of unknown authors in a process of its own, one at a time, within limits of time and memory. */
 export interface TemplateRenderer extends AsyncDisposable {
   /** @throws ChatTemplateError; see its codes. */
-  render(task: RenderTask): Promise<string>;
+  render(task: Omit<RenderTask, "timeoutMs">): Promise<string>;
   close(): Promise<void>;
 }
 
-/** The thread starts with the first rendering and does not keep the process alive. */
+/** The process starts with the first rendering and does not keep its parent alive. */
 export function createTemplateRenderer(options: { renderMsMax?: number } = {}): TemplateRenderer {
   const timeoutMs = options.renderMsMax ?? renderMsMax;
-  let worker: Worker | undefined;
+  let child: ChildProcess | undefined;
   let last: Promise<unknown> = Promise.resolve();
   let [waiting, isClosed] = [0, false];
   const end = async () => {
-    const ended = worker;
-    worker = undefined;
-    await ended?.terminate();
+    const ended = child;
+    child = undefined;
+    if (!ended || ended.exitCode !== null || ended.signalCode !== null) return;
+    const exit = once(ended, "exit");
+    ended.ref();
+    ended.kill("SIGKILL");
+    await exit;
   };
-  const ask = async (task: RenderTask): Promise<RenderReply> => {
-    if (worker === undefined) {
-      worker = create();
-      await hear(worker, startMsMax);
+  const ask = async (task: Omit<RenderTask, "timeoutMs">): Promise<RenderReply> => {
+    if (child === undefined) {
+      child = create();
+      await hear(child, startMsMax);
     }
-    worker.postMessage(task);
-    return hear(worker, timeoutMs);
+    child.send({ ...task, timeoutMs } satisfies RenderTask, ignoreFailure);
+    return hear(child, timeoutMs);
   };
-  const run = async (task: RenderTask): Promise<string> => {
+  const run = async (task: Omit<RenderTask, "timeoutMs">): Promise<string> => {
     if (isClosed) throw new ChatTemplateError("template-closed", "the renderer is closed");
     const reply = await ask(task).catch(async (error: unknown) => {
       await end(); // It is stuck or gone; the next task gets a new one.
@@ -69,30 +76,50 @@ export function createTemplateRenderer(options: { renderMsMax?: number } = {}): 
   };
 }
 
-function create(): Worker {
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), { resourceLimits });
-  worker.unref();
-  // A failure while nothing waits for it shows at the next rendering, which hears of the exit.
-  worker.on("error", () => undefined);
-  return worker;
+function create(): ChildProcess {
+  const { NODE_OPTIONS: _, ...env } = process.env; // Options of this process, such as a debugger's, are not for that one.
+  const child = fork(new URL("./process.ts", import.meta.url), {
+    execArgv,
+    env,
+    serialization: "advanced",
+    stdio: ["ignore", "ignore", "ignore", "ipc"],
+  });
+  release(child);
+  child.on("error", ignoreFailure);
+  return child;
 }
 
-/** The worker's next message. It keeps the process alive as long as somebody waits for it. */
-async function hear(worker: Worker, timeoutMs: number): Promise<RenderReply> {
+/** A failure of the process shows where somebody waits for it: it exits. */
+function ignoreFailure(): undefined {
+  return undefined;
+}
+
+/** Let this process end though the other is there. */
+function release(child: ChildProcess): void {
+  child.unref();
+  child.channel?.unref();
+}
+
+/** The process's next message. It keeps this one alive as long as somebody waits for it. */
+async function hear(child: ChildProcess, timeoutMs: number): Promise<RenderReply> {
   const done = new AbortController();
   const { signal } = done;
   const timer = setTimeout(() => done.abort(), timeoutMs);
-  worker.ref();
+  child.ref();
+  child.channel?.ref();
   try {
-    const message = once(worker, "message", { signal });
-    const exit = once(worker, "exit", { signal }).then(() => Promise.reject(new ChatTemplateMemoryError()));
+    const message = once(child, "message", { signal });
+    const exit = once(child, "exit", { signal }).then(([code, killedBy]) => {
+      throw killedBy === "SIGABRT" || code === 134
+        ? new ChatTemplateMemoryError()
+        : new Error(`the process ended: ${killedBy ?? code}`);
+    });
     const [reply] = await Promise.race([message, exit]);
     return reply as RenderReply;
   } catch (error) {
     if (error instanceof ChatTemplateError) throw error;
     if (signal.aborted)
       throw new ChatTemplateError("template-timeout", `it takes longer than ${timeoutMs} ms`);
-    if (isMemory(error)) throw new ChatTemplateMemoryError(error);
     throw new ChatTemplateError(
       "template-failed",
       error instanceof Error ? error.message : String(error),
@@ -101,12 +128,8 @@ async function hear(worker: Worker, timeoutMs: number): Promise<RenderReply> {
   } finally {
     clearTimeout(timer);
     done.abort();
-    worker.unref();
+    release(child);
   }
-}
-
-function isMemory(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ERR_WORKER_OUT_OF_MEMORY";
 }
 
 /**
@@ -122,7 +145,7 @@ export class ChatTemplateError extends ModelRuntimeError {
 }
 
 class ChatTemplateMemoryError extends ChatTemplateError {
-  constructor(cause?: unknown) {
-    super("template-memory", "it needs more memory than it may have", cause);
+  constructor() {
+    super("template-memory", "it needs more memory than it may have");
   }
 }

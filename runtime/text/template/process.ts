@@ -1,16 +1,23 @@
-import { parentPort } from "node:worker_threads";
+import { createContext, Script } from "node:vm";
 import { invariant } from "#runtime/errors";
 import { type ParsedTemplate, parseTemplate, renderParsed, TemplateRefusal } from "./interpreter.ts";
 import { type RenderReply, type RenderTask, renderedCharactersMax } from "./protocol.ts";
 
-invariant(parentPort, "this file runs as a worker");
-const port = parentPort;
+invariant(process.send, "this file runs as a child process");
+const send = process.send.bind(process);
 
-/** The template at hand; a worker mostly renders one. */
+/** The template at hand; a process mostly renders one. */
 let parsed: { text: string; template: ParsedTemplate } | undefined;
 
-port.on("message", (task: RenderTask) => port.postMessage(render(task)));
-port.postMessage("ready");
+process.on("message", (task: RenderTask) => send(renderWithin(task)));
+process.on("disconnect", () => process.exit());
+send("ready");
+
+/** The parent ends this process after `timeoutMs`. A parent that is gone cannot: then this does, so that nothing spins on. */
+function renderWithin(task: RenderTask): RenderReply {
+  const context = createContext({ work: () => render(task) });
+  return new Script("work()").runInContext(context, { timeout: 2 * task.timeoutMs });
+}
 
 function render({ template, variables, nowMs }: RenderTask): RenderReply {
   try {
