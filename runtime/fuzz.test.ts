@@ -6,110 +6,15 @@ import { describe, expect, it } from "vitest";
 import { buildGraphs } from "#runtime/decoder/inference-graphs";
 import { ModelRuntimeError } from "#runtime/errors";
 import { decodeConfig } from "#runtime/families/config";
+import { type FuzzOptions, fuzzFile } from "#runtime/fixtures/damage";
 import { copyFixture, fixture, shard, temporaryFolder } from "#runtime/fixtures/folders";
 import { familyCases } from "#runtime/fixtures/golden-family";
 import { createAdapter, readAdapter, readTokenizer, train } from "#runtime/index";
 import { openChatTemplate } from "#runtime/text/template/chat-template";
 import { readModelFolder } from "#runtime/weights/model-folder";
 
-/** Longest that a damaged file may hold its reader, in ms of CPU; a whole one takes a few. */
-const cpuMsMax = 5_000;
-
-/** What a file's value may be exchanged for: other types, edges of numbers, names with a meaning, depth and breadth. */
-const strange: readonly unknown[] = [
-  ...[null, true, false, -1, 0, 1, 1.5, 2 ** 31, 2 ** 53, -1e308, 1e308],
-  ...["", "x", "__proto__", "constructor", "../../etc/passwd", "9".repeat(10_000), "\u0000", "\ud800"],
-  ...[
-    [],
-    {},
-    [null],
-    [[]],
-    { a: 1 },
-    JSON.parse("[".repeat(3000) + "]".repeat(3000)),
-    new Array(5000).fill({}),
-  ],
-];
-
-/** One way to damage a file. `where` picks the place: it is taken modulo what there is. */
-type Damage =
-  | { readonly kind: "bytes"; readonly where: readonly number[]; readonly byte: number }
-  | { readonly kind: "cut"; readonly where: number }
-  | { readonly kind: "value" | "delete" | "copy"; readonly where: number; readonly value: number };
-const place = fc.nat(2 ** 31 - 1);
-const damages: fc.Arbitrary<Damage> = fc.oneof(
-  fc.record({
-    kind: fc.constant("bytes" as const),
-    where: fc.array(place, { minLength: 1, maxLength: 8 }),
-    byte: fc.nat(255),
-  }),
-  fc.record({ kind: fc.constant("cut" as const), where: place }),
-  fc.record({ kind: fc.constantFrom("value", "delete", "copy"), where: place, value: place }),
-);
-
-/** The file with a damage done; one of values needs JSON, and damages bytes elsewhere. `reach` is where bytes matter. */
-function damaged(original: Uint8Array, damage: Damage, reach = original.length): Uint8Array {
-  if (damage.kind === "cut") return original.slice(0, damage.where % original.length);
-  const json = damage.kind === "bytes" ? undefined : parse(original);
-  if (damage.kind === "bytes" || json === undefined) {
-    const bytes = original.slice();
-    for (const at of [damage.where].flat()) bytes[at % reach] = "byte" in damage ? damage.byte : damage.value;
-    return bytes;
-  }
-  const places = placesOf(json);
-  const { holder, key } = places[damage.where % places.length]!;
-  if (damage.kind === "delete") delete holder[key];
-  else if (damage.kind === "value") holder[key] = strange[damage.value % strange.length];
-  else {
-    const other = places[damage.value % places.length]!;
-    holder[key] = structuredClone(other.holder[other.key]);
-  }
-  return new TextEncoder().encode(JSON.stringify(json));
-}
-
-function parse(bytes: Uint8Array): Record<string, unknown> | undefined {
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    return undefined; // Not JSON: its bytes are damaged instead.
-  }
-}
-
-/** Every value of a JSON object, by who holds it; of long lists and large objects the first 20. */
-function placesOf(json: unknown): { holder: Record<string, unknown>; key: string }[] {
-  if (typeof json !== "object" || json === null) return [];
-  const holder = json as Record<string, unknown>;
-  return Object.keys(holder)
-    .slice(0, 20)
-    .flatMap((key) => [{ holder, key }, ...placesOf(holder[key])]);
-}
-
-/** Damage one file of a folder again and again: its reader reads it, or refuses with an error of the library, in time. */
-async function fuzz(
-  path: string,
-  read: () => Promise<unknown>,
-  { seed, numRuns, reach }: { seed: number; numRuns: number; reach?: number },
-): Promise<void> {
-  const original = new Uint8Array(await readFile(path));
-  await read();
-  let refused = 0;
-  await fc.assert(
-    fc.asyncProperty(damages, async (damage) => {
-      await writeFile(path, damaged(original, damage, reach));
-      const started = process.cpuUsage();
-      const outcome = await read().catch((error: unknown) => error);
-      const { user, system } = process.cpuUsage(started);
-      expect((user + system) / 1000).toBeLessThan(cpuMsMax);
-      if (!(outcome instanceof Error)) return;
-      if (!(outcome instanceof ModelRuntimeError)) throw outcome;
-      expect(outcome.message.length).toBeLessThan(3000);
-      refused++;
-    }),
-    { seed, numRuns },
-  );
-  await writeFile(path, original);
-  await read();
-  expect(refused).toBeGreaterThan(numRuns / 10);
-}
+const fuzz = (path: string, read: () => Promise<unknown>, options: Omit<FuzzOptions, "errors">) =>
+  fuzzFile(path, read, { errors: ModelRuntimeError, ...options });
 
 describe("damaged bytes and exchanged values give a result or an error of the library, in bounded time, in", () => {
   it.each(familyCases)("config.json of %s, up to its graphs", async (name) => {

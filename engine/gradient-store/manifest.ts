@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { open, readFile, rename } from "node:fs/promises";
+import { open, readFile, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { PipelineError } from "#schema/errors";
@@ -38,13 +38,19 @@ const manifestSchema = z.strictObject({
 
 const manifestFile = "manifest.json";
 
+/** Largest manifest: a shard's entry takes some 150 bytes. */
+const manifestBytesMax = 64 * 1024 * 1024;
+
 /** The manifest of a folder, null where it has none. @throws StoreDamagedError where it is not one. */
 export async function readManifest(folder: string): Promise<Manifest | null> {
-  const text = await readFile(join(folder, manifestFile), "utf8").catch((error: NodeJS.ErrnoException) => {
+  const path = join(folder, manifestFile);
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return null;
     throw error;
   });
-  if (text === null) return null;
+  if (found === null) return null;
+  if (found.size > manifestBytesMax) throw new StoreDamagedError(manifestFile, `it has ${found.size} bytes`);
+  const text = await readFile(path, "utf8");
   const parsed = manifestSchema.safeParse(parseJson(text));
   if (!parsed.success) throw new StoreDamagedError(manifestFile, z.prettifyError(parsed.error));
   return parsed.data;
@@ -94,15 +100,19 @@ export async function readShard(
   folder: string,
   shard: Shard,
   layout: Layout,
-  memory = shardMemory(shard.records, layout),
+  memory?: ShardMemory,
 ): Promise<ShardMemory & { readonly ids: RecordIds }> {
-  const { scales, rows } = memory;
-  const handle = await open(join(folder, shard.file), "r");
+  const handle = await open(join(folder, shard.file), "r").catch((cause: unknown) => {
+    throw new StoreDamagedError(shard.file, "it cannot be read", cause);
+  });
   try {
-    const idBytes = (await handle.stat()).size - scales.byteLength - rows.byteLength;
-    if (idBytes < 0 || idBytes > shard.records * (recordIdBytesMax + 1)) {
+    // Before memory is taken: a damaged manifest may ask for any.
+    const recordBytes = scaleCount(layout) * Float32Array.BYTES_PER_ELEMENT + rowBytes(layout);
+    const idBytes = (await handle.stat()).size - shard.records * recordBytes;
+    if (!(idBytes >= 0 && idBytes <= shard.records * (recordIdBytesMax + 1))) {
       throw new StoreDamagedError(shard.file, "its size is not that of its records");
     }
+    const { scales, rows } = memory ?? shardMemory(shard.records, layout);
     const ids = Buffer.alloc(idBytes);
     const digest = createHash("sha256");
     for (const part of [bytesOf(scales), rows, ids]) {

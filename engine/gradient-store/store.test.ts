@@ -4,7 +4,9 @@ import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { fuzzFile } from "#runtime/fixtures/damage";
 import { pcg32 } from "#runtime/inference/sampler";
+import { PipelineError } from "#schema/errors";
 import { dot } from "../influence/matrix.ts";
 import {
   adapterHash,
@@ -168,6 +170,17 @@ describe("a gradient store", () => {
     };
     await expect(buildStore(spoiled)).rejects.toThrow(/record r6 is not finite/);
   });
+
+  it.each(["int8", "float32"] as const)(
+    "in %s is read, or refused with an error of the pipeline, whatever is damaged in its files",
+    async (encoding) => {
+      const { shards } = await buildStore(jobOf(6, encoding));
+      const read = () => openStore(folder, expected);
+      const errors = PipelineError;
+      await fuzzFile(join(folder, "manifest.json"), read, { errors, seed: 41, numRuns: 300 });
+      await fuzzFile(join(folder, shards[0]!.file), read, { errors, seed: 42, numRuns: 100 });
+    },
+  );
 
   it("refuses a damaged shard, a damaged manifest and an empty folder", async () => {
     await expect(openStore(folder, expected)).rejects.toThrow(/no gradient store/);

@@ -1,6 +1,10 @@
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { copyFixture, fixture, temporaryFolder } from "#runtime/fixtures/folders";
@@ -208,6 +212,31 @@ describe("a template that means ill", () => {
     });
     expect(await render("still here")).toBe("still here");
   });
+
+  it.skipIf(process.platform !== "linux")(
+    "does not run on when the process that asked is killed",
+    async () => {
+      const script = `
+      import { createTemplateRenderer } from "#runtime/text/template/renderer";
+      const renderer = createTemplateRenderer({ renderMsMax: 3000 });
+      await renderer.render({ template: "x", variables: {}, nowMs: 0 });
+      console.log("ready");
+      await renderer.render({ template: process.argv[1], variables: {}, nowMs: 0 });`;
+      const parent = spawn(process.execPath, ["--input-type=module", "-e", script, forever], {
+        cwd: import.meta.dirname,
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      await once(parent.stdout, "data");
+      const children = await readFile(`/proc/${parent.pid}/task/${parent.pid}/children`, "utf8");
+      const renderers = children.trim().split(" ").map(Number);
+      expect(renderers).toHaveLength(1);
+      parent.kill("SIGKILL");
+      const isRunning = () => existsSync(`/proc/${renderers[0]}`);
+      expect(isRunning()).toBe(true);
+      for (let waited = 0; isRunning() && waited < 200; waited++) await setTimeout(100);
+      expect(isRunning()).toBe(false);
+    },
+  );
 
   it("is stopped when it fills its memory, and the process lives on", async () => {
     const fill =
