@@ -77,10 +77,9 @@ export function createTemplateRenderer(options: { renderMsMax?: number } = {}): 
 }
 
 function create(): ChildProcess {
-  const { NODE_OPTIONS: _, ...env } = process.env; // Options of this process, such as a debugger's, are not for that one.
   const child = fork(new URL("./process.ts", import.meta.url), {
     execArgv,
-    env,
+    env: {}, // Neither secrets nor Node's options of this process are for that one.
     serialization: "advanced",
     stdio: ["ignore", "ignore", "ignore", "ipc"],
   });
