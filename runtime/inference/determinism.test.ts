@@ -1,22 +1,70 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { randomModel } from "#runtime/fixtures/folders";
+import { randomModel, temporaryFolder } from "#runtime/fixtures/folders";
+import { createAdapter, writeAdapter } from "#runtime/index";
+import { quantiseFolder } from "#runtime/weights/quantise-folder";
 
-const print = join(import.meta.dirname, "./print-bits.ts");
+const print = join(import.meta.dirname, "./print-scores.ts");
+
+/** Sizes that are whole blocks of codes; the first has rows of an odd number of blocks. */
+const sizes = { intermediate_size: 672, num_hidden_layers: 1 };
+
+/** Each way in which weights are stored and held. */
+const weights: Record<string, () => Promise<string>> = {
+  float32: () => randomModel(sizes),
+  float16: () => randomModel(sizes, "F16"),
+  bfloat16: () => randomModel(sizes, "BF16"),
+  "8 bits": () => quantised(8),
+  "4 bits": () => quantised(4),
+};
+
+async function quantised(bits: 4 | 8): Promise<string> {
+  const folder = join(await temporaryFolder(), "quantised");
+  const { matricesQuantised } = await quantiseFolder(await randomModel(sizes), folder, { bits });
+  expect(matricesQuantised).toBe(7);
+  return folder;
+}
+
+async function adapterOf(model: string): Promise<string> {
+  const settings = { rank: 5, alpha: 10, targetModules: ["q_proj", "down_proj"], seed: 3n };
+  const start = await createAdapter(model, settings);
+  const modules = [...start.modules].map(([name, module]) => {
+    const b = module.b.map((_, index) => Math.sin(index) / 50); // Zeros would change nothing.
+    return [name, { ...module, b }] as const;
+  });
+  const folder = join(await temporaryFolder(), "adapter");
+  await writeAdapter(folder, { ...start, modules: new Map(modules) });
+  return folder;
+}
 
 /** JSON writes each float64 so that it reads back the same, and each float32 is one. */
-const bitsOf = (folder: string, mode: string, threads: number) =>
-  execFileSync(process.execPath, [print, folder, mode, String(threads)], { encoding: "utf8" });
+function bitsOf(folder: string, mode: string, threads: string, adapter: readonly string[]): string[] {
+  const given = [print, folder, mode, threads, ...adapter];
+  return JSON.parse(execFileSync(process.execPath, given, { encoding: "utf8" }));
+}
 
-it.each(["packed", "mapped"])(
-  "computes the same bits in every process, with 1 to 4 threads, %s",
-  async (mode) => {
-    const folder = await randomModel();
-    const first = bitsOf(folder, mode, 1);
-    expect(JSON.parse(first).logProbs).toHaveLength(12);
-    for (const threads of [1, 2, 3, 4]) {
-      expect(bitsOf(folder, mode, threads), `${threads} threads`).toBe(first);
-    }
+/** Every way of storing weights, every way of holding them that differs for it, and adapters with one of the two. */
+const settings = [
+  { stored: "float32", mode: "packed", isAdapted: false },
+  { stored: "float32", mode: "mapped", isAdapted: true },
+  { stored: "float16", mode: "packed", isAdapted: false },
+  { stored: "bfloat16", mode: "packed", isAdapted: true },
+  { stored: "8 bits", mode: "packed", isAdapted: true },
+  { stored: "8 bits", mode: "mapped", isAdapted: false },
+  { stored: "4 bits", mode: "packed", isAdapted: true },
+  { stored: "4 bits", mode: "mapped", isAdapted: false },
+];
+
+it.each(settings)(
+  "the same bits come from every process, 1 to 4 threads and batches of 1 to 8: $stored, $mode, adapters $isAdapted",
+  async ({ stored, mode, isAdapted }) => {
+    const folder = await weights[stored]!();
+    const adapter = isAdapted ? [await adapterOf(folder)] : [];
+    const [first = "", ...others] = bitsOf(folder, mode, "1,2,3,4", adapter);
+    const { logProbs, generations } = JSON.parse(first);
+    expect([logProbs.length, generations.length]).toEqual([8, 8]);
+    expect(others).toEqual([first, first, first]);
+    expect(bitsOf(folder, mode, "1", adapter)).toEqual([first]);
   },
 );
