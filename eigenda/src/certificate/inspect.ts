@@ -49,7 +49,7 @@ export function readAnyCertificate(bytes: Uint8Array): Decoded<Certificate> {
 export async function inspectCertificate(certificate: Certificate): Promise<Inspection> {
   const backend = await loadMcl();
   const key = blobKey(certificate.header);
-  const signer = recoverSigner(key, hexToBytes(certificate.signature));
+  const signer = await recoverSigner(key, hexToBytes(certificate.signature));
   const { length } = certificate.header.commitment;
   const structure = structureFault(backend, certificate);
   const anchors = length > provableSymbolsMax ? [] : [mainnetSrsAnchor, developmentSrsAnchor];

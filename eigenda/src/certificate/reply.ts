@@ -1,9 +1,10 @@
+import { equals } from "@bufbuild/protobuf";
 import { bytesToHex } from "viem";
-import type { CurveBackend } from "../curve/backend.ts";
 import { decompressG1, decompressG2, type G1, type G2 } from "../curve/points.ts";
 import type { Decoded } from "../errors.ts";
+import { BlobHeaderSchema } from "../gen/blob_header_pb.ts";
 import type { Attestation, BlobStatusReply } from "../gen/disperser_pb.ts";
-import { headerFromMessage, type RequestHeader } from "../header/wire.ts";
+import { headerFromMessage, headerToMessage, type RequestHeader } from "../header/wire.ts";
 import type { Certificate, CertificateVersion, StakeIndices } from "./certificate.ts";
 
 /** What a disperser says of a finished blob, read but not verified. */
@@ -19,12 +20,13 @@ const uint32Max = 0xffff_ffffn;
 
 /**
  * Builds the certificate from a status reply. Quorums are put in ascending order with their keys.
+ * A header that is `expected` is not computed with again, which it would be for its key.
  * The stake indices are zero: the registry contracts know them (contracts.ts), and `checkDACert` refuses a certificate without them.
  */
 export function certificateFromReply(
-  backend: CurveBackend,
   reply: BlobStatusReply,
   version: CertificateVersion = 4,
+  expected: RequestHeader | null = null,
 ): Decoded<SettledBlob> {
   const { signedBatch, blobInclusionInfo } = reply;
   const blobCertificate = blobInclusionInfo?.blobCertificate;
@@ -33,7 +35,10 @@ export function certificateFromReply(
     return refuse("it lacks the batch or the inclusion");
   if (batch.batchRoot.length !== 32) return refuse("its batch root is not 32 bytes");
   if (batch.referenceBlockNumber > uint32Max) return refuse("its reference block is above 2^32");
-  const header = headerFromMessage(backend, blobCertificate.blobHeader);
+  const header =
+    expected !== null && equals(BlobHeaderSchema, blobCertificate.blobHeader, headerToMessage(expected))
+      ? { ok: true as const, value: expected }
+      : headerFromMessage(blobCertificate.blobHeader);
   if (!header.ok) return refuse(header.reason);
   const attestation = readAttestation(signedBatch?.attestation);
   if (!attestation.ok) return attestation;

@@ -6,8 +6,8 @@ import { bigintFromBytes } from "../curve/field.ts";
 import { loadMcl } from "../curve/mcl.ts";
 import {
   type G1,
+  type G2,
   g1Generator,
-  g1Infinity,
   g2Generator,
   isEqualG1,
   isInfinityG1,
@@ -81,22 +81,13 @@ export async function verifyCertificate(bytes: Uint8Array, options: VerifyOption
   const structural = structureFault(backend, certificate);
   if (structural !== null) return { ok: false, reason: structural };
   const key = blobKey(certificate.header);
-  const signer = recoverSigner(key, hexToBytes(certificate.signature));
+  const signer = await recoverSigner(key, hexToBytes(certificate.signature));
   if (!signer.ok) return signer;
   const passed = { ok: true, blobKey: key, signer: signer.value, certificate } as const;
   if (options.level === "structure") return { ...passed, level: options.level, isSignerKeyProven: false };
-  const fault =
-    quorumFault(certificate, options.requiredQuorums ?? requiredQuorumsDefault) ??
-    inclusionFault(certificate, key) ??
-    degenerateKeyFault(certificate);
-  if (fault !== null) return { ok: false, reason: fault };
-  let isSignerKeyProven = holdsAtOnce(backend, certificate, options.srs);
-  if (!isSignerKeyProven) {
-    const attestation = checkAttestation(backend, certificate);
-    const wrong = attestation.fault ?? commitmentFault(backend, certificate, options.srs);
-    if (wrong !== null) return { ok: false, reason: wrong };
-    isSignerKeyProven = attestation.signerKey === "consistent";
-  }
+  const consistency = checkConsistency(backend, certificate, { key, ...options });
+  if (consistency.fault !== null) return { ok: false, reason: consistency.fault };
+  let { isSignerKeyProven } = consistency;
   if (options.level === "onChain") {
     const refused = await onChainFault(options.client, options.router, certificate);
     if (refused !== null) return { ok: false, reason: refused };
@@ -106,8 +97,53 @@ export async function verifyCertificate(bytes: Uint8Array, options: VerifyOption
   return { ...passed, level: options.level, isSignerKeyProven };
 }
 
+/**
+ * What level `inclusion+signature` proves beyond the structure, which must have been checked, and the signer: the batch holds the blob `key` with its
+ * signature, every quorum signed, and the pairing equations hold. `srs` is null where the commitment is the caller's own.
+ */
+function checkConsistency(
+  backend: CurveBackend,
+  certificate: Certificate,
+  { key, srs, requiredQuorums }: { key: Hex; srs: SrsAnchor | null; requiredQuorums?: readonly number[] },
+): { fault: string | null; isSignerKeyProven: boolean } {
+  const fault =
+    quorumFault(certificate, requiredQuorums ?? requiredQuorumsDefault) ??
+    inclusionFault(certificate, key) ??
+    degenerateKeyFault(certificate);
+  if (fault !== null) return { fault, isSignerKeyProven: false };
+  if (holdsAtOnce(backend, certificate, srs)) return { fault: null, isSignerKeyProven: true };
+  const attestation = checkAttestation(backend, certificate);
+  return {
+    fault: attestation.fault ?? (srs && commitmentFault(backend, certificate, srs)),
+    isSignerKeyProven: attestation.signerKey === "consistent",
+  };
+}
+
+/** What level `structure` proves, the signer aside. */
 export function structureFault(backend: CurveBackend, certificate: Certificate): string | null {
-  const { lengthCommitment, lengthProof, length } = certificate.header.commitment;
+  const { lengthCommitment, lengthProof } = certificate.header.commitment;
+  return (
+    limitsFault(certificate) ?? subgroupFault(backend, [lengthCommitment, lengthProof, certificate.apkG2])
+  );
+}
+
+/**
+ * Level `inclusion+signature` for who asked for the blob: the header and the signature must be those he sent. His own commitment is not proven to him again.
+ */
+export function ownCertificateFault(
+  backend: CurveBackend,
+  certificate: Certificate,
+  options: { key: Hex; requiredQuorums: readonly number[] },
+): string | null {
+  return (
+    limitsFault(certificate) ??
+    subgroupFault(backend, [certificate.apkG2]) ??
+    checkConsistency(backend, certificate, { ...options, srs: null }).fault
+  );
+}
+
+function limitsFault(certificate: Certificate): string | null {
+  const { length } = certificate.header.commitment;
   const { quorumApks, signedQuorumNumbers, nonSignerPubkeys, header } = certificate;
   if (certificate.offchainDerivationVersion !== knownDerivationVersion)
     return "The derivation version is unknown.";
@@ -117,10 +153,13 @@ export function structureFault(backend: CurveBackend, certificate: Certificate):
   if (quorumApks.length !== signedQuorumNumbers.length)
     return "There is not one aggregate key for each quorum.";
   if (nonSignerPubkeys.length > nonSignersMax) return `There are more than ${nonSignersMax} non-signers.`;
-  const outside = [lengthCommitment, lengthProof, certificate.apkG2].some(
-    (point) => !backend.isInSubgroupG2(point),
-  );
-  return outside ? "A G2 point is outside the subgroup." : null;
+  return null;
+}
+
+function subgroupFault(backend: CurveBackend, points: readonly G2[]): string | null {
+  return points.every((point) => backend.isInSubgroupG2(point))
+    ? null
+    : "A G2 point is outside the subgroup.";
 }
 
 function quorumFault(certificate: Certificate, required: readonly number[]): string | null {
@@ -139,26 +178,34 @@ export function inclusionFault(certificate: Certificate, key: Hex): string | nul
 
 /**
  * All four pairing equations in one product of four pairings, each raised to a random power of 128 bits, so that a wrong one passes with chance 2^-128: the batch's
- * signature, the signers' key if every non-signer belongs to every quorum, and both of the commitment. Half the time of one after the other. False says only that they
- * do not all hold: then one after the other tells which. Points in G2 must be in their subgroup, and no key degenerate.
+ * signature, the signers' key if every non-signer belongs to every quorum, and both of the commitment (neither if `srs` is null). Half the time of one after the other.
+ * False says only that they do not all hold: then one after the other tells which. Points in G2 must be in their subgroup, and no key degenerate.
  */
-function holdsAtOnce(backend: CurveBackend, certificate: Certificate, srs: SrsAnchor): boolean {
+function holdsAtOnce(backend: CurveBackend, certificate: Certificate, srs: SrsAnchor | null): boolean {
   const { quorumApks, nonSignerPubkeys, apkG2, sigma, header } = certificate;
   const { commitment, lengthCommitment, lengthProof, length } = header.commitment;
-  const sum = (points: readonly G1[]) =>
-    points.reduce((total, point) => backend.addG1(total, point), g1Infinity);
-  const times = (point: G1, scalar: bigint) => backend.mulG1(point, scalar);
-  const less = times(sum(nonSignerPubkeys), BigInt(-quorumApks.length));
-  const signers = sum([...quorumApks, less]);
+  const times = (point: G1, scalar: bigint) => ({ point, scalar });
   const message = hexToBytes(batchHeaderHash(certificate.batchRoot, certificate.referenceBlockNumber));
   const random = () => bigintFromBytes(randomBytes(16));
   const [a, b, c, d] = [random(), random(), random(), random()];
+  const nonSignerTimes = b * BigInt(quorumApks.length);
+  // To the power a: e(σ, G2) = e(H, apk); b: e(apk in G1, G2) = e(G1, apk); c: e(C, G2) = e(G1, LC); d: e([τ^…]_1, LC) = e(G1, LP).
+  const underGenerator = [
+    times(sigma, -a),
+    ...quorumApks.map((key) => times(key, -b)),
+    ...nonSignerPubkeys.map((key) => times(key, nonSignerTimes)),
+  ];
+  const signature = {
+    g1: backend.sumG1([times(hashToG1(message), a), times(g1Generator, b)]),
+    g2: apkG2,
+  };
+  if (srs === null)
+    return backend.isPairingProductOne([{ g1: backend.sumG1(underGenerator), g2: g2Generator }, signature]);
   return backend.isPairingProductOne([
-    // To the power a: e(σ, G2) = e(H, apk); b: e(apk in G1, G2) = e(G1, apk); c: e(C, G2) = e(G1, LC); d: e([τ^…]_1, LC) = e(G1, LP).
-    { g1: sum([times(sigma, -a), times(signers, -b), times(commitment, c)]), g2: g2Generator },
-    { g1: sum([times(hashToG1(message), a), times(g1Generator, b)]), g2: apkG2 },
-    { g1: sum([times(g1Generator, -c), times(srs.g1Reverse(length), d)]), g2: lengthCommitment },
-    { g1: times(g1Generator, -d), g2: lengthProof },
+    { g1: backend.sumG1([...underGenerator, times(commitment, c)]), g2: g2Generator },
+    signature,
+    { g1: backend.sumG1([times(g1Generator, -c), times(srs.g1Reverse(length), d)]), g2: lengthCommitment },
+    { g1: backend.mulG1(g1Generator, -d), g2: lengthProof },
   ]);
 }
 

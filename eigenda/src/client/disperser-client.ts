@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type ServiceError, status } from "@grpc/grpc-js";
-import { type Address, bytesToHex, type Hex, hexToBytes, keccak256 } from "viem";
+import { keccak } from "hash-wasm";
+import { type Address, bytesToHex, type Hex, hexToBytes } from "viem";
 import { type CertificateVersion, certificateHash, encodeCertificate } from "../certificate/certificate.ts";
 import { certificateFromReply, type SettledBlob } from "../certificate/reply.ts";
-import { verifyCertificate } from "../certificate/verify.ts";
+import { ownCertificateFault } from "../certificate/verify.ts";
 import { encodeBlob, type PolynomialForm } from "../codec/blob.ts";
 import { bigintFromBytes } from "../curve/field.ts";
 import { loadMcl } from "../curve/mcl.ts";
@@ -133,7 +134,10 @@ const refusals: readonly status[] = [
 /** Answers in a row that the accepted blob is not known, before it counts as lost and a new attempt is made. */
 const notFoundMax = 20;
 
-type Sent = { header: RequestHeader; debit: Debit | undefined };
+/** A blob as it was asked for. */
+type Asked = { header: RequestHeader; signature: Uint8Array };
+
+type Sent = { asked: Asked; debit: Debit | undefined };
 
 type Attempt = {
   commitment: BlobCommitment;
@@ -176,7 +180,7 @@ export class DisperserClient implements AsyncDisposable {
     const { form, srs, attemptsMax } = this.#options;
     const blob = encodeBlob(payload, { form, symbolsMax: srs.symbolsMax });
     const commitment = await this.#committer.commit(blob);
-    const payloadHash = keccak256(payload);
+    const payloadHash: Hex = `0x${await keccak(payload, 256)}`;
     const attempt: Attempt = { blob, commitment, number: 0, unanswered: null, ...options };
     for (let number = 1; ; number++) {
       try {
@@ -194,7 +198,7 @@ export class DisperserClient implements AsyncDisposable {
   async paymentState(options: { signal?: AbortSignal } = {}): Promise<PaymentState> {
     const timestamp = this.#options.nowNs();
     const { address } = this.#signer;
-    const signature = this.#signer.sign(paymentStateHash(address, timestamp));
+    const signature = await this.#signer.sign(paymentStateHash(address, timestamp));
     const request = { accountId: address, timestamp, signature };
     const reply = await this.#channel.call(
       Disperser.method.getPaymentState,
@@ -244,9 +248,10 @@ export class DisperserClient implements AsyncDisposable {
   }
 
   async #attempt(attempt: Attempt): Promise<Omit<Dispersal, "payloadHash">> {
-    const header = (await this.#acceptedBefore(attempt)) ?? (await this.#send(attempt));
+    const asked = (await this.#acceptedBefore(attempt)) ?? (await this.#send(attempt));
+    const { header } = asked;
     const reply = await this.#follow(header, attempt);
-    const certificate = await this.#verify(header, reply);
+    const certificate = await this.#verify(asked, reply);
     return {
       certificate,
       certificateHash: certificateHash(certificate),
@@ -257,7 +262,7 @@ export class DisperserClient implements AsyncDisposable {
   }
 
   /** Sends the blob under a fresh timestamp; the key that comes back must be the one computed here. */
-  async #send(attempt: Attempt): Promise<RequestHeader> {
+  async #send(attempt: Attempt): Promise<Asked> {
     const { chainId, quorums, nowNs } = this.#options;
     const debit = await this.#payer?.pay(attempt.commitment.length, quorums, attempt.signal);
     const cumulativePaymentWei = debit?.cumulativePaymentWei ?? 0n;
@@ -268,11 +273,12 @@ export class DisperserClient implements AsyncDisposable {
       commitment: attempt.commitment,
       payment: { accountId: this.#signer.address, timestampNs: nowNs(), cumulativePaymentWei },
     });
+    const asked = { header, signature: await this.#signer.sign(header.blobKey) };
     const request = {
       blob: attempt.blob,
       blobHeader: headerToMessage(header),
-      signature: this.#signer.sign(header.blobKey),
-      anchorSignature: this.#signer.sign(anchorHash(chainId, disperserId, header.blobKey)),
+      signature: asked.signature,
+      anchorSignature: await this.#signer.sign(anchorHash(chainId, disperserId, header.blobKey)),
       disperserId,
       chainId: hexToBytes(chainIdHex(chainId)),
     };
@@ -283,11 +289,11 @@ export class DisperserClient implements AsyncDisposable {
         if (error.kind === "payment") this.#payer?.refresh();
         // Only a refusal is known to cost nothing; a call that broke may have been accepted.
         if (isRefusal(error)) debit?.revert();
-        else attempt.unanswered = { header, debit };
+        else attempt.unanswered = { asked, debit };
         if ((await this.#acceptedBefore(attempt)) === null) throw error;
         return null;
       });
-    if (reply === null) return header;
+    if (reply === null) return asked;
     debit?.confirm();
     const answered = bytesToHex(reply.blobKey);
     if (answered !== header.blobKey) {
@@ -296,14 +302,14 @@ export class DisperserClient implements AsyncDisposable {
         `The disperser answered with another blob key. Ours: ${header.blobKey}. Given: ${answered}.`,
       );
     }
-    return header;
+    return asked;
   }
 
-  /** The header that was sent and not answered, if the server says that it has its blob. */
-  async #acceptedBefore(attempt: Attempt): Promise<RequestHeader | null> {
+  /** What was sent and not answered, if the server says that it has its blob. */
+  async #acceptedBefore(attempt: Attempt): Promise<Asked | null> {
     if (attempt.unanswered === null) return null;
-    const { header, debit } = attempt.unanswered;
-    const reply = await this.#status(header.blobKey, attempt.signal).catch((error) => {
+    const { asked, debit } = attempt.unanswered;
+    const reply = await this.#status(asked.header.blobKey, attempt.signal).catch((error) => {
       if (!(error instanceof EigenDaError)) throw error;
       return null;
     });
@@ -311,7 +317,7 @@ export class DisperserClient implements AsyncDisposable {
       return null;
     attempt.unanswered = null;
     debit?.confirm();
-    return header;
+    return asked;
   }
 
   /**
@@ -369,24 +375,21 @@ export class DisperserClient implements AsyncDisposable {
     );
   }
 
-  async #verify(header: RequestHeader, reply: BlobStatusReply): Promise<Uint8Array> {
-    const { srs, quorums, certificateVersion } = this.#options;
-    const settled = certificateFromReply(await loadMcl(), reply, certificateVersion);
+  /** Level `inclusion+signature`: the commitment is the one computed here, and the signer this account because the signature is the one that was sent. */
+  async #verify({ header, signature }: Asked, reply: BlobStatusReply): Promise<Uint8Array> {
+    const { quorums, certificateVersion } = this.#options;
+    const settled = certificateFromReply(reply, certificateVersion, header);
     if (!settled.ok) throw new EigenDaError("mismatch", settled.reason);
-    if (settled.value.header.blobKey !== header.blobKey) {
-      throw new EigenDaError("mismatch", `The reply is about another blob: ${settled.value.header.blobKey}.`);
-    }
+    const { certificate } = settled.value;
+    const key = settled.value.header.blobKey;
+    if (key !== header.blobKey)
+      throw new EigenDaError("mismatch", `The reply is about another blob: ${key}.`);
+    if (certificate.signature !== bytesToHex(signature))
+      throw new EigenDaError("mismatch", "The reply carries another signature than the one sent.");
     this.#checkThresholds(settled.value);
-    const certificate = encodeCertificate(settled.value.certificate);
-    const verdict = await verifyCertificate(certificate, {
-      level: "inclusion+signature",
-      srs,
-      requiredQuorums: quorums,
-    });
-    if (!verdict.ok) throw new EigenDaError("mismatch", verdict.reason);
-    if (verdict.signer !== this.#signer.address)
-      throw new EigenDaError("mismatch", "The reply carries another account's signature.");
-    return certificate;
+    const fault = ownCertificateFault(await loadMcl(), certificate, { key, requiredQuorums: quorums });
+    if (fault !== null) throw new EigenDaError("mismatch", fault);
+    return encodeCertificate(certificate);
   }
 
   /** COMPLETE does not mean that enough stake signed: each quorum is checked. */

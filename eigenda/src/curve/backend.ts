@@ -27,6 +27,8 @@ export type CurveBackend = MsmBackend & {
   /** `scalar` is reduced modulo the group order. */
   mulG1(point: G1, scalar: bigint): G1;
   mulG2(point: G2, scalar: bigint): G2;
+  /** Σ scalar_i · point_i for a few points. */
+  sumG1(terms: readonly { point: G1; scalar: bigint }[]): G1;
   isInSubgroupG2(point: G2): boolean;
   /** Whether Π e(g1_i, g2_i) = 1. */
   isPairingProductOne(pairs: readonly { g1: G1; g2: G2 }[]): boolean;

@@ -1,4 +1,5 @@
 import { invariant } from "../errors.ts";
+import { threadRoots } from "../kernel/roots.ts";
 import type { CurveBackend } from "./backend.ts";
 import { bigintFromBytes, fpModulus } from "./field.ts";
 import {
@@ -10,7 +11,6 @@ import {
   isInfinityG2,
   negateG1,
   rightSideG1,
-  squareRoot,
 } from "./points.ts";
 
 /** Every other x has a point, so a message that needs more tries than this does not exist (chance 2^-256). */
@@ -18,6 +18,7 @@ const hashAttemptsMax = 256;
 
 /** Message hash to G1 as EigenLayer's BLS does: x = message mod p, then the first x' ≥ x with a point; its y is (x'³ + 3)^((p+1)/4). */
 export function hashToG1(message: Uint8Array): G1 {
+  const { squareRoot } = threadRoots();
   let x = bigintFromBytes(message) % fpModulus;
   for (let attempt = 0; attempt < hashAttemptsMax; attempt++) {
     const y = squareRoot(rightSideG1(x));

@@ -5,13 +5,14 @@ import { fromHex, hasVectors, readVectors, toHex } from "../testing/vectors.ts";
 import type { CurveBackend } from "./backend.ts";
 import { hashToG1 } from "./bls.ts";
 import { fpModulus, frModulus, writeSymbols } from "./field.ts";
-import { loadMcl } from "./mcl.ts";
+import { curveSeed, loadMcl } from "./mcl.ts";
 import { nobleBackend } from "./noble.ts";
 import {
   compressG1,
   compressG2,
   decompressG1,
   decompressG2,
+  type G2,
   g1Generator,
   g1Infinity,
   g1ToAffineBytes,
@@ -22,6 +23,14 @@ import {
   isOnCurveG2,
   negateG1,
 } from "./points.ts";
+
+/** Prime factors of 2p − r, the twist's cofactor. */
+const cofactorPrimes = [
+  10_069n,
+  5_864_401n,
+  1_875_725_156_269n,
+  197_620_364_512_881_247_228_717_050_342_013_327_560_683_201_906_968_909n,
+];
 
 const scalar = fc.bigInt({ min: 1n, max: frModulus - 1n });
 
@@ -88,6 +97,11 @@ it("computes the same sums, products and pairings with both backends", () => {
       ]),
     ).toBe(false);
     expect(backend.addG1(a.g1, negateG1(a.g1))).toEqual(g1Infinity);
+    const terms = [a, b, points[3]!].map(({ g1 }, index) => ({
+      point: g1,
+      scalar: BigInt(index - 1) << 100n,
+    }));
+    expect(backend.sumG1(terms)).toEqual(mcl.mulG1(a.g1, -(1n << 100n)));
   }
 });
 
@@ -98,6 +112,32 @@ it("tells twist points outside the subgroup from those inside", () => {
     expect(backend.isInSubgroupG2(outside)).toBe(false);
     expect(backend.isInSubgroupG2(g2Generator)).toBe(true);
   }
+});
+
+it("tells points of every order outside the subgroup, alone and added to a point inside", () => {
+  expect(cofactorPrimes.reduce((product, prime) => product * prime)).toBe(2n * fpModulus - frModulus);
+  const outside = twistPointOutsideSubgroup();
+  const times = (point: G2, scalar: bigint) => nobleBackend.mulG2(point, scalar);
+  // noble takes scalars below the order: r · P is (r − 1) · P + P.
+  const ofCofactor = nobleBackend.addG2(times(outside, frModulus - 1n), outside);
+  for (const prime of cofactorPrimes) {
+    const others = cofactorPrimes.filter((other) => other !== prime);
+    const small = others.reduce(times, ofCofactor);
+    expect(small).not.toEqual(g2Infinity);
+    expect([prime, mcl.isInSubgroupG2(small)]).toEqual([prime, false]);
+    expect([prime, mcl.isInSubgroupG2(nobleBackend.addG2(small, g2Generator))]).toEqual([prime, false]);
+  }
+  fc.assert(
+    fc.property(scalar, (k) => {
+      expect(mcl.isInSubgroupG2(mcl.mulG2(g2Generator, k))).toBe(true);
+    }),
+    { numRuns: 20 },
+  );
+});
+
+it("multiplies by the curve's seed outside the subgroup too: mcl does not split so short a scalar", () => {
+  const outside = twistPointOutsideSubgroup();
+  expect(mcl.mulG2(outside, curveSeed)).toEqual(nobleBackend.mulG2(outside, curveSeed));
 });
 
 it("hashes messages to points on the curve", () => {

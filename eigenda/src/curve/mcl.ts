@@ -1,8 +1,10 @@
+import { bn254 } from "@noble/curves/bn254.js";
 import mcl from "mcl-wasm";
 import { invariant } from "../errors.ts";
 import type { Bases, CurveBackend, PairingValue } from "./backend.ts";
-import { bigintFromBytes, frModulus, symbolBytes, writeBigint } from "./field.ts";
+import { bigintFromBytes, fpModulus, frModulus, symbolBytes, writeBigint } from "./field.ts";
 import {
+  type Fp2,
   type G1,
   type G2,
   g1AffineBytes,
@@ -19,7 +21,11 @@ type MclG1 = InstanceType<typeof mcl.G1>;
 type MclG2 = InstanceType<typeof mcl.G2>;
 type MclFr = InstanceType<typeof mcl.Fr>;
 type MclFp = InstanceType<typeof mcl.Fp>;
+type MclFp2 = InstanceType<typeof mcl.Fp2>;
 type MclGT = InstanceType<typeof mcl.GT>;
+
+/** z, which BN254's moduli are polynomials of. */
+export const curveSeed = 4965661367192848881n;
 
 /** Points a single `mulVec` may take: it copies its input to the WebAssembly stack, which overflows above. */
 const msmPointsMax = 2048;
@@ -33,6 +39,7 @@ export function loadMcl(): Promise<CurveBackend> {
 }
 
 function backend(): CurveBackend {
+  const [frobenius, seed] = [frobeniusConstants(), toFr(curveSeed)];
   return {
     name: "mcl",
     basesG1: (affine) => basesOf(affine, g1AffineBytes, readG1, fromG1, g1Infinity),
@@ -41,19 +48,73 @@ function backend(): CurveBackend {
     addG2: (a, b) => fromG2(mcl.add(toG2(a), toG2(b))),
     mulG1: (point, scalar) => fromG1(mcl.mul(toG1(point), toFr(scalar))),
     mulG2: (point, scalar) => fromG2(mcl.mul(toG2(point), toFr(scalar))),
-    isInSubgroupG2: (point) => isInfinityG2(point) || toG2(point).isValidOrder(),
+    sumG1: (terms) =>
+      fromG1(
+        mcl.mulVec(
+          terms.map(({ point }) => toG1(point)),
+          terms.map(({ scalar }) => toFr(scalar)),
+        ),
+      ),
+    isInSubgroupG2: (point) => isInfinityG2(point) || isInSubgroup(toG2(point), frobenius, seed),
     isPairingProductOne(pairs) {
-      const loops = pairs
-        .filter(({ g1, g2 }) => !isInfinityG1(g1) && !isInfinityG2(g2))
-        .map(({ g1, g2 }) => mcl.millerLoop(toG1(g1), toG2(g2)));
-      if (loops.length === 0) return true;
-      return mcl.finalExp(loops.reduce((product, loop) => mcl.mul(product, loop))).isOne();
+      const finite = pairs.filter(({ g1, g2 }) => !isInfinityG1(g1) && !isInfinityG2(g2));
+      return finite.length === 0 || mcl.finalExp(millerLoops(finite)).isOne();
     },
-    pairingProduct(pairs) {
-      const loops = pairs.map(({ g1, g2 }) => mcl.millerLoop(toG1(g1), toG2(g2)));
-      return new MclValue(mcl.finalExp(loops.reduce((product, loop) => mcl.mul(product, loop))));
-    },
+    pairingProduct: (pairs) => new MclValue(mcl.finalExp(millerLoops(pairs))),
   };
+}
+
+/** ξ^((p − 1) / 3) and ξ^((p − 1) / 2) for ξ = 9 + i: what x and y are multiplied with in `frobeniusOf`. */
+type FrobeniusConstants = { x: MclFp2; y: MclFp2 };
+
+function frobeniusConstants(): FrobeniusConstants {
+  const { Fp2 } = bn254.fields;
+  const power = (exponent: bigint) => {
+    const { c0, c1 } = Fp2.pow(Fp2.fromBigTuple([9n, 1n]), exponent);
+    return toFp2({ c0, c1 });
+  };
+  return { x: power((fpModulus - 1n) / 3n), y: power((fpModulus - 1n) / 2n) };
+}
+
+/** ψ, the twist's endomorphism that comes from the Frobenius map: coordinates conjugated, times the constants. */
+function frobeniusOf(point: MclG2, constants: FrobeniusConstants): MclG2 {
+  const affine = mcl.normalize(point);
+  const image = new mcl.G2();
+  image.setX(mcl.mul(conjugate(affine.getX()), constants.x));
+  image.setY(mcl.mul(conjugate(affine.getY()), constants.y));
+  image.setZ(affine.getZ());
+  return image;
+}
+
+/**
+ * Whether [z + 1]Q + ψ([z]Q) + ψ²([z]Q) = ψ³([2z]Q), z being the curve's seed, which holds in the subgroup alone: a quarter of a multiplication by the
+ * order. Source: Housni, Guillevic, Piellard 2022, "Co-factor clearing and subgroup membership testing", §3.1. Not at infinity.
+ */
+function isInSubgroup(point: MclG2, constants: FrobeniusConstants, seed: MclFr): boolean {
+  // mcl may split a scalar along the endomorphism, which is right in the subgroup alone; one as short as the seed it does not split (curve.test.ts).
+  const multiple = mcl.mul(point, seed);
+  if (multiple.isZero()) return false;
+  const once = frobeniusOf(multiple, constants);
+  const twice = frobeniusOf(once, constants);
+  const thrice = frobeniusOf(twice, constants);
+  const sum = mcl.add(mcl.add(point, multiple), mcl.add(once, twice));
+  return sum.isEqual(mcl.dbl(thrice));
+}
+
+/** Π of the Miller loops, two at a time: two share their squarings. No point may be at infinity. */
+function millerLoops(pairs: readonly { g1: G1; g2: G2 }[]): MclGT {
+  const loops: MclGT[] = [];
+  for (let index = 0; index < pairs.length; index += 2) {
+    const [a, b] = [pairs[index]!, pairs[index + 1]];
+    if (b === undefined) {
+      loops.push(mcl.millerLoop(toG1(a.g1), toG2(a.g2)));
+      continue;
+    }
+    const lines = new mcl.PrecomputedG2(toG2(b.g2));
+    loops.push(mcl.precomputedMillerLoop2mixed(toG1(a.g1), toG2(a.g2), toG1(b.g1), lines));
+    lines.destroy();
+  }
+  return loops.reduce((product, loop) => mcl.mul(product, loop));
 }
 
 class MclValue implements PairingValue {
@@ -130,7 +191,21 @@ function fpAt(bytes: Uint8Array, offset: number): MclFp {
   return value;
 }
 
-function fp2At(bytes: Uint8Array, offset: number): InstanceType<typeof mcl.Fp2> {
+function toFp2({ c0, c1 }: Fp2): MclFp2 {
+  const bytes = new Uint8Array(2 * symbolBytes);
+  writeBigint(bytes, 0, c1);
+  writeBigint(bytes, symbolBytes, c0);
+  return fp2At(bytes, 0);
+}
+
+function conjugate(value: MclFp2): MclFp2 {
+  const conjugated = new mcl.Fp2();
+  conjugated.set_a(value.get_a());
+  conjugated.set_b(mcl.neg(value.get_b()));
+  return conjugated;
+}
+
+function fp2At(bytes: Uint8Array, offset: number): MclFp2 {
   const value = new mcl.Fp2();
   value.set_a(fpAt(bytes, offset + 32));
   value.set_b(fpAt(bytes, offset));

@@ -47,6 +47,13 @@ export const nobleBackend: CurveBackend = {
   addG2: (a, b) => fromG2(toG2(a).add(toG2(b))),
   mulG1: (point, scalar) => fromG1(toG1(point).multiplyUnsafe(reduce(scalar))),
   mulG2: (point, scalar) => fromG2(toG2(point).multiplyUnsafe(reduce(scalar))),
+  sumG1: (terms) =>
+    fromG1(
+      terms.reduce(
+        (sum, { point, scalar }) => sum.add(toG1(point).multiplyUnsafe(reduce(scalar))),
+        PointG1.ZERO,
+      ),
+    ),
   isInSubgroupG2: (point) =>
     toG2(point)
       .multiplyUnsafe(frModulus - 1n)

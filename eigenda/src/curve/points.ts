@@ -1,5 +1,6 @@
 import { bn254 } from "@noble/curves/bn254.js";
 import type { Decoded } from "../errors.ts";
+import { type Roots, threadRoots } from "../kernel/roots.ts";
 import { bigintFromBytes, fpModulus, writeBigint } from "./field.ts";
 
 /** Affine point of G1. (0, 0) is the point at infinity, as in EIP-196. */
@@ -15,15 +16,6 @@ export const g2CompressedBytes = 64;
 
 const { Fp, Fp2: Fp2Field } = bn254.fields;
 
-/** The slow part of decompression, replaceable by a faster one. */
-export type Roots = {
-  /** In the coordinate field, or null. */
-  squareRoot(value: bigint): bigint | null;
-  /** Of a value that is not zero. */
-  inverse(value: bigint): bigint;
-};
-
-const bigintRoots: Roots = { squareRoot, inverse: (value) => Fp.inv(value) };
 const half = Fp.inv(2n);
 
 export const g1Infinity: G1 = { x: 0n, y: 0n };
@@ -89,7 +81,7 @@ export function compressG2(point: G2): Uint8Array {
 }
 
 /** Inverse of `compressG1`. A value is on the curve. */
-export function decompressG1(bytes: Uint8Array, roots = bigintRoots): Decoded<G1> {
+export function decompressG1(bytes: Uint8Array, roots = threadRoots()): Decoded<G1> {
   const head = readFlag(bytes, g1CompressedBytes);
   if (!head.ok) return head;
   if (head.value.flag === flags.infinity) return infinityOr(head.value.rest, g1Infinity);
@@ -101,7 +93,7 @@ export function decompressG1(bytes: Uint8Array, roots = bigintRoots): Decoded<G1
 }
 
 /** Inverse of `compressG2`. A value is on the twist; the subgroup is checked by the curve backend. */
-export function decompressG2(bytes: Uint8Array, roots = bigintRoots): Decoded<G2> {
+export function decompressG2(bytes: Uint8Array, roots = threadRoots()): Decoded<G2> {
   const head = readFlag(bytes, g2CompressedBytes);
   if (!head.ok) return head;
   if (head.value.flag === flags.infinity) return infinityOr(head.value.rest, g2Infinity);
@@ -144,12 +136,6 @@ export function g1FromAffineBytes(bytes: Uint8Array): G1 {
 export function g2FromAffineBytes(bytes: Uint8Array): G2 {
   const at = (word: number) => bigintFromBytes(bytes.subarray(32 * word, 32 * (word + 1)));
   return { x: { c1: at(0), c0: at(1) }, y: { c1: at(2), c0: at(3) } };
-}
-
-/** Square root in the coordinate field, or null. */
-export function squareRoot(value: bigint): bigint | null {
-  const root = Fp.pow(value, (fpModulus + 1n) / 4n);
-  return Fp.sqr(root) === value ? root : null;
 }
 
 /** x³ + 3. */

@@ -121,7 +121,7 @@ it.each([
 it("refuses another account's signature, on the blob and on the anchor", async () => {
   const request = await rightRequest();
   const other = signerFromKey(`0x${"11".repeat(32)}`);
-  const forged = other.sign(`0x${"22".repeat(32)}`);
+  const forged = await other.sign(`0x${"22".repeat(32)}`);
   await expect(send({ ...request, signature: forged })).rejects.toMatchObject({ kind: "auth" });
   await expect(send({ ...request, anchorSignature: forged })).rejects.toMatchObject({ kind: "auth" });
   await expect(send({ ...request, chainId: hexToBytes(chainIdHex(1n)) })).rejects.toMatchObject({
@@ -205,8 +205,8 @@ async function rightRequest(change: Change = {}) {
   return {
     blob,
     blobHeader: headerToMessage(header),
-    signature: signer.sign(header.blobKey),
-    anchorSignature: signer.sign(anchorHash(developmentChainId, 0, header.blobKey)),
+    signature: await signer.sign(header.blobKey),
+    anchorSignature: await signer.sign(anchorHash(developmentChainId, 0, header.blobKey)),
     disperserId: 0,
     chainId: hexToBytes(chainIdHex(developmentChainId)),
   };

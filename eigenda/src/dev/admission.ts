@@ -34,19 +34,26 @@ export async function admit(request: DisperseBlobRequest, context: AdmissionCont
   const sized = sizeFault(request);
   if (sized !== null) return invalid(sized);
   if (request.blobHeader === undefined) return invalid("blob header must contain commitments");
-  const header = headerFromMessage(backend, request.blobHeader);
+  const header = headerFromMessage(request.blobHeader);
   if (!header.ok) return invalid(header.reason);
   const wrongSymbol = nonCanonicalSymbol(request.blob);
   const fault =
+    subgroupFault(backend, header.value) ??
     headerFault(header.value, request.blob.length / symbolBytes, context.acceptsOnDemand) ??
     clockFault(header.value.payment.timestampNs, context.nowNs) ??
     (wrongSymbol === null ? null : `symbol ${wrongSymbol} is not a canonical field element`) ??
-    signatureFault(header.value, request.signature) ??
-    anchorFault(header.value, request, context.chainId);
+    (await signatureFault(header.value, request.signature)) ??
+    (await anchorFault(header.value, request, context.chainId));
   if (fault !== null) return invalid(fault);
   if (!(await context.commitments.isCommitmentTo(request.blob, header.value.commitment)))
     return invalid("invalid blob commitment");
   return { ok: true, header: header.value };
+}
+
+function subgroupFault(backend: CurveBackend, { commitment }: RequestHeader): string | null {
+  if (!backend.isInSubgroupG2(commitment.lengthCommitment))
+    return "length commitment is outside the subgroup";
+  return backend.isInSubgroupG2(commitment.lengthProof) ? null : "length proof is outside the subgroup";
 }
 
 function sizeFault(request: DisperseBlobRequest): string | null {
@@ -83,8 +90,8 @@ function clockFault(timestampNs: bigint, nowNs: bigint): string | null {
   return null;
 }
 
-function signatureFault(header: RequestHeader, signature: Uint8Array): string | null {
-  const signer = recoverSigner(header.blobKey, signature);
+async function signatureFault(header: RequestHeader, signature: Uint8Array): Promise<string | null> {
+  const signer = await recoverSigner(header.blobKey, signature);
   if (!signer.ok) return `authentication failed: ${signer.reason}`;
   return signer.value === header.payment.accountId
     ? null
@@ -92,13 +99,17 @@ function signatureFault(header: RequestHeader, signature: Uint8Array): string | 
 }
 
 /** The anchor may be left out, as upstream tolerates for now; if given, all of it must be right. */
-function anchorFault(header: RequestHeader, request: DisperseBlobRequest, chainId: bigint): string | null {
+async function anchorFault(
+  header: RequestHeader,
+  request: DisperseBlobRequest,
+  chainId: bigint,
+): Promise<string | null> {
   const { anchorSignature, disperserId, chainId: givenChainId } = request;
   if (anchorSignature.length === 0) return null;
   if (disperserId !== knownDisperserId)
     return `anchor signature: disperser ID ${disperserId} is not ${knownDisperserId}`;
   if (bytesToHex(givenChainId) !== chainIdHex(chainId)) return `anchor signature: chain ID is not ${chainId}`;
-  const signer = recoverSigner(anchorHash(chainId, disperserId, header.blobKey), anchorSignature);
+  const signer = await recoverSigner(anchorHash(chainId, disperserId, header.blobKey), anchorSignature);
   if (!signer.ok) return `anchor signature: ${signer.reason}`;
   return signer.value === header.payment.accountId ? null : "anchor signature doesn't match account ID";
 }

@@ -183,7 +183,7 @@ class Service {
   async paymentState(request: GetPaymentStateRequest) {
     const account = isAddress(request.accountId, { strict: false }) ? getAddress(request.accountId) : null;
     if (account === null) throw new RpcRefusal(status.INVALID_ARGUMENT, "account ID is not an address");
-    const signer = recoverSigner(paymentStateHash(account, request.timestamp), request.signature);
+    const signer = await recoverSigner(paymentStateHash(account, request.timestamp), request.signature);
     const age = nowNs() - request.timestamp;
     const isFresh = age <= paymentStateNsMax && age >= -paymentStateNsMax;
     const isReplay = request.timestamp <= (this.#paymentTimestamps.get(account) ?? 0n);

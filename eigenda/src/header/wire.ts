@@ -1,6 +1,5 @@
 import { create } from "@bufbuild/protobuf";
 import { type Address, getAddress, type Hex, hexToBytes, isAddress, numberToHex } from "viem";
-import type { CurveBackend } from "../curve/backend.ts";
 import { bigintFromBytes, isPowerOfTwo } from "../curve/field.ts";
 import { compressG1, compressG2, decompressG1, decompressG2 } from "../curve/points.ts";
 import type { Decoded } from "../errors.ts";
@@ -41,11 +40,11 @@ export function headerToMessage(header: RequestHeader): BlobHeaderMessage {
   });
 }
 
-/** Reads a header sent by the other side; points are checked to be in their groups. */
-export function headerFromMessage(backend: CurveBackend, message: BlobHeaderMessage): Decoded<RequestHeader> {
+/** Reads a header sent by the other side. Points are on their curves; those in G2 are not checked to be in the subgroup. */
+export function headerFromMessage(message: BlobHeaderMessage): Decoded<RequestHeader> {
   const { paymentHeader, quorumNumbers } = message;
   if (message.commitment === undefined) return refuse("blob header must contain a commitment");
-  const commitment = commitmentFromMessage(backend, message.commitment);
+  const commitment = commitmentFromMessage(message.commitment);
   if (!commitment.ok) return commitment;
   if (paymentHeader === undefined) return refuse("payment metadata is required");
   const account = readAccount(paymentHeader.accountId);
@@ -74,10 +73,7 @@ function commitmentToMessage(commitment: BlobCommitment): BlobCommitmentMessage 
   });
 }
 
-function commitmentFromMessage(
-  backend: CurveBackend,
-  message: BlobCommitmentMessage,
-): Decoded<BlobCommitment> {
+function commitmentFromMessage(message: BlobCommitmentMessage): Decoded<BlobCommitment> {
   if (!isPowerOfTwo(message.length)) return refuse("invalid commitment length, must be a power of 2");
   const commitment = decompressG1(message.commitment);
   if (!commitment.ok) return refuse(`commitment: ${commitment.reason}`);
@@ -85,9 +81,6 @@ function commitmentFromMessage(
   if (!lengthCommitment.ok) return refuse(`length commitment: ${lengthCommitment.reason}`);
   const lengthProof = decompressG2(message.lengthProof);
   if (!lengthProof.ok) return refuse(`length proof: ${lengthProof.reason}`);
-  if (!backend.isInSubgroupG2(lengthCommitment.value))
-    return refuse("length commitment is outside the subgroup");
-  if (!backend.isInSubgroupG2(lengthProof.value)) return refuse("length proof is outside the subgroup");
   return {
     ok: true,
     value: {

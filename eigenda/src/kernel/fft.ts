@@ -1,7 +1,8 @@
 import { frModulus, powFr, symbolBytes } from "../curve/field.ts";
 import { invariant } from "../errors.ts";
 import { elementBytes } from "./field-code.ts";
-import { Kernel, type Pointer } from "./kernel.ts";
+import type { Kernel, Pointer } from "./kernel.ts";
+import { threadKernel } from "./thread-kernel.ts";
 
 /** Generator of the subgroup of order 2^28. Source: Layr-Labs/eigenda encoding/constants.go. */
 const rootOfUnity = 19103219067921713944291392827692070036145651957329286315305642004821462161904n;
@@ -13,50 +14,64 @@ const rootOrderLog2 = 28;
  */
 const sizeLog2Max = 20;
 
-const elementWords = elementBytes / 4;
+/** ω^0 to ω^(size/2 − 1) for ω of order `size`, in Montgomery form. */
+type Twiddles = { first: Pointer; size: number };
 
-let shared: Kernel | null = null;
+let kept: Twiddles | null = null;
 
 /** out_j = Σ_k symbols_k · ω^(jk), in natural order. Symbols: 32 big-endian bytes each, below the group order; a power of two of them. */
 export function fft(symbols: Uint8Array): Uint8Array {
-  const size = symbols.length / symbolBytes;
-  return transform(symbols, rootOfOrder(size), 1n);
+  return transform(symbols, (index) => index, 1n);
 }
 
-/** Inverse of `fft`: out_k = n⁻¹ · Σ_j symbols_j · ω^(−jk). */
+/** Inverse of `fft`: out_k = n⁻¹ · Σ_j symbols_j · ω^(−jk), which is the transform of the symbols in the order 0, n − 1, …, 1. */
 export function ifft(symbols: Uint8Array): Uint8Array {
   const size = symbols.length / symbolBytes;
-  return transform(symbols, inverse(rootOfOrder(size)), inverse(BigInt(size)));
+  return transform(symbols, (index) => (size - index) % size, inverse(BigInt(size)));
 }
 
-/** Iterative radix-2 transform: bit-reversed order in, then log2(n) passes of butterflies. */
-function transform(symbols: Uint8Array, root: bigint, scale: bigint): Uint8Array {
+/**
+ * Iterative radix-2 transform: bit-reversed order in, then log2(n) passes of butterflies. It is linear, so that symbols are taken as they stand, and brought below the
+ * group order by the one multiplication with `scale`.
+ */
+function transform(symbols: Uint8Array, place: (index: number) => number, scale: bigint): Uint8Array {
   const size = symbols.length / symbolBytes;
-  invariant(Math.log2(size) % 1 === 0 && Math.log2(size) <= sizeLog2Max, "the size is a power of two");
-  shared ??= new Kernel();
-  const mark = shared.mark();
-  const values = shared.take(size * elementBytes);
-  const twiddles = writePowers(shared, root, Math.max(1, size / 2));
-  shared.readBytes(shared.fr, values, symbols, size);
-  reverseOrder(shared.words, values, size);
-  for (let half = 1; half < size; half *= 2) butterflies(shared, values, twiddles, size, half);
-  if (scale !== 1n) multiplyAll(shared, values, size, scale);
+  const sizeLog2 = Math.log2(size);
+  invariant(sizeLog2 % 1 === 0 && sizeLog2 <= sizeLog2Max, "the size is a power of two");
+  const kernel = threadKernel();
+  const twiddles = twiddlesFor(kernel, size);
+  const mark = kernel.mark();
+  const values = kernel.take(size * elementBytes);
+  for (let index = 0; index < size; index++) {
+    const target = values + reverseBits(place(index), sizeLog2) * elementBytes;
+    kernel.readPlain(target, symbols, index * symbolBytes);
+  }
+  for (let half = 1; half < size; half *= 2) butterflies(kernel, values, twiddles, size, half);
+  const factor = kernel.take(elementBytes);
+  kernel.write(kernel.fr, factor, scale);
   const bytes = new Uint8Array(symbols.length);
-  shared.writeBytes(shared.fr, bytes, values, size);
-  shared.release(mark);
+  kernel.writeProducts(kernel.fr, bytes, values, factor, size);
+  kernel.release(mark);
   return bytes;
 }
 
+/** Twiddles for transforms up to `size`, kept in the kernel: at most some 40 MB. */
+function twiddlesFor(kernel: Kernel, size: number): Twiddles {
+  if (kept === null || kept.size < size)
+    kept = { first: writePowers(kernel, rootOfOrder(size), size / 2), size };
+  return kept;
+}
+
 /** One level: a + b·w and a − b·w for values `half` apart. */
-function butterflies(kernel: Kernel, values: Pointer, twiddles: Pointer, size: number, half: number): void {
+function butterflies(kernel: Kernel, values: Pointer, twiddles: Twiddles, size: number, half: number): void {
   const { fr } = kernel;
   const mark = kernel.mark();
   const product = kernel.take(elementBytes);
-  const stride = (size / (2 * half)) * elementBytes;
+  const stride = (twiddles.size / (2 * half)) * elementBytes;
   for (let start = 0; start < size; start += 2 * half) {
     let even = values + start * elementBytes;
     let odd = even + half * elementBytes;
-    let twiddle = twiddles;
+    let twiddle = twiddles.first;
     for (let index = 0; index < half; index++) {
       fr.mul(product, odd, twiddle);
       fr.sub(odd, even, product);
@@ -69,10 +84,10 @@ function butterflies(kernel: Kernel, values: Pointer, twiddles: Pointer, size: n
   kernel.release(mark);
 }
 
-/** root^0 to root^(count − 1), canonical. */
+/** root^0 to root^(count − 1), canonical. Takes memory for good. */
 function writePowers(kernel: Kernel, root: bigint, count: number): Pointer {
   const { fr } = kernel;
-  const first = kernel.take(count * elementBytes);
+  const first = kernel.take(Math.max(1, count) * elementBytes);
   const mark = kernel.mark();
   const base = kernel.take(elementBytes);
   kernel.write(fr, base, root);
@@ -84,31 +99,6 @@ function writePowers(kernel: Kernel, root: bigint, count: number): Pointer {
   }
   kernel.release(mark);
   return first;
-}
-
-function multiplyAll(kernel: Kernel, values: Pointer, size: number, factor: bigint): void {
-  const mark = kernel.mark();
-  const pointer = kernel.take(elementBytes);
-  kernel.write(kernel.fr, pointer, factor);
-  for (let index = 0; index < size; index++) {
-    const value = values + index * elementBytes;
-    kernel.fr.mul(value, value, pointer);
-  }
-  kernel.release(mark);
-}
-
-function reverseOrder(words: Uint32Array, values: Pointer, size: number): void {
-  const bits = Math.log2(size);
-  for (let index = 0; index < size; index++) {
-    const mirrored = reverseBits(index, bits);
-    if (mirrored <= index) continue;
-    const [a, b] = [values / 4 + index * elementWords, values / 4 + mirrored * elementWords];
-    for (let word = 0; word < elementWords; word++) {
-      const held = words[a + word]!;
-      words[a + word] = words[b + word]!;
-      words[b + word] = held;
-    }
-  }
 }
 
 function reverseBits(index: number, bits: number): number {

@@ -107,6 +107,12 @@ export class Kernel {
     return (value * radixInverse(field.modulus)) % field.modulus;
   }
 
+  /** Reads a number of 32 big-endian bytes into an element as it stands: not brought into Montgomery form, nor below the modulus. */
+  readPlain(target: Pointer, bytes: Uint8Array, offset: number): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    unpack(view, offset, this.#limbs, target / 4);
+  }
+
   /**
    * Reads `count` numbers of 32 big-endian bytes each into consecutive elements, in Montgomery form and canonical.
    * Bounds are not checked: a number above the modulus is taken modulo it.
@@ -115,10 +121,9 @@ export class Kernel {
     const mark = this.mark();
     const radixSquared = this.take(elementBytes);
     this.write(field, radixSquared, radix % field.modulus);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let index = 0; index < count; index++) {
       const pointer = target + index * elementBytes;
-      unpack(view, index * 32, this.#limbs, pointer / 4);
+      this.readPlain(pointer, bytes, index * 32);
       field.mul(pointer, pointer, radixSquared);
       field.reduce(pointer, pointer);
     }
@@ -128,12 +133,20 @@ export class Kernel {
   /** Inverse of `readBytes`; elements need not be canonical. */
   writeBytes(field: Field, bytes: Uint8Array, source: Pointer, count: number): void {
     const mark = this.mark();
-    const [one, plain] = [this.take(elementBytes), this.take(elementBytes)];
+    const one = this.take(elementBytes);
     this.#limbs.fill(0, one / 4, one / 4 + limbCount);
     this.#limbs[one / 4] = 1;
+    this.writeProducts(field, bytes, source, one, count);
+    this.release(mark);
+  }
+
+  /** Writes `count` consecutive elements, each times `factor`, canonical, as 32 big-endian bytes each: plain if exactly one of the two is in Montgomery form. */
+  writeProducts(field: Field, bytes: Uint8Array, source: Pointer, factor: Pointer, count: number): void {
+    const mark = this.mark();
+    const plain = this.take(elementBytes);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     for (let index = 0; index < count; index++) {
-      field.mul(plain, source + index * elementBytes, one);
+      field.mul(plain, source + index * elementBytes, factor);
       field.reduce(plain, plain);
       pack(view, index * 32, this.#limbs, plain / 4);
     }

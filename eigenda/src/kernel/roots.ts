@@ -1,6 +1,22 @@
 import { fpModulus } from "../curve/field.ts";
-import type { Roots } from "../curve/points.ts";
 import type { Kernel } from "./kernel.ts";
+import { threadKernel } from "./thread-kernel.ts";
+
+/** Square roots and inverses in the coordinate field. */
+export type Roots = {
+  /** Null if there is none. */
+  squareRoot(value: bigint): bigint | null;
+  /** Of a value that is not zero. */
+  inverse(value: bigint): bigint;
+};
+
+let roots: Roots | null = null;
+
+/** Those of this thread's kernel. */
+export function threadRoots(): Roots {
+  roots ??= kernelRoots(threadKernel());
+  return roots;
+}
 
 /** Square roots and inverses in the coordinate field by the kernel: some 20 µs each, where bigints take 500. */
 export function kernelRoots(kernel: Kernel): Roots {

@@ -43,10 +43,13 @@ export class Committer implements AsyncDisposable {
   /** All three multi-scalar multiplications of a dispersal. `blob`: canonical symbols, a power of two of them. */
   async commit(blob: Uint8Array): Promise<BlobCommitment> {
     const length = checkLength(this.#points, blob);
+    // In shared memory: it goes to up to three threads.
+    const scalars = new Uint8Array(new SharedArrayBuffer(blob.length));
+    scalars.set(blob);
     const [commitment, lengthCommitment, lengthProof] = await Promise.all([
-      this.#msm("g1", blob, 0),
-      this.#msm("g2", blob, 0),
-      this.#msm("g2Trailing", blob, this.symbolsMax - length),
+      this.#msm("g1", scalars, 0),
+      this.#msm("g2", scalars, 0),
+      this.#msm("g2Trailing", scalars, this.symbolsMax - length),
     ]);
     return {
       commitment: g1FromAffineBytes(commitment),

@@ -1,3 +1,4 @@
+import { channel } from "node:diagnostics_channel";
 import { Worker } from "node:worker_threads";
 import { EigenDaError, invariant } from "../errors.ts";
 import type { KzgJob, KzgReply, KzgRequest } from "./kzg-worker.ts";
@@ -5,6 +6,9 @@ import type { SrsPoints } from "./srs.ts";
 
 /** Compiled packages have it as JavaScript. */
 const workerFile = import.meta.url.endsWith(".ts") ? "./kzg-worker.ts" : "./kzg-worker.js";
+
+/** Each thread is announced here when it starts, for who measures: a message is the `Worker`. */
+export const kzgThreads = channel("eigenda.kzg-thread");
 
 type Pending = { resolve: (bytes: Uint8Array) => void; reject: (error: unknown) => void };
 
@@ -50,6 +54,7 @@ export class KzgThread implements AsyncDisposable {
     worker.on("error", (cause) => this.#drop(worker, cause.message, cause));
     worker.on("exit", (code) => this.#drop(worker, `exit code ${code}`));
     this.#worker = worker;
+    kzgThreads.publish(worker);
     return worker;
   }
 

@@ -2,16 +2,18 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ChannelCredentials, Client } from "@grpc/grpc-js";
+import { bytesToHex } from "viem";
 import { expect } from "vitest";
 import { type Certificate, decodeCertificate, encodeCertificate } from "../certificate/certificate.ts";
 import { decodeCertificateAbi, encodeCertificateAbi } from "../certificate/certificate-abi.ts";
 import { certificateFromReply } from "../certificate/reply.ts";
-import { verifyCertificate } from "../certificate/verify.ts";
+import { ownCertificateFault, verifyCertificate } from "../certificate/verify.ts";
 import { loadMcl } from "../curve/mcl.ts";
 import { admit } from "../dev/admission.ts";
 import { CommitmentCheck } from "../dev/commitment-check.ts";
 import { developmentChainId } from "../dev/disperser.ts";
 import { BlobStatusReplySchema, DisperseBlobRequestSchema } from "../gen/disperser_pb.ts";
+import { headerFromMessage } from "../header/wire.ts";
 import { checkedBlob } from "../kzg/blob-check.ts";
 import { Committer } from "../kzg/committer.ts";
 import { samplePayload, type startTestDisperser } from "./disperser.ts";
@@ -32,7 +34,8 @@ export async function expectMutationsRefused(setup: Setup, step: number, seed: n
   expect(await readdir(join(setup.folder, "data", "accepted"))).toContain(blobKey.slice(2));
   const requests = mutated(await file("accepted"), step, seed);
   await expectRequestsRefused(setup, await file("accepted"), requests);
-  await expectRepliesRefused(setup, certificate, mutated(await file("settled"), step, seed));
+  const replies = mutated(await file("settled"), step, seed);
+  await expectRepliesRefused(setup, { certificate, request: await file("accepted") }, replies);
   await expectCertificatesRefused(setup, decoded.value, step, seed);
   await expectBlobsRefused(setup, decoded.value, step, seed);
 }
@@ -67,19 +70,29 @@ async function expectRequestsRefused(
   await expectRefusedOnTheWire(setup, malformed);
 }
 
+/** As anyone may read them, and as who asked for the blob does, who knows its header and signature. */
 async function expectRepliesRefused(
   setup: Setup,
-  certificate: Uint8Array,
+  { certificate, request }: { certificate: Uint8Array; request: Uint8Array },
   replies: Iterable<Uint8Array>,
 ): Promise<void> {
   const backend = await loadMcl();
+  const { blobHeader, signature } = fromBinary(DisperseBlobRequestSchema, request);
+  const asked = headerFromMessage(blobHeader!);
+  if (!asked.ok) throw new Error(asked.reason);
+  const { blobKey: key } = asked.value;
   for (const bytes of replies) {
     const reply = parsed(() => fromBinary(BlobStatusReplySchema, bytes));
-    const settled = reply && certificateFromReply(backend, reply);
+    const settled = reply && certificateFromReply(reply);
     if (!settled?.ok) continue;
     const encoded = encodeCertificate(settled.value.certificate);
     const verdict = await verifyCertificate(encoded, { level: "inclusion+signature", srs: setup.srs });
     if (verdict.ok) expect(encoded).toEqual(certificate);
+    const own = certificateFromReply(reply!, 4, asked.value);
+    if (!own.ok || own.value.header.blobKey !== key) continue;
+    if (own.value.certificate.signature !== bytesToHex(signature)) continue;
+    const fault = ownCertificateFault(backend, own.value.certificate, { key, requiredQuorums: [0, 1] });
+    if (fault === null) expect(encodeCertificate(own.value.certificate)).toEqual(certificate);
   }
 }
 
