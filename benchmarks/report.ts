@@ -48,6 +48,11 @@ export function under(
   return against({ work, unit, ours, peer, peerName, goal, ok: ours / peer <= ratioMax });
 }
 
+/** A time or size beside a peer's in the same run, where no goal is set. */
+export function beside(work: string, unit: string, ours: number, peer: number, peerName: string): Row {
+  return against({ work, unit, ours, peer, peerName, goal: "none", ok: true });
+}
+
 /** A rate or time that has no peer. */
 export function alone(
   work: string,
