@@ -121,7 +121,7 @@ export function print(benchmark: Benchmark, rows: Row[]): void {
       peer: row.peer === null ? "–" : `${figure(row.peer)} ${row.unit} (${row.peerName})`,
       ratio: row.ratio === null ? "–" : row.ratio.toFixed(2),
       goal: row.goal,
-      met: row.ok ? "yes" : "NO",
+      met: row.goal === "none" ? "–" : row.ok ? "yes" : "NO",
     })),
   );
 }
