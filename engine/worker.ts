@@ -1,6 +1,13 @@
 /** Thread of the engine's pool: one copy of the model, one task at a time. See pool.ts. */
 import { workerData } from "node:worker_threads";
-import { foldSpaces, ModelRuntimeError, openModel, readTokenizer, renderPrompt } from "#runtime/index";
+import {
+  foldSpaces,
+  ModelRuntimeError,
+  openModel,
+  promptCuts,
+  readTokenizer,
+  renderPrompt,
+} from "#runtime/index";
 import { PipelineError } from "#schema/errors";
 import { createAdapterTasks } from "./adapter/tasks.ts";
 import type { PoolOptions, PoolTask, TaskResult } from "./pool.ts";
@@ -32,7 +39,12 @@ async function values(task: Extract<PoolTask, { kind: "values" }>): Promise<Task
   const { question, answerTokenIds } = task;
   const adapter = task.adapter ? await adapters.load(task.adapter) : null;
   const prompts = task.contexts.map((passages) => tokenizer.encode(renderPrompt({ passages, question })));
-  const requests = prompts.map((promptTokenIds) => ({ adapter, promptTokenIds, answerTokenIds }));
+  const requests = prompts.map((promptTokenIds) => ({
+    adapter,
+    promptTokenIds,
+    answerTokenIds,
+    cuts: promptCuts(tokenizer, promptTokenIds),
+  }));
   const nats = await model.logProb(requests);
   const answer = foldSpaces(tokenizer.decode(answerTokenIds).replaceAll("\0", ""));
   return { ok: true, kind: "values", nats, answer };

@@ -33,6 +33,7 @@ export { type GeneratedText, generateText, type TextRequest } from "./text/gener
 export {
   foldSpaces,
   type Prompt,
+  promptCuts,
   promptTokens,
   renderAnswer,
   renderPrompt,

@@ -149,13 +149,13 @@ function adaptable(config: Decoder, modules: readonly string[]): Linear[] {
 function graphChoice(
   config: Decoder,
   linears: readonly Linear[],
-  { prefixBytesMax }: Required<OpenOptions>,
+  { prefixBytesMax, device }: Required<OpenOptions>,
 ): GraphChoice {
   const names = new Set(linears.map(({ name }) => name));
   return {
     ...(names.size > 0 ? { makeBuild: slotsBuild(({ name }) => names.has(name)) } : {}),
     canExtend: prefixBytesMax > 0 || needsChunks(config),
-    canExtendLogProb: needsChunks(config),
+    canExtendLogProb: device === "cpu",
   };
 }
 

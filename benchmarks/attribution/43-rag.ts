@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { drawFact } from "#engine/faithfulness/facts";
 import { subsets } from "#engine/score/shapley";
-import { openModel, readTokenizer, renderAnswer, renderPrompt } from "#runtime/index";
+import { openModel, promptCuts, readTokenizer, renderAnswer, renderPrompt } from "#runtime/index";
 import { pcg32 } from "#runtime/inference/sampler";
 import { promptedQuestions } from "../answered.ts";
 import { alone, type Benchmark, compare, cpuMs, median, type Row } from "../report.ts";
@@ -14,7 +14,7 @@ const rounds = 2;
 export const benchmark: Benchmark = {
   name: "rag",
   title: "Exact Shapley values of eight passages: log-probabilities of an answer under 256 contexts",
-  conditions: `the project's model, made-up facts of about 20 tokens and passages of packages' documentation of about 80, one thread each, CPU time, medians of ${rounds} alternating rounds; sums are compared; peer: ${pythonVariable} with transformers, one call at a time, logits of the answer alone. Nothing is reused between contexts: a prefix from a cache has other last bits than one computed whole, and a score's bits are published`,
+  conditions: `the project's model, made-up facts of about 20 tokens and passages of packages' documentation of about 80, one thread each, CPU time, medians of ${rounds} alternating rounds; sums are compared; peer: ${pythonVariable} with transformers, one call at a time, logits of the answer alone. Prompts are cut before each passage, as the engine cuts them: a part that several contexts begin with is run once`,
   run: async () => {
     const fact = drawFact("single", chunkCount, pcg32(1n));
     const [asked, ...others] = promptedQuestions(chunkCount, 7);
@@ -40,7 +40,11 @@ async function rows(
   const prompts = subsets(passages).map((context) =>
     tokenizer.encode(renderPrompt({ passages: context, question })),
   );
-  const requests = prompts.map((promptTokenIds) => ({ promptTokenIds, answerTokenIds }));
+  const requests = prompts.map((promptTokenIds) => ({
+    promptTokenIds,
+    answerTokenIds,
+    cuts: promptCuts(tokenizer, promptTokenIds),
+  }));
   await model.logProb(requests.slice(0, 2));
   await using peer = startPeer(join(import.meta.dirname, "log-prob.py"));
   const ask = (of: readonly number[][]) =>

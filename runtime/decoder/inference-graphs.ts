@@ -1,5 +1,5 @@
 import { claimTensors } from "#runtime/families/weight-claims";
-import { create, type Graph, input, output, type Tensor } from "#runtime/onnx/graph";
+import { create, type Graph, input, output, type Tensor, withoutUnused } from "#runtime/onnx/graph";
 import { encode } from "#runtime/onnx/model";
 import * as op from "#runtime/onnx/ops";
 import type { ModelFolder } from "#runtime/weights/model-folder";
@@ -13,8 +13,9 @@ export interface ModelGraphs {
   readonly logProb: Uint8Array;
   /** Where prompts may continue from others, or be too long for one run. */
   readonly extend?: Uint8Array;
-  /** Where what is judged may be too long for one run. */
+  /** Where what is judged may run part by part. */
   readonly extendLogProb?: Uint8Array;
+  readonly extendCache?: Uint8Array;
 }
 
 /** What the graphs of a model are to do besides. */
@@ -40,7 +41,14 @@ export function buildGraphs(folder: ModelFolder, choice: GraphChoice = {}): Mode
     decode: encode(decodeGraph(folder, makeBuild)),
     logProb: encode(logProbGraph(folder, makeBuild)),
     ...(canExtend ? { extend: encode(extendGraph(folder, makeBuild)) } : {}),
-    ...(canExtendLogProb ? { extendLogProb: encode(extendLogProbGraph(folder, makeBuild)) } : {}),
+    ...(canExtendLogProb ? judgingGraphs(folder, makeBuild) : {}),
+  };
+}
+
+function judgingGraphs(folder: ModelFolder, makeBuild: MakeBuild) {
+  return {
+    extendLogProb: encode(extendLogProbGraph(folder, makeBuild)),
+    extendCache: encode(extendCacheGraph(folder, makeBuild)),
   };
 }
 
@@ -70,14 +78,14 @@ function logProbGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const targetIds = input(graph, "targetIds", "int64", ["R"]);
   const build = makeBuild(graph, folder);
   const { hidden } = runSequences(build, tokenIds, { kind: "prefix" });
-  outputLogProbs(build, hidden, targetRows, targetIds);
+  outputLogProbs(build, op.rows(graph, hidden, targetRows), targetIds);
   return graph;
 }
 
-/** hidden[N, C] → logProbs[R], for `logProbGraph` and its like. */
-function outputLogProbs(build: Build, hidden: Tensor, targetRows: Tensor, targetIds: Tensor): void {
+/** hidden[R, C] → logProbs[R], for `logProbGraph` and its like. */
+function outputLogProbs(build: Build, hidden: Tensor, targetIds: Tensor): void {
   const { graph } = build;
-  const logProbs = op.logSoftmax(graph, project(build, op.rows(graph, hidden, targetRows)));
+  const logProbs = op.logSoftmax(graph, project(build, hidden));
   const picked = op.pick(graph, logProbs, op.unsqueeze(graph, targetIds, [1]));
   output(graph, "logProbs", op.reshape(graph, picked, ["R"]));
 }
@@ -93,13 +101,13 @@ function extendGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const lastRows = input(graph, "lastRows", "int64", ["R"]);
   const { pastBias, past } = pastInputs(graph, folder);
   const build = makeBuild(graph, folder);
-  const { hidden, cache } = runSequences(build, tokenIds, { kind: "extend", positions, pastBias }, past);
+  const { hidden, cache } = runSequences(build, tokenIds, { kind: "extend", positions, pastBias }, { past });
   output(graph, "logits", project(build, op.rows(graph, hidden, lastRows)));
   outputCache(graph, cache, "key", "value");
   return graph;
 }
 
-/** As `extendGraph`, but with targetRows and targetIds → logProbs[R] as `logProbGraph` has. */
+/** As `extendGraph` of one sequence, but with targetRows and targetIds → logProbs[R] as `logProbGraph` has. */
 function extendLogProbGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const graph = create("extendLogProb");
   const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
@@ -108,10 +116,23 @@ function extendLogProbGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const targetIds = input(graph, "targetIds", "int64", ["R"]);
   const { pastBias, past } = pastInputs(graph, folder);
   const build = makeBuild(graph, folder);
-  const { hidden, cache } = runSequences(build, tokenIds, { kind: "extend", positions, pastBias }, past);
-  outputLogProbs(build, hidden, targetRows, targetIds);
+  const places = { kind: "extend", positions, pastBias } as const;
+  const { hidden, cache } = runSequences(build, tokenIds, places, { past, wantedRows: targetRows });
+  outputLogProbs(build, hidden, targetIds);
   outputCache(graph, cache, "key", "value");
   return graph;
+}
+
+/** As `extendGraph` for tokens of which nothing but keys and values is wanted: the last layer makes no more. */
+function extendCacheGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
+  const graph = create("extendCache");
+  const tokenIds = input(graph, "tokenIds", "int64", ["B", "T"]);
+  const positions = input(graph, "positions", "int64", ["B", "T"]);
+  const { pastBias, past } = pastInputs(graph, folder);
+  const build = makeBuild(graph, folder);
+  const { cache } = runSequences(build, tokenIds, { kind: "extend", positions, pastBias }, { past });
+  outputCache(graph, cache, "key", "value");
+  return withoutUnused(graph);
 }
 
 /**

@@ -38,26 +38,39 @@ export function frozenOf(graph: Graph, folder: ModelFolder, linear: Linear): op.
   return { weight: weight(graph, folder, `${name}.weight`), lies, ...bias };
 }
 
+/** What sequences run after, and what of them is wanted. */
+export interface SequenceChoice {
+  /** Keys and values [B, K, P, D] per layer, for places after a past. */
+  readonly past?: readonly { readonly key: Tensor; readonly value: Tensor }[];
+  /**
+   * int64[R], indices into N: the rows that the last layer finishes; all by default. One sequence alone
+   * (B = 1) where adapters may change its matrices.
+   */
+  readonly wantedRows?: Tensor;
+}
+
 /**
- * tokenIds int64[B, T] → hidden[N, C] before the final norm, and keys and values [B, K, T, D] per layer;
- * for places after a past, its keys and values [B, K, P, D] per layer are given.
+ * tokenIds int64[B, T] → hidden[N, C], or [R, C] of the wanted rows, before the final norm, and keys and values
+ * [B, K, T, D] per layer.
  */
 export function runSequences(
   build: Build,
   tokenIds: Tensor,
   places: Places,
-  past: readonly { key: Tensor; value: Tensor }[] = [],
+  { past = [], wantedRows }: SequenceChoice = {},
 ): { hidden: Tensor; cache: { key: Tensor; value: Tensor }[] } {
   const { graph, decoder } = build;
   const cache: { key: Tensor; value: Tensor }[] = [];
   let hidden = op.reshape(graph, embed(build, tokenIds, places), ["N", decoder.hiddenSize]);
   decoder.layers.forEach((layer, index) => {
-    hidden = runLayer(build, layer, hidden, (attention, x) => {
+    const attend: Attend = (attention, x) => {
       const before = past[index];
       const attended = attendSequences(graph, decoder, attention, x, places, normalizer(build), before);
       cache.push({ key: attended.key, value: attended.value });
       return attended;
-    });
+    };
+    const isLast = index === decoder.layers.length - 1;
+    hidden = runLayer(build, layer, hidden, attend, isLast ? wantedRows : undefined);
   });
   return { hidden, cache };
 }
@@ -102,16 +115,22 @@ function embed(build: Build, tokenIds: Tensor, places: Places): Tensor {
   return norm ? normalize(build, vectors, norm) : vectors;
 }
 
+type Attend = (attention: Attention, x: Projections) => Attended;
+
+/** Every row attends; what follows is done for the wanted rows. */
 function runLayer(
   build: Build,
   { attention, feedForward, wiring }: Layer,
-  hidden: Tensor,
-  attend: (attention: Attention, x: Projections) => Attended,
+  all: Tensor,
+  attend: Attend,
+  wantedRows?: Tensor,
 ): Tensor {
   const { graph } = build;
-  const normed = normalize(build, hidden, attention.norm);
-  const { context } = attend(attention, projections(build, attention, normed));
-  const mixed = finish(build, attention, context);
+  const wanted = (x: Tensor) => (wantedRows ? op.rows(graph, x, wantedRows) : x);
+  const allNormed = normalize(build, all, attention.norm);
+  const { context } = attend(attention, projections(build, attention, allNormed));
+  const [hidden, normed] = [wanted(all), wanted(allNormed)];
+  const mixed = finish(build, attention, wanted(context));
   if (wiring === "parallel") {
     const input = feedForward.norm ? normalize(build, hidden, feedForward.norm) : normed;
     return op.add(graph, hidden, op.add(graph, mixed, widen(build, feedForward, input)));

@@ -7,7 +7,7 @@ import { readModelFolder } from "#runtime/weights/model-folder";
 import { cacheBytes, chunkBytesMax, chunkTokens, needsChunks } from "./chunks.ts";
 import { cacheShapeOf, decode, prefill } from "./forward.ts";
 import { create, join } from "./kv-cache.ts";
-import { logProbBatch, planBatches } from "./log-prob.ts";
+import { logProbBatch, type PaddedBatch, planBatches } from "./log-prob.ts";
 import { type LoadedModel, loadModel } from "./session.ts";
 
 /** Many narrow heads: sequences above 724 tokens are cut. */
@@ -56,9 +56,9 @@ describe("a long sequence", () => {
     const model = await load(await randomModel(many));
     const request = { promptTokenIds: draw(1100, 1), answerTokenIds: draw(300, 2) };
     const [planned] = planBatches(model.config, [request]);
-    expect(planned).toMatchObject({ chunk: 320, paddedTokens: 1408 });
+    expect(planned).toMatchObject({ kind: "padded", chunk: 320, paddedTokens: 1408 });
     const [inChunks] = await logProbBatch(model, planned!);
-    const [whole] = await logProbBatch(model, { ...planned!, chunk: planned!.paddedTokens });
+    const [whole] = await logProbBatch(model, { ...(planned as PaddedBatch), chunk: 1408 });
     expect(Math.abs(inChunks! / whole! - 1)).toBeLessThan(1e-5);
     const { logits, cache } = await prefill(model, request.promptTokenIds);
     const running = create(cacheShapeOf(model), 1);

@@ -72,8 +72,17 @@ async function prefillWhole(
 /** What is wanted of `length` tokens from the one at `from` on: more inputs, and who reads the outputs. */
 export type ForChunk = (part: { readonly from: number; readonly length: number }) => {
   readonly inputs: Parameters<Run>[0];
-  readonly read: (outputs: Record<string, Float32Array>) => void;
+  readonly read?: (outputs: Record<string, Float32Array>) => void;
 };
+
+/** A sequence to run: what is known of it, all its tokens, and how many run at a time. */
+export interface Sequence {
+  readonly known?: KvCache | null | undefined;
+  readonly tokenIds: readonly number[];
+  readonly chunk: number;
+  /** Whether runs are padded to whole blocks; true unless given. Needed where several runs must have the same bits. */
+  readonly isPadded?: boolean;
+}
 
 /**
  * Run a sequence, or what follows its known beginning, `chunk` tokens at a time; between chunks the event
@@ -81,18 +90,17 @@ export type ForChunk = (part: { readonly from: number; readonly length: number }
  */
 export async function extend(
   model: LoadedModel,
-  graph: "extend" | "extendLogProb",
+  graph: "extend" | "extendLogProb" | "extendCache",
   adapter: SharedAdapter | null,
-  sequence: { known?: KvCache | null | undefined; tokenIds: readonly number[]; chunk: number },
+  { known, tokenIds, chunk, isPadded = true }: Sequence,
   forChunk: ForChunk,
 ): Promise<KvCache> {
-  const { known, tokenIds, chunk } = sequence;
   const run = await model.session(graph);
   let cache = known ?? empty(cacheShapeOf(model));
   for (let from = cache.lengths[0]!; from < tokenIds.length; from += chunk) {
     const part = tokenIds.slice(from, from + chunk);
     const { length } = part;
-    const width = blockTokens(length);
+    const width = isPadded ? blockTokens(length) : length;
     const positions = Array.from({ length: width }, (_, index) => from + Math.min(index, length - 1));
     const { inputs, read } = forChunk({ from, length });
     const outputs = await run({
@@ -102,9 +110,9 @@ export async function extend(
       positions: integers(positions, [1, width]),
       ...inputs,
     });
-    read(outputs);
+    read?.(outputs);
     const [keys, values] = [layersOf(cache.shape, outputs, "key"), layersOf(cache.shape, outputs, "value")];
-    cache = extended(cache, { keys, values, length });
+    cache = extended(cache, { keys, values, length, width });
     await setImmediate();
   }
   return cache;

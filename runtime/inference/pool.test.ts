@@ -8,6 +8,7 @@ import type { ModelSpec } from "./session.ts";
 const crashing = new URL("../fixtures/crashing-worker.ts", import.meta.url);
 const task = { promptTokenIds: [5, 6, 7], tokensMax: 4, temperature: 0, seed: 0n, stopTokenIds: [] };
 const batch = {
+  kind: "padded" as const,
   paddedTokens: 64,
   chunk: 64,
   requests: [{ position: 0, request: { promptTokenIds: [5], answerTokenIds: [6] } }],
@@ -25,7 +26,9 @@ describe("a pool", () => {
     await expect(pool.generate(task, undefined, () => undefined)).rejects.toMatchObject({
       code: "worker-crashed",
     });
-    expect(await pool.logProb({ paddedTokens: 0, chunk: 0, requests: [] })).toEqual([]);
+    expect(await pool.logProb({ kind: "padded" as const, paddedTokens: 0, chunk: 0, requests: [] })).toEqual(
+      [],
+    );
     await pool.close();
   });
 

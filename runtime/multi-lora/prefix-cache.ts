@@ -57,17 +57,22 @@ function sharedTokens(x: readonly number[], y: readonly number[]): number {
 }
 
 /** The first `length` tokens of a cache of one row, in whole blocks. */
-function copyOf(cache: KvCache, length: number): KvCache {
+export function copyOf(cache: KvCache, length: number): KvCache {
   const capacity = blockTokens(length);
   const take = (layer: Float32Array) =>
     pasted(cache, capacity, [{ layer, capacity: cache.capacity, length }]);
   return ofSequence(cache.shape, length, capacity, cache.keys.map(take), cache.values.map(take));
 }
 
-/** A cache of one row with `length` more tokens: keys and values [1, heads, ≥ length, headSize] per layer. */
+/** A cache of one row with `length` more tokens: keys and values [1, heads, width ≥ length, headSize] per layer. */
 export function extended(
   cache: KvCache,
-  added: { readonly keys: Float32Array[]; readonly values: Float32Array[]; readonly length: number },
+  added: {
+    readonly keys: Float32Array[];
+    readonly values: Float32Array[];
+    readonly length: number;
+    readonly width: number;
+  },
 ): KvCache {
   const before = cache.lengths[0]!;
   const total = before + added.length;
@@ -75,7 +80,7 @@ export function extended(
   const join = (layer: Float32Array, fresh: Float32Array) =>
     pasted(cache, capacity, [
       { layer, capacity: cache.capacity, length: before },
-      { layer: fresh, capacity: blockTokens(added.length), length: added.length },
+      { layer: fresh, capacity: added.width, length: added.length },
     ]);
   return ofSequence(
     cache.shape,

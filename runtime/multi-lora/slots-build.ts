@@ -41,7 +41,7 @@ export function slotsBuild(adaptable: (linear: Linear) => boolean): MakeBuild {
   };
 }
 
-/** x[N, in] → [N, out]; N is B for a step, where T is 1, and B·T for whole sequences. */
+/** x[N, in] → [N, out]; N is B for a step, where T is 1, and B·T for whole sequences, or R rows of a lone one. */
 function change(
   graph: Graph,
   x: Tensor,
@@ -50,7 +50,7 @@ function change(
 ): Tensor {
   const [rows, inSize] = x.shape;
   const outSize = b.shape[2]!;
-  const tokens = rows === "B" ? 1 : "T";
+  const tokens = rows === "B" ? 1 : rows === "N" ? "T" : rows!;
   const own = share(graph, `cells of ${x.name}`, () =>
     op.rows(graph, op.reshape(graph, x, ["B", tokens, inSize!]), cells),
   );

@@ -159,6 +159,18 @@ export function share(graph: Graph, meaning: string, make: (name: string) => Ten
   return made;
 }
 
+/** The nodes and constants that outputs depend on; all inputs stay, so that graphs of one kind take the same feeds. */
+export function withoutUnused(graph: Graph): Graph {
+  const needed = new Set(graph.outputs.map(({ name }) => name));
+  const nodes = graph.nodes.toReversed().filter(({ inputs, outputs }) => {
+    if (!outputs.some((name) => needed.has(name))) return false;
+    for (const name of inputs) needed.add(name);
+    return true;
+  });
+  const initializers = graph.initializers.filter(({ tensor }) => needed.has(tensor.name));
+  return { ...graph, nodes: nodes.reverse(), initializers };
+}
+
 /** Product of a static shape. */
 function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);

@@ -36,6 +36,19 @@ export function renderAnswer(answer: string): TextPart[] {
   return [spaced(answer), { special: promptTokens.end }];
 }
 
+/**
+ * Where an encoded prompt is cut for `logProb`: after each passage, so that prompts of the same passages and
+ * different questions, or with some of the passages left out, begin with the same parts. Pure.
+ */
+export function promptCuts(
+  { specialTokenId }: { specialTokenId(spelling: string): number },
+  promptTokenIds: readonly number[],
+): number[] {
+  const [passage, question] = [promptTokens.passage, promptTokens.question].map(specialTokenId);
+  const starts = promptTokenIds.flatMap((id, at) => (id === passage || id === question ? [at] : []));
+  return starts.slice(1);
+}
+
 /** Fold white space (as Unicode has it) to single spaces, and none at the ends. */
 export function foldSpaces(text: string): string {
   return text.replace(/\s+/gu, " ").trim();
