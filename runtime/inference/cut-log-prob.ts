@@ -58,6 +58,7 @@ interface Begun {
 async function begin(model: LoadedModel, request: LogProbTask, before: Begun): Promise<Begun> {
   const { promptTokenIds, adapter = null, cuts: ends = [] } = request;
   const shared = sharedEnd(before, promptTokenIds, ends);
+  if (shared === ends.at(-1) && shared === before.ends.at(-1)) return before;
   let cache = before.cache && shared > 0 ? copyOf(before.cache, shared) : null;
   for (const end of ends) {
     if (end <= shared) continue;

@@ -82,6 +82,8 @@ export interface Sequence {
   readonly chunk: number;
   /** Whether runs are padded to whole blocks; true unless given. Needed where several runs must have the same bits. */
   readonly isPadded?: boolean;
+  /** Whether the cache of all of it is wanted; true unless given, else it ends before the last chunk. */
+  readonly isCacheWanted?: boolean;
 }
 
 /**
@@ -92,7 +94,7 @@ export async function extend(
   model: LoadedModel,
   graph: "extend" | "extendLogProb" | "extendCache",
   adapter: SharedAdapter | null,
-  { known, tokenIds, chunk, isPadded = true }: Sequence,
+  { known, tokenIds, chunk, isPadded = true, isCacheWanted = true }: Sequence,
   forChunk: ForChunk,
 ): Promise<KvCache> {
   const run = await model.session(graph);
@@ -111,6 +113,7 @@ export async function extend(
       ...inputs,
     });
     read?.(outputs);
+    if (!isCacheWanted && from + length === tokenIds.length) break;
     const [keys, values] = [layersOf(cache.shape, outputs, "key"), layersOf(cache.shape, outputs, "value")];
     cache = extended(cache, { keys, values, length, width });
     await setImmediate();

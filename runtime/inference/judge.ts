@@ -31,7 +31,7 @@ export async function judge(
   const tokenIds = [...promptTokenIds, ...answerTokenIds].slice(0, -1);
   const firstRow = promptTokenIds.length - 1;
   const found: number[] = [];
-  await extend(model, "extendLogProb", adapter, { tokenIds, ...way }, ({ from, length }) => {
+  await extend(model, "extendLogProb", adapter, { tokenIds, isCacheWanted: false, ...way }, ({ from, length }) => {
     const targetRows: number[] = [];
     const targetIds: number[] = [];
     for (let row = Math.max(from, firstRow); row < from + length; row++) {
