@@ -31,24 +31,30 @@ export async function judge(
   const tokenIds = [...promptTokenIds, ...answerTokenIds].slice(0, -1);
   const firstRow = promptTokenIds.length - 1;
   const found: number[] = [];
-  await extend(model, "extendLogProb", adapter, { tokenIds, isCacheWanted: false, ...way }, ({ from, length }) => {
-    const targetRows: number[] = [];
-    const targetIds: number[] = [];
-    for (let row = Math.max(from, firstRow); row < from + length; row++) {
-      targetRows.push(row - from);
-      targetIds.push(answerTokenIds[row - firstRow]!);
-    }
-    const count = targetRows.length;
-    padTargets(targetRows, targetIds);
-    const shape = [targetRows.length];
-    return {
-      inputs: { targetRows: integers(targetRows, shape), targetIds: integers(targetIds, shape) },
-      read: ({ logProbs }) => {
-        invariant(logProbs?.length === targetRows.length, "one log-probability per target");
-        for (const logProb of logProbs.subarray(0, count)) found.push(logProb);
-      },
-    };
-  });
+  await extend(
+    model,
+    "extendLogProb",
+    adapter,
+    { tokenIds, isCacheWanted: false, ...way },
+    ({ from, length }) => {
+      const targetRows: number[] = [];
+      const targetIds: number[] = [];
+      for (let row = Math.max(from, firstRow); row < from + length; row++) {
+        targetRows.push(row - from);
+        targetIds.push(answerTokenIds[row - firstRow]!);
+      }
+      const count = targetRows.length;
+      padTargets(targetRows, targetIds);
+      const shape = [targetRows.length];
+      return {
+        inputs: { targetRows: integers(targetRows, shape), targetIds: integers(targetIds, shape) },
+        read: ({ logProbs }) => {
+          invariant(logProbs?.length === targetRows.length, "one log-probability per target");
+          for (const logProb of logProbs.subarray(0, count)) found.push(logProb);
+        },
+      };
+    },
+  );
   return sumOf(found);
 }
 

@@ -71,10 +71,13 @@ export function floats(values: Float32Array, shape: readonly number[]): ort.Tens
   return new ort.Tensor("float32", values, shape);
 }
 
+/** Graphs that run sequences of any length after pasts of any: a plan of memory for each pair of them would never end. */
+const ofAnyLength: ReadonlySet<keyof ModelGraphs> = new Set(["extend", "extendLogProb", "extendCache"]);
+
 function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
   const encoded = spec.graphs[graph];
   invariant(encoded, `the model has a graph ${graph}`);
-  return openGraph(graph, encoded, spec.folder, spec);
+  return openGraph(graph, encoded, spec.folder, { ...spec, hasMemoryPattern: !ofAnyLength.has(graph) });
 }
 
 /**
