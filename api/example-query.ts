@@ -33,6 +33,13 @@ export const exampleQuery = `query Payout {
             digest
             leaf
             retrievalCommit
+            model {
+              id
+              training {
+                manifestHash
+                txHash
+              }
+            }
             batch {
               id
               receiptsRoot

@@ -1,11 +1,13 @@
 import { serve } from "@hono/node-server";
+import { inArray, sum } from "drizzle-orm";
 import { createPublicClient, type Hex, http } from "viem";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { exampleQuery } from "#api/example-query";
 import { createApp } from "#api/server";
 import { RelayClient } from "#eigenda/index";
 import { onchain } from "#schema/bind";
-import { reward } from "#schema/offchain/50-settlement";
+import { entry, reward } from "#schema/offchain/50-settlement";
+import { roles } from "#settlement/blob/codes";
 import * as tree from "#settlement/tree/tree";
 import { contributor, owner } from "../indexer/test/life.ts";
 import { devAccount } from "../schema/testing/stack.ts";
@@ -29,18 +31,21 @@ let claimTx: Hex;
 let other: string;
 let api: ReturnType<typeof createApp>;
 const account = devAccount(contributor).address;
+const newQuorumBps = 4_000;
 
 beforeAll(async () => {
   world = await openSettledWorld();
-  await world.answer(4);
-  await world.drive(/^final$/);
-  firstTx = await claim();
-  await world.drive(/^final$/);
-  claimTx = await claim();
-  await world.world.caughtUp();
   relay = new RelayClient({ relayUrl: () => world.disperser.url, srs: world.srs });
   const client = createPublicClient({ transport: http(world.world.rpcUrl), cacheTime: 0 });
   sources = chainSources(client, world.world.deployment, [relay], world.srs);
+  await world.answer(2);
+  await world.drive(/^final$/);
+  firstTx = await claim();
+  await changeTerms();
+  await world.answer(2);
+  await world.drive(/^final$/);
+  claimTx = await claim();
+  await world.world.caughtUp();
   api = createApp({ db: world.world.database.db, client });
 });
 
@@ -72,6 +77,27 @@ describe("tributary verify", () => {
       expect(text).toContain(name);
     }
     expect(text).not.toContain("✗");
+  });
+
+  it("takes a Datanet's shares from its creation, whatever its terms became between two epochs", async () => {
+    const [row] = await world.world.database.db.select().from(onchain.datanet);
+    expect(row).toMatchObject({ quorumBps: newQuorumBps, ownerBps: 1_000, validatorBps: 500 });
+    const { blockNumber } = (await sources.transaction(claimTx))!;
+    const [changed] = await sources.events("DatanetRegistry", "DatanetParamsUpdated", blockNumber);
+    const headers = await finalizedHeaders(sources, blockNumber);
+    expect(headers.map(({ toBlock }) => toBlock < changed!.blockNumber)).toEqual([true, false]);
+    expect(await verify.run([firstTx, claimTx, ...places()])).toBe(0);
+    const rates = await world.world.database.db
+      .select({ epochId: entry.epochId, role: entry.role, paidWei: sum(entry.amountWei) })
+      .from(entry)
+      .where(inArray(entry.role, [roles.contributor, roles.datanetOwner, roles.validator]))
+      .groupBy(entry.epochId, entry.role);
+    for (const epochId of [1n, 2n]) {
+      const paidWei = (role: number) =>
+        Number(rates.find((rate) => rate.epochId === epochId && rate.role === role)!.paidWei);
+      expect(paidWei(roles.datanetOwner) / paidWei(roles.contributor)).toBeCloseTo(1_000 / 8_500, 6);
+      expect(paidWei(roles.validator) / paidWei(roles.contributor)).toBeCloseTo(500 / 8_500, 6);
+    }
   });
 
   it("calls one flipped byte in a blob invalid, naming the link", async () => {
@@ -380,6 +406,22 @@ function places(other: Partial<Record<"rpc" | "disperser", string>> = {}): strin
 
 function hashesOf(links: readonly Link[], name: string): (string | null)[] {
   return links.filter((link) => link.name === name).map(({ hash }) => hash);
+}
+
+/** The Datanet's owner changes what may change: shares are not among it. */
+async function changeTerms(): Promise<void> {
+  const created = await sources.events("DatanetRegistry", "DatanetCreated", await headBlock());
+  const change = (other: object) =>
+    world.sender.send(owner, "datanetRegistry", "updateParams", [
+      1n,
+      { ...created[0]!.args.params, quorumBps: newQuorumBps, ...other },
+    ]);
+  await expect(change({ ownerBps: 1_001 })).rejects.toThrow();
+  await change({});
+}
+
+function headBlock(): Promise<bigint> {
+  return world.sender.client.getBlockNumber({ cacheTime: 0 });
 }
 
 /** Claims what the active root gives the contributor; the second time also what it gives another account. */

@@ -14,6 +14,7 @@ export type ContributionRow = typeof onchain.contribution.$inferSelect;
 export type DatanetRow = typeof onchain.datanet.$inferSelect;
 export type VoteRow = typeof onchain.validationVote.$inferSelect;
 export type ModelRow = typeof onchain.model.$inferSelect;
+export type TrainingRow = typeof onchain.trainingManifest.$inferSelect;
 export type ReceiptRow = typeof engine.receipt.$inferSelect;
 export type CandidateRow = typeof engine.candidate.$inferSelect;
 export type DuplicateRow = typeof engine.duplicate.$inferSelect;
@@ -45,7 +46,7 @@ export function rowLoaders(tx: Transaction) {
 }
 
 function dataLoaders(tx: Transaction) {
-  const { contribution, datanet, model, lineageEdge, validationVote } = onchain;
+  const { contribution, datanet, model, lineageEdge, trainingManifest, validationVote } = onchain;
   return {
     contribution: batchLoader(async (ids: bigint[]) =>
       byKey(await tx.select().from(contribution).where(inArray(contribution.id, ids)), (row) => row.id),
@@ -66,6 +67,15 @@ function dataLoaders(tx: Transaction) {
     model: batchLoader(async (ids: Hex[]) =>
       byKey(await tx.select().from(model).where(inArray(model.id, ids)), (row) => row.id),
     ),
+    /** The manifest that counts: the first published. */
+    training: batchLoader(async (ids: Hex[]) => {
+      const rows = await tx
+        .select()
+        .from(trainingManifest)
+        .where(inArray(trainingManifest.modelId, ids))
+        .orderBy(desc(trainingManifest.eventId));
+      return byKey(rows, (row) => row.modelId);
+    }),
     faithfulness: batchLoader(async (hashes: Hex[]) =>
       Map.groupBy(
         await tx

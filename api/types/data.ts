@@ -13,6 +13,7 @@ import {
   Faithfulness,
   Model,
   RewardLeaf,
+  Training,
   Vote,
 } from "./refs.ts";
 
@@ -135,12 +136,28 @@ Model.implement({
       type: [Parent],
       resolve: async ({ id }, _, { rows }) => (await rows.parents(id)) ?? [],
     }),
+    training: t.field({
+      type: Training,
+      nullable: true,
+      description: "What an adapter was trained on; null for a model that published nothing.",
+      resolve: async ({ id }, _, { rows }) => (await rows.training(id)) ?? null,
+    }),
     faithfulness: t.field({
       type: [Faithfulness],
       description:
         "How true the influence on its answers is, the newest engine version first; empty where nobody measured.",
       resolve: async ({ artifactHash }, _, { rows }) => (await rows.faithfulness(artifactHash)) ?? [],
     }),
+  }),
+});
+
+Training.implement({
+  description: "ModelRegistry.TrainingManifestPublished: of several by one model the first, which counts.",
+  fields: (t) => ({
+    manifestHash: t.expose("manifestHash", { type: "Hex", description: "keccak of the training payload." }),
+    daRef: t.expose("daRef", { type: "Hex", description: "keccak of the EigenDA certificate." }),
+    blockNumber: t.expose("blockNumber", { type: "BigInt" }),
+    txHash: t.expose("txHash", { type: "Hex" }),
   }),
 });
 

@@ -20,6 +20,7 @@ import type {
   SlashProposalRow,
   SpanRow,
   StandingRow,
+  TrainingRow,
   VoteRow,
 } from "../loaders/rows.ts";
 
@@ -45,5 +46,7 @@ export const Datanet = builder.objectRef<DatanetRow>("Datanet");
 /** How true a model's attribution is: one figure of the report. */
 export const Faithfulness = builder.objectRef<FaithfulnessRow>("Faithfulness");
 export const Model = builder.objectRef<ModelRow>("Model");
+/** What an adapter was trained on, as its owner published it. */
+export const Training = builder.objectRef<TrainingRow>("Training");
 /** Anyone who may be paid: contributor, Datanet owner, validator, model owner. */
 export const Contributor = builder.objectRef<{ account: Hex }>("Contributor");

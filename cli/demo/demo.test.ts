@@ -6,7 +6,7 @@ const folder = makeFolder();
 
 afterAll(() => removeFolder(folder));
 
-it("goes round once: asked, paid, attributed, settled in two epochs, claimed and verified", async () => {
+it("goes round once: trained, asked, paid, attributed, settled in two epochs, claimed and verified", async () => {
   const run = startDemo(folder, [...smallPlan, "--json"]);
   const finished = await finish(run);
   expect(finished).toMatchObject({ conserved: true, verdict: "valid" });
@@ -16,4 +16,7 @@ it("goes round once: asked, paid, attributed, settled in two epochs, claimed and
   const [fees, ...parts] = [told.feesWei, told.splitsWei, told.leavesWei, told.carriedWei].map(BigInt);
   expect(fees).toBe(parts.reduce((sum, part) => sum + part, 0n));
   expect(told.claimedWei).toBe(told.leavesWei);
+  // Traced by the hop "verify", which fails where the trace does not lead to it.
+  expect(BigInt(told.trainingRow.amountWei)).toBeGreaterThan(0n);
+  expect(run.output()).toContain(`trace ${told.trainingRow.claimTx} --account ${told.trainingRow.account}`);
 }, 600_000);

@@ -33,8 +33,8 @@ const help = `npm run demo [-- options]
   --documents <n>     documents of one contribution, at most (default 8)
   --chunks <n>        chunks of one document, at most (default 6)
   --datanet <folder>  Markdown with \`author:\` front matter instead of the installed packages' documentation
-  --adapter           train an adapter and ask part of the questions of it; a block's hash draws its rows, so the roots of
-                      two such demos differ
+  --no-adapter        train no adapter, and ask every question of the base: two such demos come to the same roots, while
+                      a block's hash draws an adapter's rows
   --rebuild           rebuild everything from chain and blobs at the end and compare
   --verbose           show the log of every process (otherwise in .tributary/demo/demo.log)`;
 

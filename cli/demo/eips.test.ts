@@ -12,7 +12,7 @@ if (!isPresent) console.warn(`SKIPPED: the demo on real documents; ${datanet} is
 const everything = "100000";
 const options = [
   ...["--datanet", datanet, "--contributions", everything, "--documents", everything, "--chunks", "2"],
-  ...["--questions", "16", "--batch", "4", "--epoch", "2"],
+  ...["--questions", "16", "--batch", "4", "--epoch", "2", "--no-adapter"],
 ];
 const testMsMax = 1_200_000;
 

@@ -1,4 +1,5 @@
 import type { Sql } from "postgres";
+import type { Progress as TrainingProgress } from "#factory/training";
 import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
 import { type Database, openDatabase } from "#schema/database";
@@ -26,11 +27,11 @@ import {
   voteAndResolve,
 } from "./contribute.ts";
 import type { Submission } from "./documents.ts";
-import { readExamples } from "./examples.ts";
+import { commandOf, readExamples, rowLines, traceOf } from "./examples.ts";
 import type { Plan } from "./plan.ts";
 import { type Progress, waitUntil } from "./progress.ts";
 import { deriveQuestions, type Question } from "./questions.ts";
-import { readContributors, readOutcome, renderReport } from "./report.ts";
+import { readContributors, readOutcome, readRowPayout, renderReport } from "./report.ts";
 
 type Options = {
   config: Config;
@@ -203,14 +204,14 @@ async function awaitChunks(job: Job, say: (text: string) => void): Promise<void>
 
 /** Trains an adapter on a Datanet and waits until the engine can attribute its answers and the node gives them. */
 async function train(job: Job, lesson: Lesson, say: (text: string) => void): Promise<void> {
-  const { chain, stack, db, sent } = job;
+  const { chain, stack, db, sent, progress } = job;
   let trained: Awaited<ReturnType<typeof trainDemoAdapter>> | undefined;
   await sent.add(async () => {
-    trained = await trainDemoAdapter({ chain, stack, db, lesson, onProgress: () => undefined });
+    trained = await trainDemoAdapter({ chain, stack, db, lesson, onProgress: noteQuarters(progress) });
   });
   await sent.untilFinal(db);
   const { modelId, evaluation, steps } = trained!;
-  await awaitReady(db, modelId, () => undefined);
+  await awaitReady(db, modelId, progress.note);
   await waitUntil("the adapter to be served", chunksMsMax, async () => {
     const isDone = await isServed(stack, modelId);
     return { isDone, seen: isDone ? "served" : "not listed" };
@@ -219,6 +220,19 @@ async function train(job: Job, lesson: Lesson, say: (text: string) => void): Pro
   say(
     `adapter on Datanet ${lesson.name}, ${steps} steps; on records held out ${baseLoss.toFixed(2)} nats per token before, ${adapterLoss.toFixed(2)} after`,
   );
+}
+
+/** A line for each quarter of a training. */
+function noteQuarters({ note }: Progress): (at: TrainingProgress) => void {
+  let noted = 0;
+  return ({ step, stepsMax, loss, secondsLeft }) => {
+    const quarter = Math.floor((4 * step) / stepsMax);
+    if (quarter > noted)
+      note(
+        `step ${step} of ${stepsMax}, ${loss.toFixed(2)} nats per token, ${Math.ceil(secondsLeft)} s left`,
+      );
+    noted = Math.max(noted, quarter);
+  };
 }
 
 /**
@@ -329,6 +343,11 @@ async function verify(job: Job, say: (text: string) => void): Promise<void> {
     ["verify", ...transactions],
   ];
   for (const args of runs) await runCommand(job, args);
+  const row = await readRowPayout(sql);
+  if (row !== null) {
+    const told = await runCommand(job, traceOf(row));
+    invariant(told.includes(row.chunkId), "the trace of a payout leads to the training row it pays");
+  }
   say(`${claims.length} payouts in ${transactions.length} transactions recomputed from chain and DA`);
 }
 
@@ -338,8 +357,8 @@ async function rebuildAndCompare(job: Job, say: (text: string) => void): Promise
   say("every row rebuilt from chain and blobs; state hashes equal");
 }
 
-/** An outsider's command with the demo's addresses. @throws CommandFailedError if it does not end with 0. */
-async function runCommand({ stack, command, config, log }: Job, args: readonly string[]): Promise<void> {
+/** An outsider's command with the demo's addresses. @returns what it printed. @throws CommandFailedError if it does not end with 0. */
+async function runCommand({ stack, command, config, log }: Job, args: readonly string[]): Promise<string> {
   const { code, output } = await command(args, {
     ...config.inherited,
     TRIBUTARY_FOLDER: stack.folder,
@@ -353,25 +372,34 @@ async function runCommand({ stack, command, config, log }: Job, args: readonly s
   });
   for (const line of output.split("\n")) if (line !== "") log(args[0]!, line);
   if (code !== 0) throw new CommandFailedError(args, code, output);
+  return output;
 }
 
-async function conclude({ chain, sql, submitted, questions, progress }: Job): Promise<Ended> {
+async function conclude({ chain, sql, submitted, questions, progress, lesson }: Job): Promise<Ended> {
   const outcome = await readOutcome(chain, sql);
   const verdict = "valid"; // The hops before this one throw otherwise.
-  const report = renderReport(outcome, await readContributors(sql, submitted), verdict);
+  const row = await readRowPayout(sql);
+  const report = [
+    renderReport(outcome, await readContributors(sql, submitted), verdict),
+    ...(lesson === null ? [] : rowLines(row, lesson.name)),
+  ].join("\n");
   const roots = await sql`
     select epoch_id::text as epoch, reward_root as "rewardRoot", attribution_root as "attributionRoot"
     from settlement.epoch_run order by epoch_id`;
   const content = await stateHash(sql, "content");
   const claims = await readClaims(chain);
   return {
-    examples: await readExamples(sql, questions, claims.at(-1)!.transactionHash),
+    examples: [
+      ...(await readExamples(sql, questions, claims.at(-1)!.transactionHash)),
+      ...(row === null ? [] : [commandOf(traceOf(row))]),
+    ],
     isGood: outcome.conserved && outcome.claimedWei === outcome.leavesWei,
     report,
-    json: toJson({ ...outcome, verdict }),
+    json: toJson({ ...outcome, verdict, trainingRow: row }),
     record: toJson({
       ...outcome,
       verdict,
+      trainingRow: row,
       documents: submitted.flatMap(({ documents }) => documents).length,
       contributors: new Set(submitted.map(({ contributor }) => contributor)).size,
       roots,

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, expect, it } from "vitest";
 import {
+  comparablePlan,
   createRandom,
   finish,
   kill,
@@ -10,7 +11,6 @@ import {
   makeFolder,
   removeFolder,
   savedCalls,
-  smallPlan,
   startDemo,
   untilBack,
   untilHop,
@@ -36,8 +36,8 @@ it(
   "comes to the same roots and rows when each process is killed once, and all of it rebuilds",
   async () => {
     const [undisturbed, { disturbed, lost }] = await Promise.all([
-      finish(startDemo(folders[0], smallPlan)),
-      disturb(folders[1], [...smallPlan, "--rebuild"]),
+      finish(startDemo(folders[0], comparablePlan)),
+      disturb(folders[1], [...comparablePlan, "--rebuild"]),
     ]);
     expect(undisturbed).toMatchObject({ conserved: true, verdict: "valid" });
     expect(undisturbed.roots.map(({ epoch }) => epoch)).toEqual(["1", "2"]);

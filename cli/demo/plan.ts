@@ -24,12 +24,12 @@ export const planOptions = {
   documents: { type: "string", default: String(limits.documentsPerSubmission) },
   chunks: { type: "string", default: String(limits.chunksPerDocument) },
   datanet: { type: "string" },
-  adapter: { type: "boolean", default: false },
+  "no-adapter": { type: "boolean", default: false },
 } as const;
 
-type Values = Record<Exclude<keyof typeof planOptions, "datanet" | "adapter">, string> & {
+type Values = Record<Exclude<keyof typeof planOptions, "datanet" | "no-adapter">, string> & {
   datanet?: string | undefined;
-  adapter: boolean;
+  "no-adapter": boolean;
 };
 
 /** At least two of each: the second epoch carries on the first, and something is retracted within an epoch. */
@@ -59,7 +59,7 @@ export function readPlan(values: Values): Plan | null {
       documentsPerSubmission: Number(documents),
       chunksPerDocument: Number(chunks),
     },
-    hasAdapter: values.adapter,
+    hasAdapter: !values["no-adapter"],
     datanetFolder: datanet ?? null,
   };
 }

@@ -5,6 +5,8 @@ import { PipelineError } from "#schema/errors";
 /** Tells what is going on, hop by hop with its time; a failure carries the hop's name. */
 export type Progress = {
   hop<T>(name: string, work: (say: (text: string) => void) => Promise<T>): Promise<T>;
+  /** A line on the way through a hop. */
+  note(text: string): void;
   readonly timings: Record<string, number>;
 };
 
@@ -15,6 +17,7 @@ export function createProgress(write: (line: string) => void): Progress {
   const timings: Record<string, number> = {};
   return {
     timings,
+    note: (text) => write(colors.dim(`  ${text}`)),
     async hop(name, work) {
       const startedAt = Date.now();
       let told = "";

@@ -1,8 +1,8 @@
 import type { Sql } from "postgres";
-import { formatEther } from "viem";
+import { type Address, formatEther, type Hex } from "viem";
 import { rewardDistributorAbi } from "#schema/abi/reward-distributor";
 import { settlementHubAbi } from "#schema/abi/settlement-hub";
-import { reasonText } from "#settlement/blob/codes";
+import { reasonText, roles } from "#settlement/blob/codes";
 import type { Chain } from "../chain/transactions.ts";
 import type { OnChain } from "./contribute.ts";
 
@@ -29,7 +29,6 @@ export type ContributorLine = {
   why: string;
 };
 
-const contributorRole = 0;
 /** Longest name printed in full. */
 const nameColumns = 28;
 
@@ -74,7 +73,7 @@ export async function readContributors(sql: Sql, submitted: readonly OnChain[]):
            sum(amount_wei)::text as earned,
            count(distinct receipt_digest) filter (where score_wad > 0)::int as moved,
            jsonb_agg(distinct reason) as reasons
-    from settlement.entry where role = ${contributorRole} group by account`;
+    from settlement.entry where role in (${roles.contributor}, ${roles.recordContributor}) group by account`;
   const byAccount = new Map(rows.map((row) => [row.account, row]));
   const states = await sql<{ id: string; state: number }[]>`select id::text, state from onchain.contribution`;
   const stateOf = new Map(states.map(({ id, state }) => [id, state]));
@@ -99,6 +98,25 @@ export async function readContributors(sql: Sql, submitted: readonly OnChain[]):
   return lines.sort((a, b) =>
     a.earnedWei === b.earnedWei ? (a.name < b.name ? -1 : 1) : a.earnedWei > b.earnedWei ? -1 : 1,
   );
+}
+
+/** A claim that paid, among others, for a training row: the largest such amount. */
+export type RowPayout = { chunkId: Hex; account: Address; amountWei: bigint; claimTx: Hex };
+
+/** Null where no training row was paid. */
+export async function readRowPayout(sql: Sql): Promise<RowPayout | null> {
+  const [row] = await sql`
+    select entry.subject, entry.account, entry.amount_wei::text as amount, claim.tx_hash
+    from settlement.entry
+    join lateral (
+      select tx_hash from onchain.claim
+      where claim.account = entry.account and claim.epoch_id >= entry.epoch_id
+      order by claim.event_id limit 1) as claim on true
+    where entry.role = ${roles.recordContributor} and entry.amount_wei > 0
+    order by entry.amount_wei desc, entry.subject limit 1`;
+  if (row === undefined) return null;
+  const { subject: chunkId, account, amount, tx_hash: claimTx } = row;
+  return { chunkId, account, amountWei: BigInt(amount as string), claimTx };
 }
 
 /** The tables people see at the end. */

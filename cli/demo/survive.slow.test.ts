@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {
+  comparablePlan,
   createRandom,
   type Finished,
   finish,
@@ -12,7 +13,6 @@ import {
   killChain,
   makeFolder,
   removeFolder,
-  smallPlan,
   startDemo,
   untilHop,
   victims,
@@ -26,7 +26,7 @@ let undisturbed: Finished;
 let spanMs: number;
 
 beforeAll(async () => {
-  undisturbed = await finish(startDemo(newFolder(), smallPlan));
+  undisturbed = await finish(startDemo(newFolder(), comparablePlan));
   const { start, verify, ...hops } = undisturbed.timingsMs;
   spanMs = Object.values(hops).reduce((sum, ms) => sum + ms, 0);
 }, demoMsMax);
@@ -42,7 +42,7 @@ it.each(cases)(
   "finishes with the same roots when $victim is killed after $percent % of the way, and all of it rebuilds",
   async ({ victim, percent }) => {
     const folder = newFolder();
-    let run = startDemo(folder, [...smallPlan, "--rebuild"]);
+    let run = startDemo(folder, [...comparablePlan, "--rebuild"]);
     await untilHop(run, "start");
     await sleep((spanMs * percent) / 100);
     console.log(`kill -9 of ${victim}, seed ${seed}, after:\n${run.output()}`);
@@ -50,7 +50,7 @@ it.each(cases)(
     else await kill(run, victim);
     if (victim === "supervisor") {
       await run.ended;
-      run = startDemo(folder, [...smallPlan, "--rebuild"]);
+      run = startDemo(folder, [...comparablePlan, "--rebuild"]);
     }
     const disturbed = await finish(run);
     expect(disturbed).toMatchObject({ conserved: true, verdict: "valid", roots: undisturbed.roots });

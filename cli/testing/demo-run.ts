@@ -44,6 +44,9 @@ export const smallPlan = [
   ...["--questions", "8", "--batch", "2", "--epoch", "2"],
 ];
 
+/** The same without an adapter: what two such demos come to is equal to the byte. */
+export const comparablePlan = [...smallPlan, "--no-adapter"];
+
 /** Every process of a demo. */
 export const victims = [
   ...["postgres", "chain", "disperser", "indexer", "engine"],

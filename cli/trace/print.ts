@@ -100,12 +100,25 @@ function influenceLine({ player, chunkId, scoreWad, standardErrorWad, estimator 
 }
 
 function receiptLines(receipt: ReceiptNode): string[] {
-  const { batch } = receipt;
+  const { batch, model } = receipt;
   return [
     hop(2, "receipt", receipt.digest, `fee ${open(receipt.feeWei)}, of it ${open(receipt.poolWei)} to share`),
     hop(3, "batch", batch.receiptsRoot, `receipts root of batch ${batch.id}`),
     hop(3, "settled", batch.txHash, ""),
     hop(3, "retrieved", receipt.retrievalCommit, "root over what was retrieved"),
+    hop(3, "model", model.id, model.training === null ? "" : "an adapter"),
+    ...trainingLines(model),
+  ];
+}
+
+/** What an adapter was trained on: the payload that names its training rows. */
+function trainingLines({ artifactHash, training }: ReceiptNode["model"]): string[] {
+  if (training === null) return [];
+  return [
+    hop(4, "adapter", artifactHash, "sha256 over its files"),
+    hop(4, "training", training.manifestHash, "keccak of the payload in EigenDA: rows, settings, files"),
+    hop(4, "certificate", training.daRef, "keccak of the EigenDA certificate"),
+    hop(4, "published", training.txHash, ""),
   ];
 }
 
@@ -144,7 +157,7 @@ function shorten(text: string): string {
 }
 
 function hop(depth: number, name: string, hash: string | null, detail: string): string {
-  return `${"  ".repeat(depth)}${pc.bold(name.padEnd(14 - depth))} ${pc.dim(hash ?? "not yet")} ${detail}`.trimEnd();
+  return `${"  ".repeat(depth)}${pc.bold(name.padEnd(17 - depth))} ${pc.dim(hash ?? "not yet")} ${detail}`.trimEnd();
 }
 
 function open(wei: string): string {

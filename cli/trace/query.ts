@@ -2,6 +2,7 @@ const fragments = `
   fragment Receipt on Receipt {
     digest requestId feeWei poolWei retrievalCommit
     batch { id receiptsRoot contentHash txHash }
+    model { id artifactHash training { manifestHash daRef txHash } }
   }
   fragment Entry on Entry {
     leaf role subject amountWei scoreWad reasonText
@@ -76,6 +77,10 @@ export type ReceiptNode = Record<
   string
 > & {
   batch: Record<"id" | "receiptsRoot" | "contentHash" | "txHash", string>;
+  /** `training` is null for a model that follows no adapter. */
+  model: Record<"id" | "artifactHash", string> & {
+    training: Record<"manifestHash" | "daRef" | "txHash", string> | null;
+  };
 };
 
 export type ReceiptWithEntries = ReceiptNode & {

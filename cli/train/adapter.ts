@@ -1,5 +1,6 @@
 import { cp, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Hex } from "viem";
 import { z } from "zod";
 import { type Evaluation, evaluate } from "#factory/evaluate";
@@ -7,6 +8,7 @@ import { modelIdOf, type Package, packageTraining } from "#factory/package";
 import { findBase, type Plan, planTraining, type Request, readRows, settingsOf } from "#factory/plan";
 import { type Progress, runTraining, type Trained, writeWhole } from "#factory/training";
 import type { Drizzle } from "#schema/database";
+import { SnapshotPendingError } from "#schema/snapshot";
 import { assertAccess } from "./access.ts";
 import { type Publisher, publish } from "./publish.ts";
 
@@ -27,6 +29,10 @@ export type Job = Publisher & {
 
 export type TrainedModel = Result & { modelId: Hex; name: string; hasFiles: boolean };
 
+/** Longest that records accepted before may take to be fetched and compared, in ms, and the time between two looks. */
+const pendingMsMax = 300_000;
+const lookMs = 500;
+
 /** Largest payload, in bytes: what the development SRS holds, with room for the blob's encoding (31 of 32 bytes). */
 export const payloadBytesMax = 1_000_000;
 
@@ -39,7 +45,7 @@ export async function trainAdapter(job: Job): Promise<TrainedModel> {
   await findBase(db, request.baseModelId, request.baseArtifactHash);
   await assertAccess(chain, owner.address, request.datanetIds);
   await mkdir(folder, { recursive: true });
-  const plan = await planTraining({ db, client: chain.client }, folder, request);
+  const plan = await planWhenFetched(job);
   job.onPlan(plan);
   const rows = await readRows(db, plan, baseFolder);
   const result = (await readResult(folder)) ?? (await learn(job, plan, rows));
@@ -51,6 +57,18 @@ export async function trainAdapter(job: Job): Promise<TrainedModel> {
   const modelId = modelIdOf(owner.address.toLowerCase() as Hex, artifactHash, name);
   await register(job, packed, { modelId, name, artifactHash });
   return { ...result, modelId, name, hasFiles: packed.hasFiles };
+}
+
+/** Records that were accepted a moment ago are still being fetched and compared with earlier ones. */
+async function planWhenFetched({ db, chain, folder, request, signal }: Job): Promise<Plan> {
+  for (const deadline = Date.now() + pendingMsMax; ; await sleep(lookMs)) {
+    try {
+      return await planTraining({ db, client: chain.client }, folder, request);
+    } catch (error) {
+      if (!(error instanceof SnapshotPendingError) || Date.now() > deadline) throw error;
+      signal.throwIfAborted();
+    }
+  }
 }
 
 type Rows = Awaited<ReturnType<typeof readRows>>;

@@ -12,8 +12,10 @@ export type Checked = {
   made: Set<bigint>;
   /** Chunk ids of the contributions whose certificate, blob and root hold, by contribution. */
   contributions: Map<bigint, ReadonlySet<Hex>>;
+  /** Chunk ids of the rows an adapter learned, whose payload holds, by model. */
+  trainings: Map<Hex, ReadonlySet<Hex>>;
 };
 
 export function nothingChecked(): Checked {
-  return { epochs: new Map(), made: new Set(), contributions: new Map() };
+  return { epochs: new Map(), made: new Set(), contributions: new Map(), trainings: new Map() };
 }

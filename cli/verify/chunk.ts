@@ -7,27 +7,34 @@ import type { Checked } from "./checked.ts";
 import type { CheckedEpoch } from "./epoch.ts";
 import { BrokenLink, check, type Report } from "./link.ts";
 import { type Event, retrievePayload, type Sources } from "./sources.ts";
+import { checkRecords } from "./training.ts";
 
 /** Of entries about a chunk: as a passage, and as a training record. */
 const rolesOfChunks: readonly number[] = Object.values(chunkRoles).flatMap((roles) => Object.values(roles));
 
+const rolesOfRecords: readonly number[] = Object.values(chunkRoles.adapter);
+
 type Paid = { account: Address; report: Report; checked: Checked };
 
 /**
- * Each chunk the account was paid for stands in its contribution's blob, under the root its contributor submitted. A
- * contribution is checked once, for whomever of contributor, Datanet owner and validators comes first.
+ * Each chunk the account was paid for stands in its contribution's blob, under the root its contributor submitted, and one
+ * paid as a training record among the rows of its adapter's payload. A contribution is checked once, for whomever of
+ * contributor, Datanet owner and validators comes first.
  */
 export async function checkChunks(
   sources: Sources,
   epochs: readonly CheckedEpoch[],
   { account, report, checked }: Paid,
 ): Promise<void> {
-  const paid = epochs
+  const given = epochs
     .flatMap(({ provenance }) => provenance.receipts)
-    .flatMap(({ entries }) => entries)
-    .filter((e) => e.account === account.toLowerCase() && e.amountWei > 0n && rolesOfChunks.includes(e.role));
+    .flatMap((receipt) => receipt.entries.map((entry) => ({ entry, receipt })))
+    .filter(({ entry: e }) => e.account === account.toLowerCase() && e.amountWei > 0n);
+  const paid = given.map(({ entry }) => entry).filter(({ role }) => rolesOfChunks.includes(role));
   if (paid.length === 0) return;
   const toBlock = epochs.at(-1)!.header.toBlock;
+  const records = given.filter(({ entry: { role } }) => rolesOfRecords.includes(role));
+  await checkRecords(sources, records, { toBlock, report, checked });
   const submitted = await sources.events("DatanetRegistry", "ContributionSubmitted", toBlock);
   const chunksOf = Map.groupBy(paid, (entry) => entry.contributionBatchId);
   for (const [batchId, entries] of [...chunksOf].sort(([a], [b]) => (a < b ? -1 : 1))) {

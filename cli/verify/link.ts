@@ -32,7 +32,11 @@ export type LinkName =
   | "contribution certificate"
   | "contribution blob"
   | "data root"
-  | "chunk";
+  | "chunk"
+  | "training certificate"
+  | "training blob"
+  | "training manifest"
+  | "training row";
 
 export type Report = (link: Link) => void;
 

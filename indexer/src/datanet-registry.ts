@@ -73,13 +73,17 @@ export async function applyDatanetUsageRecorded({
   });
 }
 
-/** Shares never change, so what an earlier epoch paid by is still in the row. */
+/**
+ * New terms are for contributions to come. The shares stay those the Datanet was created with, as the registry has it: every
+ * epoch pays by them, and whoever verifies one reads them there.
+ */
 export async function applyDatanetParamsUpdated({
   event,
   context,
 }: Args<"DatanetRegistry:DatanetParamsUpdated">) {
   const { datanetId: id, newParams } = event.args;
-  await context.db.update(datanet, { id }).set(newParams);
+  const { ownerBps: _, validatorBps: __, ...terms } = newParams;
+  await context.db.update(datanet, { id }).set(terms);
 }
 
 export async function applyContributionSubmitted({
