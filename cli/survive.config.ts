@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 /** The slow kill tests, one at a time: most run the whole demo. */
 export default defineConfig({
   test: {
-    include: ["cli/demo/*.slow.test.ts", "factory/*.slow.test.ts", "engine/adapter/*.slow.test.ts"],
+    include: ["cli/demo/*.slow.test.ts", "factory/*.slow.test.ts", "engine/**/*.slow.test.ts"],
     fileParallelism: false,
     maxConcurrency: 1,
   },

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { readDeployment } from "#schema/deployment";
-import { influenceMethods } from "./adapter/methods.ts";
+import { influenceMethodFrom } from "./adapter/methods.ts";
 import { type Estimator, estimators } from "./score/estimate.ts";
 
 const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
@@ -35,7 +35,7 @@ const environment = z
     /** Ends of the names of matrices that adapters may change, comma-separated; serving must have the same. */
     ADAPTABLE_MODULES: names.default([]),
     /** How influence of training records is measured: part of the method. */
-    INFLUENCE_METHOD: z.enum(influenceMethods).default("efim-dual"),
+    INFLUENCE_METHOD: z.string().default("efim-dual"),
     /** 0 lets the system choose; the ready line says which. */
     METRICS_PORT: count(0, 65_535).default(9_101),
   })
@@ -56,14 +56,14 @@ const environment = z
       engineFolder: env.ENGINE_FOLDER,
       adaptersFolder: env.ADAPTERS_FOLDER ?? null,
       adaptableModules: env.ADAPTABLE_MODULES,
-      influenceMethod: env.INFLUENCE_METHOD,
+      influenceMethod: influenceMethodFrom(env.INFLUENCE_METHOD),
       metricsPort: env.METRICS_PORT,
     });
   });
 
 export type Config = z.output<typeof environment>;
 
-/** The engine's environment, read once. @throws ZodError naming each variable that is missing or wrong. */
+/** The engine's environment, read once. @throws ZodError naming each variable that is missing or wrong; InfluenceMethodError. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return environment.parse(env);
 }

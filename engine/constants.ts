@@ -42,6 +42,9 @@ export const classesPerTurn = 64;
 export const spansKeptMax = 64;
 export const occurrencesKeptMax = 8;
 
+/** Words of contributions that are kept for finding spans, eight bytes each. */
+export const spanWordsMax = 50_000_000;
+
 /** Tasks waiting for a worker of the pool. */
 export const poolQueueMax = 256;
 

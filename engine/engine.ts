@@ -121,12 +121,12 @@ type Means = {
 
 function handlersOf({ config, db, boss, reader, client, pool, method, log }: Means): Handlers {
   const hub = config.contracts.settlementHub.toLowerCase() as Hex;
-  const { chainId, estimator, influenceMethod } = config;
+  const { chainId, estimator } = config;
   const classifier = createClassifier(db);
   const adapters = pool === null ? null : createAdapters({ db, boss, pool, reader, client, log }, config);
   const openAdapter = adapters?.open ?? null;
   const finalBlockHash = (block: bigint) => readFinalHash(db, client, block);
-  const scoring = { db, pool, method, estimator, influenceMethod, openAdapter, finalBlockHash };
+  const scoring = { db, pool, method, estimator, openAdapter, finalBlockHash };
   return {
     "fetch-contribution": (task) => fetchContribution({ db, boss, reader }, task),
     "classify-chunks": async ({ data }) => {

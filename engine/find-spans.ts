@@ -4,48 +4,46 @@ import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { invariant } from "#schema/errors";
 import { chunk, receipt, span } from "#schema/offchain/index";
-import { occurrencesKeptMax, spansKeptMax } from "./constants.ts";
+import { occurrencesKeptMax, spansKeptMax, spanWordsMax } from "./constants.ts";
 import { assertContributionsFetched, findUses } from "./fetch/batch.ts";
 import type { Task } from "./queue/run-jobs.ts";
 import { buildShard, type Shard } from "./spans/shard.ts";
 import { findSpans, unigramOf } from "./spans/spans.ts";
 import { Vocabulary, type Word, wordsOf } from "./spans/words.ts";
 
-/** Finds what answers copy word for word. One per process: it keeps a shard of each contribution it has met. */
+/**
+ * Finds what answers copy word for word. One per process: it keeps a shard of each contribution it has met, of at most
+ * `spanWordsMax` words together.
+ */
 export type SpanFinder = (task: Task<"find-spans">) => Promise<void>;
 
 type Batch = typeof onchain.batch.$inferSelect;
-/** A contribution's chunks as a shard; `words` of each chunk, for where a span stands in it. */
-type Source = { shard: Shard; words: ReadonlyMap<string, readonly Word[]> };
 
 /**
  * Write the spans that a receipt's answer shares with the records of its model's Datanets, accepted before its batch: a
  * third dimension beside influence, labelled verbatim. It pays nothing: that a text was copied does not say that it moved
- * the answer. Doing it again changes nothing.
+ * the answer. Where the Datanets hold more than `wordsMax` words, the contributions registered first are looked through.
+ * Doing it again changes nothing.
  */
-export function createSpanFinder(db: Drizzle): SpanFinder {
-  const vocabulary = new Vocabulary();
-  const sources = new Map<bigint, Source>();
+export function createSpanFinder(db: Drizzle, wordsMax = spanWordsMax): SpanFinder {
+  const known: Known = { vocabulary: new Vocabulary(), shards: new Map(), wordsMax };
   return async ({ data: { receiptDigest } }) => {
     const [row] = await db.select().from(receipt).where(eq(receipt.digest, receiptDigest));
     invariant(row !== undefined, `a job has its receipt ${receiptDigest}`);
     const [batch] = await db.select().from(onchain.batch).where(eq(onchain.batch.id, row.batchId));
     invariant(batch !== undefined, `a receipt has its batch ${row.batchId}`);
     if (row.answer === null) return;
-    const found = await readSources(db, batch, row.modelId, { vocabulary, sources });
-    const rows = spanRows(receiptDigest, row.answer, vocabulary, found);
+    const shards = await readShards(db, batch, row.modelId, known);
+    const found = spansIn(row.answer, known.vocabulary, shards);
+    const rows = spanRows(receiptDigest, found, await readWords(db, found));
     if (rows.length > 0) await db.insert(span).values(rows).onConflictDoNothing();
   };
 }
 
-type Known = { vocabulary: Vocabulary; sources: Map<bigint, Source> };
+/** `shards` of contributions, the ones used last at the end. */
+type Known = { vocabulary: Vocabulary; shards: Map<bigint, Shard>; wordsMax: number };
 
-async function readSources(
-  db: Drizzle,
-  batch: Batch,
-  modelId: Hex,
-  { vocabulary, sources }: Known,
-): Promise<Source[]> {
+async function readShards(db: Drizzle, batch: Batch, modelId: Hex, known: Known): Promise<Shard[]> {
   await assertContributionsFetched(db, batch);
   const uses = await findUses(db, batch);
   const datanetIds = [...uses].flatMap((use) =>
@@ -61,30 +59,66 @@ async function readSources(
       and(inArray(contribution.datanetId, datanetIds), lt(contribution.resolvedBlock, batch.blockNumber)),
     )
     .orderBy(asc(contribution.id));
+  const found: Shard[] = [];
+  let words = 0;
   for (const { id } of ids) {
-    if (!sources.has(id)) sources.set(id, await readSource(db, id, vocabulary));
+    const shard = known.shards.get(id) ?? (await readShard(db, id, known.vocabulary));
+    words += shard.text.length;
+    if (words > known.wordsMax) break;
+    known.shards.delete(id);
+    known.shards.set(id, shard);
+    found.push(shard);
   }
-  return ids.map(({ id }) => sources.get(id)!);
+  forget(known);
+  return found;
 }
 
-async function readSource(db: Drizzle, contributionId: bigint, vocabulary: Vocabulary): Promise<Source> {
+/** Drops the shards used longest ago; what this answer needs is the newest and within the bound. */
+function forget({ shards, wordsMax }: Known): void {
+  let words = [...shards.values()].reduce((total, { text }) => total + text.length, 0);
+  for (const [id, { text }] of shards) {
+    if (words <= wordsMax) return;
+    shards.delete(id);
+    words -= text.length;
+  }
+}
+
+async function readShard(db: Drizzle, contributionId: bigint, vocabulary: Vocabulary): Promise<Shard> {
   const chunks = await db
     .select({ id: chunk.id, text: chunk.text })
     .from(chunk)
     .where(eq(chunk.contributionId, contributionId))
     .orderBy(asc(chunk.index));
-  const words = new Map(chunks.map(({ id, text }) => [id as string, wordsOf(text)]));
-  const records = [...words].map(([id, of]) => ({ id, tokenIds: vocabulary.add(of) }));
-  return { shard: buildShard(records), words };
+  return buildShard(chunks.map(({ id, text }) => ({ id, tokenIds: vocabulary.add(wordsOf(text)) })));
 }
 
-function spanRows(receiptDigest: Hex, answer: string, vocabulary: Vocabulary, sources: readonly Source[]) {
-  const shards = sources.map(({ shard }) => shard);
+type FoundSpans = { words: readonly Word[]; spans: ReturnType<typeof findSpans> };
+
+function spansIn(answer: string, vocabulary: Vocabulary, shards: readonly Shard[]): FoundSpans {
   const words = wordsOf(answer);
   const spans = findSpans(shards, unigramOf(shards), vocabulary.read(words)).slice(0, spansKeptMax);
-  const wordsOfChunk = new Map(sources.flatMap((source) => [...source.words]));
+  const kept = spans.map((span) => ({ ...span, occurrences: span.occurrences.slice(0, occurrencesKeptMax) }));
+  return { words, spans: kept };
+}
+
+/** Words of the chunks that spans stand in. */
+async function readWords(db: Drizzle, { spans }: FoundSpans): Promise<Map<string, Word[]>> {
+  const ids = new Set(spans.flatMap(({ occurrences }) => occurrences.map(({ recordId }) => recordId as Hex)));
+  if (ids.size === 0) return new Map();
+  const rows = await db
+    .select({ id: chunk.id, text: chunk.text })
+    .from(chunk)
+    .where(inArray(chunk.id, [...ids]));
+  return new Map(rows.map(({ id, text }) => [id, wordsOf(text)]));
+}
+
+function spanRows(
+  receiptDigest: Hex,
+  { words, spans }: FoundSpans,
+  wordsOfChunk: ReadonlyMap<string, readonly Word[]>,
+) {
   return spans.flatMap(({ start, length, surpriseNats, occurrenceCount, occurrences }, index) =>
-    occurrences.slice(0, occurrencesKeptMax).map(({ recordId, start: from }, occurrence) => {
+    occurrences.map(({ recordId, start: from }, occurrence) => {
       const inRecord = wordsOfChunk.get(recordId)!;
       return {
         receiptDigest,

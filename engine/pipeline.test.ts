@@ -26,6 +26,7 @@ import { readConfig } from "../serving/payment/channel.ts";
 import * as voucher from "../serving/payment/voucher.ts";
 import { createIssuer } from "../serving/receipt.ts";
 import { createHubClient } from "../serving/settler/hub-client.ts";
+import { createSpanFinder } from "./find-spans.ts";
 import {
   ask,
   contribute,
@@ -113,6 +114,18 @@ describe("the engine", () => {
       expect(copied.split(/\s+/).length).toBeGreaterThan(1);
       expect(source!.text.slice(sourceStart, sourceEnd).split(/\s+/)).toEqual(copied.split(/\s+/));
     }
+  });
+
+  it("looks for copies in as many words as fit, those of the contributions registered first", async () => {
+    const before = await database().select().from(span).orderBy(span.receiptDigest, span.index);
+    const { receiptDigest } = before[0]!;
+    const find = (wordsMax?: number) =>
+      createSpanFinder(database(), wordsMax)({ data: { receiptDigest }, ...task });
+    await database().delete(span).where(eq(span.receiptDigest, receiptDigest));
+    await find(10);
+    expect(await database().select().from(span).where(eq(span.receiptDigest, receiptDigest))).toEqual([]);
+    await find();
+    expect(await database().select().from(span).orderBy(span.receiptDigest, span.index)).toEqual(before);
   });
 
   it("changes nothing when every job is done again", async () => {
@@ -369,6 +382,9 @@ describe("the engine", () => {
     expect(await Promise.all([again.end("SIGTERM"), node.end("SIGINT")])).toEqual([0, 0]);
   });
 });
+
+/** What a handler is told beside a job's data. */
+const task = { isLastTry: false, signal: new AbortController().signal };
 
 function database() {
   return pipeline.world.database.db;

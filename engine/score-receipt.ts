@@ -6,7 +6,6 @@ import { invariant, PipelineError } from "#schema/errors";
 import { candidate, chunk, duplicate, influence, receipt, score } from "#schema/offchain/index";
 import * as disclosures from "#settlement/blob/disclosure";
 import { type Found, findAdapter } from "./adapter/find-adapter.ts";
-import type { InfluenceMethod } from "./adapter/methods.ts";
 import { type RecordInfluence, scoreAdapterAnswer } from "./adapter/score.ts";
 import type { AdapterOpener } from "./adapter/store.ts";
 import type { Method } from "./method.ts";
@@ -22,7 +21,6 @@ export type ScoringParts = {
   pool: Pool | null;
   method: Method;
   estimator: Estimator;
-  influenceMethod: InfluenceMethod;
   /** Null for a black-box model. */
   openAdapter: AdapterOpener | null;
   /** Hash of a block once it is final; undefined before. */
@@ -47,7 +45,7 @@ export async function scoreReceipt(
   const { question, answer, answerTokenIds } = disclosed.value;
   const passages = await readContext(db, receiptDigest);
   const answered = { question, answer, answerTokenIds, passages };
-  const way = { estimator, influenceMethod: parts.influenceMethod, seed: () => seedOf(parts, row) };
+  const way = { estimator, seed: () => seedOf(parts, row) };
   const scored =
     found.adapter === null || pool === null
       ? { records: [], ...(await scoreAnswer({ pool, signal }, answered, way)) }

@@ -19,4 +19,4 @@ it("goes round once: trained, asked, paid, attributed, settled in two epochs, cl
   // Traced by the hop "verify", which fails where the trace does not lead to it.
   expect(BigInt(told.trainingRow.amountWei)).toBeGreaterThan(0n);
   expect(run.output()).toContain(`trace ${told.trainingRow.claimTx} --account ${told.trainingRow.account}`);
-}, 600_000);
+}, 900_000);

@@ -25,6 +25,7 @@ export type Finished = {
   contributors: number;
   roots: { epoch: string; rewardRoot: string; attributionRoot: string }[];
   content: { hash: string };
+  trainingRow: { chunkId: string; amountWei: string } | null;
   timingsMs: Record<string, number>;
 };
 
@@ -93,7 +94,12 @@ export async function finish(run: Run): Promise<Finished> {
 
 /** Waits until the demo has done a hop. */
 export async function untilHop(run: Run, hop: string): Promise<void> {
-  await until(`the hop "${hop}"`, run, () => run.output().includes(`✓ ${hop} `));
+  await untilSaid(run, `✓ ${hop} `);
+}
+
+/** Waits until the demo has printed this. */
+export async function untilSaid(run: Run, text: string): Promise<void> {
+  await until(`"${text}"`, run, () => run.output().includes(text));
 }
 
 /** Kills one process with SIGKILL, waiting for it to run. The chain is killed by `killChain`. */

@@ -161,7 +161,7 @@ async function openElsewhere(root?: string) {
   const [row] = await database().select().from(adapter).where(eq(adapter.modelId, trained.modelId));
   const of = await readManifest(database(), row!.contentHash);
   const open = () => opener(of, trained.modelId, () => undefined);
-  const way = { estimator: "shapley", influenceMethod: "efim-dual", seed: async () => zeroHash } as const;
+  const way = { estimator: "shapley", seed: async () => zeroHash } as const;
   return {
     root: engineFolder,
     folder: join(engineFolder, "adapters", trained.adapterHash),

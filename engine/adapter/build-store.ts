@@ -5,14 +5,15 @@ import type { Drizzle } from "#schema/database";
 import { invariant } from "#schema/errors";
 import { adapter, chunk, trainingRecord } from "#schema/offchain/index";
 import { type GateRecord, throughGate } from "../composite/gate.ts";
+import { GradientNotFiniteError } from "../influence/block.ts";
 import { type Pool, PoolTaskError } from "../pool.ts";
 import type { Task } from "../queue/run-jobs.ts";
 import { recordRefusal } from "../refusal.ts";
 import { quantise } from "../score/quantise.ts";
 import { readManifest } from "./files.ts";
 import { isRealNats } from "./influence.ts";
-import type { AdapterOpener } from "./store.ts";
-import { type BuildProgress, type OpenedAdapter, StoreTooLargeError } from "./store.ts";
+import { isOurs, recordScores } from "./score.ts";
+import { type AdapterOpener, type BuildProgress, type OpenedAdapter, StoreTooLargeError } from "./store.ts";
 
 export type StoreJobParts = {
   db: Drizzle;
@@ -38,9 +39,7 @@ export async function buildAdapterStore(
     const judged = await judge(parts, opened, of.gateRows);
     await writeReady(db, modelId, judged);
   } catch (error) {
-    const isFinal =
-      error instanceof StoreTooLargeError || (error instanceof PoolTaskError && !error.retryable);
-    if (!isFinal) throw error;
+    if (!isOfAdapter(error)) throw error;
     const { code, message: reason } = error;
     await db.transaction(async (tx) => {
       await recordRefusal(tx, { eventId, subject: `training:${modelId}`, code, reason });
@@ -50,20 +49,28 @@ export async function buildAdapterStore(
   }
 }
 
+/** Whether another try ends the same, here and elsewhere: it is the adapter's own, and nothing that happened on this machine. */
+function isOfAdapter(error: unknown): error is StoreTooLargeError | GradientNotFiniteError | PoolTaskError {
+  if (error instanceof PoolTaskError) return !error.retryable && !isOurs(error.code);
+  return error instanceof StoreTooLargeError || error instanceof GradientNotFiniteError;
+}
+
 type Judged = { chunkId: Hex; passesGate: boolean; gateSumMicro: bigint; gateCount: number };
 
 /** Influence of every record on every row of the gate, under the adapter, asked without passages. */
 async function judge(
   { db, pool }: StoreJobParts,
-  { files, store, tokensMax, recordIds }: OpenedAdapter,
+  opened: OpenedAdapter,
   gateRows: readonly Hex[],
 ): Promise<Judged[]> {
   const texts = await readTexts(db, gateRows);
+  const recordIds = opened.records.map(({ chunkId }) => chunkId);
   const influences: bigint[][] = recordIds.map(() => []);
   for (const chunkId of gateRows) {
     const query = texts.get(chunkId)!;
-    const { scores } = await pool.run({ kind: "record-scores", adapter: files, store, query, tokensMax });
-    const nats = Array.from(scores, (score) => score / scores.length);
+    const asked = await recordScores(pool, opened, { query, text: `${query.source} ${query.text}` });
+    if (!asked.ok) throw new PoolTaskError(asked.code, asked.reason, asked.retryable);
+    const nats = Array.from(asked.scores, (score) => score / recordIds.length);
     if (!nats.every(isRealNats)) throw new PoolTaskError("not-finite", "an influence on the gate", false);
     for (const [index, value] of nats.entries()) influences[index]!.push(quantise(value));
   }

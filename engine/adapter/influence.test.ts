@@ -6,7 +6,7 @@ import { dataInf } from "../influence/datainf.ts";
 import { dual, scores } from "../influence/efim.ts";
 import { matrix, times } from "../influence/matrix.ts";
 import { recordInfluences } from "./influence.ts";
-import { solveBlock } from "./methods.ts";
+import { InfluenceMethodError, influenceMethodFrom, influenceMethods, solveBlock } from "./methods.ts";
 
 const positive = (values: readonly bigint[]) => values.filter((value) => value > 0n);
 
@@ -58,5 +58,21 @@ describe("what a store keeps of a block", () => {
     const zeros = matrix(2, 3);
     for (const method of ["efim-dual", "datainf", "grad-dot"] as const)
       expect([...solveBlock(method, zeros, 0.1).values]).toEqual([0, 0, 0, 0, 0, 0]);
+  });
+});
+
+describe("the methods there are", () => {
+  it("are found by their names", () => {
+    for (const method of influenceMethods) expect(influenceMethodFrom(method)).toBe(method);
+  });
+
+  it.each([
+    ["tracin", /checkpoints of the training; at the last one it is grad-dot\. Choose one of efim-dual/],
+    ["LESS", /state of its optimizer/],
+    ["trak", /several trainings/],
+    ["magic", /no such method\. Choose one of/],
+  ])("are not %s, and why is said", (name, reason) => {
+    expect(() => influenceMethodFrom(name)).toThrow(InfluenceMethodError);
+    expect(() => influenceMethodFrom(name)).toThrow(reason);
   });
 });

@@ -1,11 +1,13 @@
+import { fold } from "../duplicates/shingles.ts";
+import { textSimilarity } from "../influence/text-similarity.ts";
+import { hybridInfluence } from "../influence/trajectory.ts";
 import { type Pool, PoolTaskError } from "../pool.ts";
 import { quantise, toWad } from "../score/quantise.ts";
 import { playerValues, scalePassages } from "../score/total.ts";
 import { type Answered, type Influence, type Score, scoreAnswer, type Way } from "../value.ts";
 import { recordInfluences } from "./influence.ts";
-import type { InfluenceMethod } from "./methods.ts";
 import type { OpenedAdapter } from "./store.ts";
-import type { Query } from "./tasks.ts";
+import type { Query, TextRecord } from "./tasks.ts";
 
 /** Influence of a training record on one answer. */
 export type RecordInfluence = Influence;
@@ -26,9 +28,9 @@ export async function scoreAdapterAnswer(
   { pool, signal }: { pool: Pool; signal: AbortSignal },
   adapter: OpenedAdapter,
   answered: Answered,
-  way: Way & { influenceMethod: InfluenceMethod },
+  way: Way,
 ): Promise<AdapterScored> {
-  const { files, recordIds } = adapter;
+  const { files, records, method } = adapter;
   const { question, answerTokenIds } = answered;
   const passages = answered.passages.map(({ text }) => text);
   const adapted: Pick<Pool, "values"> = { values: (task) => pool.values({ ...task, adapter: files }) };
@@ -40,7 +42,10 @@ export async function scoreAdapterAnswer(
   const adapterMicro = scored.score.valueBaseWad / microWad;
   const bothMicro = scored.score.valueContextWad / microWad;
   const players = playerValues({ baseMicro, contextMicro, adapterMicro, bothMicro });
-  const asked = await recordScores(pool, adapter, { question, passages, answerTokenIds });
+  const asked = await recordScores(pool, adapter, {
+    query: { question, passages, answerTokenIds },
+    text: `${question} ${answered.answer}`,
+  });
   if (!asked.ok) return asked;
   const found = recordInfluences(asked.scores, players.adapterMicro);
   if (found === null)
@@ -57,25 +62,31 @@ export async function scoreAdapterAnswer(
       influences: stretch(scored.score.influences, players.contextMicro),
     },
     records: found.listed.map(({ index, influenceMicro }) => ({
-      chunkId: recordIds[index]!,
+      chunkId: records[index]!.chunkId,
       scoreWad: toWad(influenceMicro),
       standardErrorWad: 0n,
-      estimator: way.influenceMethod,
+      estimator: method,
     })),
   };
 }
 
 type Scores = { ok: true; scores: Float64Array } | Extract<AdapterScored, { ok: false }>;
+/** `text` is what the query says, for methods that compare texts. */
+type Asked = { query: Query; text: string };
 
-/** A store that is damaged is thrown away: the next try makes it anew. */
-async function recordScores(
+/**
+ * Scores of all records for one query by the adapter's method. A store that is damaged is thrown away: the next try makes it
+ * anew.
+ */
+export async function recordScores(
   pool: Pool,
-  { files, store, tokensMax, discard }: OpenedAdapter,
-  query: Query,
+  { files, store, tokensMax, method, records, discard }: OpenedAdapter,
+  { query, text }: Asked,
 ): Promise<Scores> {
   try {
     const task = { kind: "record-scores", adapter: files, store, query, tokensMax } as const;
-    return { ok: true, scores: (await pool.run(task)).scores };
+    const { scores } = await pool.run(task);
+    return { ok: true, scores: method === "hybrid" ? withTexts(scores, records, text) : scores };
   } catch (error) {
     if (!(error instanceof PoolTaskError)) throw error;
     const { code, message: reason } = error;
@@ -84,8 +95,17 @@ async function recordScores(
   }
 }
 
+function withTexts(scores: Float64Array, records: readonly TextRecord[], text: string): Float64Array {
+  const words = (of: string) => fold(of).split(" ");
+  const [similarities] = textSimilarity(
+    records.map((record) => words(`${record.source} ${record.text}`)),
+    [words(text)],
+  );
+  return hybridInfluence(scores, similarities!);
+}
+
 /** Files of an adapter that was accepted, and stores, fail for what happened on this machine: never the receipt's fault. */
-function isOurs(code: string): boolean {
+export function isOurs(code: string): boolean {
   return /^(store|adapter)-/.test(code);
 }
 

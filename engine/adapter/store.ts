@@ -17,15 +17,20 @@ import {
 import { engineVersion } from "../method.ts";
 import type { Pool } from "../pool.ts";
 import { type AdapterFiles, type AdapterPlaces, adapterFiles, folderOf } from "./files.ts";
-import type { InfluenceMethod } from "./methods.ts";
+import { type InfluenceMethod, storeMethodOf } from "./methods.ts";
 import type { StoreName, TextRecord } from "./tasks.ts";
+
+/** A training record as it was learned. */
+export type StoreRecord = TextRecord & { chunkId: Hex };
 
 /** What is needed to answer for an adapter's records on this machine. */
 export type OpenedAdapter = {
   files: AdapterFiles;
   store: StoreName;
   tokensMax: number;
-  recordIds: readonly Hex[];
+  method: InfluenceMethod;
+  /** In the order of the store. */
+  records: readonly StoreRecord[];
   /** Throw the store away, so that who opens it next makes it anew. */
   discard: () => Promise<void>;
 };
@@ -79,19 +84,19 @@ async function openAdapter(
   const records = await readRecords(parts.db, modelId);
   const folder = join(folderOf(places, of.adapterHash), `engine-${engineVersion}`);
   const gradients = join(folder, "gradients");
-  const solved = join(folder, method);
+  const storeMethod = storeMethodOf(method);
+  const solved = join(folder, storeMethod);
   const read = settings.decode(of.settings);
   invariant(read.ok, "settings of a kept payload were decoded before");
   const { rowTokens: tokensMax, damping } = read.value;
   const build = async () => {
     await buildGradients({ pool, files, folder: gradients, tokensMax, onProgress }, described, records);
     const description = { ...described, content: "solved" as const };
-    await pool.run({ kind: "solve", from: gradients, to: solved, description, method, damping });
+    await pool.run({ kind: "solve", from: gradients, to: solved, description, method: storeMethod, damping });
   };
   if (!(await isWhole(solved, records.length))) await rebuildIfDamaged(build, folder);
-  const recordIds = records.map(({ chunkId }) => chunkId);
   const discard = () => rm(solved, { recursive: true, force: true });
-  return { files, store: { folder: solved, engineVersion }, tokensMax, recordIds, discard };
+  return { files, store: { folder: solved, engineVersion }, tokensMax, method, records, discard };
 }
 
 /** A store of another layout, or with a changed byte, is no one's to mend: it is made anew, once. */
@@ -112,8 +117,6 @@ type Gradients = {
   tokensMax: number;
   onProgress: (progress: BuildProgress) => void;
 };
-type StoreRecord = TextRecord & { chunkId: Hex };
-
 async function buildGradients(
   { pool, files, folder, tokensMax, onProgress }: Gradients,
   description: Description,

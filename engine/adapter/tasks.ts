@@ -20,7 +20,7 @@ import type { Description } from "../gradient-store/manifest.ts";
 import { openStore, type Store } from "../gradient-store/store.ts";
 import { matrix, row } from "../influence/matrix.ts";
 import type { AdapterFiles } from "./files.ts";
-import { type InfluenceMethod, solveBlock } from "./methods.ts";
+import { type StoreMethod, solveBlock } from "./methods.ts";
 import { readBlocks } from "./read-blocks.ts";
 
 /** What a thread is asked about an adapter. Records longer than `tokensMax` tokens teach nothing and have no gradient. */
@@ -32,7 +32,7 @@ export type AdapterTask =
       from: string;
       to: string;
       description: Description;
-      method: InfluenceMethod;
+      method: StoreMethod;
       damping: number;
     }
   | { kind: "record-scores"; adapter: AdapterFiles; store: StoreName; query: Query; tokensMax: number };

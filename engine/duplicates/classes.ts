@@ -1,4 +1,4 @@
-import { invariant } from "#schema/errors";
+import { invariant, PipelineError } from "#schema/errors";
 import { bandKeys, fold, intersectionSize, jaccard, shingles, signature } from "./shingles.ts";
 
 /** From this share of common shingles on, two records are one player. */
@@ -9,6 +9,9 @@ export const jaccardMin = 0.8;
  * thousand records share is a template. Which later copies this could miss meet in other bands.
  */
 export const comparisonsMax = 64;
+
+/** Records of one index: it is in memory, some five kilobytes for each of 45 words, and a process has four gigabytes of heap. */
+export const indexedRecordsMax = 400_000;
 
 /** A record, in the order in which its contribution was verified: earlier ones have priority. */
 export type Registered = { readonly id: string; readonly text: string };
@@ -43,8 +46,15 @@ export class ClassIndex {
   readonly #firsts: { id: string; shingles: Uint32Array }[] = [];
   readonly #known = new Set<number>();
   readonly #ids = new Set<string>();
+  readonly #recordsMax: number;
 
+  constructor(recordsMax = indexedRecordsMax) {
+    this.#recordsMax = recordsMax;
+  }
+
+  /** @throws ClassIndexFullError; nothing is added then. */
   add({ id, text }: Registered): Membership {
+    if (this.#ids.size >= this.#recordsMax) throw new ClassIndexFullError(this.#recordsMax);
     invariant(!this.#ids.has(id), `record ${id} is registered once`);
     this.#ids.add(id);
     const folded = fold(text);
@@ -85,4 +95,14 @@ export class ClassIndex {
 export function overlap(later: string, earlier: string): { common: number; shingleCount: number } {
   const [a, b] = [shingles(fold(later)), shingles(fold(earlier))];
   return { common: intersectionSize(a, b), shingleCount: a.length };
+}
+
+export class ClassIndexFullError extends PipelineError {
+  override readonly name = "ClassIndexFullError";
+  constructor(recordsMax: number) {
+    super(
+      `the index of duplicates is full. Max: ${recordsMax} records. What was registered later gets no class, and answers that name it no score.`,
+      { code: "class_index_full", retryable: true },
+    );
+  }
 }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { apportion, sum } from "#schema/apportion";
 import { textMaker } from "../testing/text-edits.ts";
-import { ClassIndex, classify, jaccardMin, overlap } from "./classes.ts";
+import { ClassIndex, ClassIndexFullError, classify, jaccardMin, overlap } from "./classes.ts";
 import { embed, isSimilar, quantiseTable } from "./embedding.ts";
 import { byPriority, keepNovel, playersOf } from "./priority.ts";
 import { bandKeys, fold, jaccard, shingles, signature } from "./shingles.ts";
@@ -194,4 +194,11 @@ describe("the advice of embeddings", () => {
     expect(isSimilar(scaled(x + 1), axis)).toBe(false);
     expect(isSimilar(Int32Array.of(-1, 0), axis)).toBe(false);
   });
+});
+
+it("takes no more records than an index holds, and says what that costs", () => {
+  const index = new ClassIndex(2);
+  for (const id of ["a", "b"]) index.add({ id, text: id });
+  expect(() => index.add({ id: "c", text: "c" })).toThrow(ClassIndexFullError);
+  expect(() => index.add({ id: "c", text: "c" })).toThrow(/Max: 2 records/);
 });

@@ -19,7 +19,7 @@ import {
   type Vector,
 } from "./matrix.ts";
 import { project, projectBlock, projectQuery } from "./projection.ts";
-import { adamDirection, hybrid, less, tracIn } from "./trajectory.ts";
+import { adamDirection, hybrid, hybridInfluence, less, tracIn } from "./trajectory.ts";
 import { complement, margin, trak } from "./trak.ts";
 
 /** Gaussian-like gradients: the sum of four uniform draws, centred. */
@@ -223,6 +223,20 @@ describe("trajectory", () => {
       ),
     ).toBeLessThan(1e-12);
     expect(hybrid(a, Float64Array.of(300, 200, 100)).every((x) => Math.abs(x) < 1e-12)).toBe(true);
+  });
+
+  it("keeps their unit in the average of influences and similarities, and ranks as the sum of both does", () => {
+    const a = Float64Array.of(1, 2, 6);
+    expect([
+      ...hybridInfluence(
+        a,
+        a.map((x) => x * 1000 + 7),
+      ),
+    ]).toEqual([...a].map((x) => expect.closeTo(x, 9)));
+    const texts = Float64Array.of(0.9, 0.1, 0.2);
+    const ranks = (of: Float64Array) => [0, 1, 2].sort((i, j) => of[i]! - of[j]!);
+    expect(ranks(hybridInfluence(a, texts))).toEqual(ranks(hybrid(a, texts)));
+    expect([...hybridInfluence(Float64Array.of(4, 4), Float64Array.of(0, 1))]).toEqual([4, 4]);
   });
 });
 

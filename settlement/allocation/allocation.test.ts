@@ -189,7 +189,7 @@ describe("a receipt", () => {
     ]);
   });
 
-  it("pays training records beside passages, gates them, and leaves the rest to the adapter's owner", () => {
+  it("pays training records beside passages, not those gated or retracted since the training, and leaves the rest to the adapter's owner", () => {
     const base = receiptOf([{ chunkId: id("c"), inContext: true, score: 500n }], wad);
     const [low, middle, high] = [-2_000n * micro, -1_500n * micro, -1_000n * micro];
     const receipt = {
@@ -198,14 +198,16 @@ describe("a receipt", () => {
       records: [
         { chunkId: id("c"), scoreWad: 200n * micro },
         { chunkId: id("junk"), scoreWad: 100n * micro },
+        { chunkId: id("gone"), scoreWad: 50n * micro },
         { chunkId: id("bad"), scoreWad: -10n * micro },
       ],
-      unexplainedWad: 150n * micro,
+      unexplainedWad: 100n * micro,
     };
     const facts: Facts = {
       ...factsOf({
         c: contribution({}),
         junk: contribution({ contributor: account(101) }),
+        gone: contribution({ contributor: account(103), isRetracted: true }),
         bad: contribution({ contributor: account(102) }),
       }),
       passesGate: (_, chunkId) => chunkId !== id("junk"),
@@ -216,8 +218,10 @@ describe("a receipt", () => {
       [roles.recordContributor, account(100), 200n, reasons.paid],
       [roles.recordContributor, account(101), 0n, reasons.gated],
       [roles.carried, account(0), 100n, reasons.gated],
+      [roles.recordContributor, account(103), 0n, reasons.retracted],
+      [roles.carried, account(0), 50n, reasons.retracted],
       [roles.recordContributor, account(102), 0n, reasons.noEffect],
-      [roles.adapterOwner, account(300), 150n, reasons.paid],
+      [roles.adapterOwner, account(300), 100n, reasons.paid],
       [roles.carried, account(0), 50n, reasons.unlisted],
     ]);
   });
