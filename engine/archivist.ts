@@ -98,16 +98,19 @@ async function archiveOne(
   }
 }
 
-/** Contributions once accepted, receipts and provenance, as the indexer has them. */
+/** Contributions once accepted, training payloads, receipts and provenance, as the indexer has them. */
 export async function readNamed(db: Drizzle): Promise<Named[]> {
-  const { contribution, batch, epoch } = onchain;
+  const { contribution, batch, epoch, trainingManifest } = onchain;
   const contributions = await db
     .select({ certificate: contribution.daCommitment, block: contribution.submittedBlock })
     .from(contribution)
     .where(inArray(contribution.state, usedStates));
+  const trainings = await db
+    .select({ certificate: trainingManifest.daCommitment, block: trainingManifest.blockNumber })
+    .from(trainingManifest);
   const batches = await db.select({ certificate: batch.daCommitment, block: batch.blockNumber }).from(batch);
   const epochs = await db.select({ certificate: epoch.daCommitment, block: epoch.proposedBlock }).from(epoch);
-  return [...contributions, ...batches, ...epochs];
+  return [...contributions, ...trainings, ...batches, ...epochs];
 }
 
 function tell(sweep: Sweep, { metrics, log }: Archivist): void {

@@ -1,14 +1,27 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { and, eq } from "drizzle-orm";
+import { PgBoss } from "pg-boss";
 import { type Hex, keccak256, toHex, zeroHash } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type TrainedModel, trainAdapter } from "#cli/train/adapter";
+import { payloadBytesMax, type TrainedModel, trainAdapter } from "#cli/train/adapter";
+import { type Publisher, publish } from "#cli/train/publish";
+import { modelIdOf, packageTraining } from "#factory/package";
 import { hashAdapter, hashArtifact } from "#runtime/index";
 import { sum } from "#schema/apportion";
+import { onchain } from "#schema/bind";
 import { invariant } from "#schema/errors";
-import { adapter, chunk, influence, receipt, refusal, score, trainingRecord } from "#schema/offchain/index";
+import {
+  adapter,
+  chunk,
+  influence,
+  payload,
+  receipt,
+  refusal,
+  score,
+  trainingRecord,
+} from "#schema/offchain/index";
 import { devAccount, until } from "#schema/testing/stack";
 import * as commitments from "#settlement/blob/commitments";
 import * as disclosures from "#settlement/blob/disclosure";
@@ -26,10 +39,12 @@ import {
   openPipeline,
   type Pipeline,
   type Running,
+  spawnStage,
   startEngine,
   startNode,
 } from "../testing/pipeline.ts";
 import { readManifest } from "./files.ts";
+import type { InfluenceMethod } from "./methods.ts";
 import { scoreAdapterAnswer } from "./score.ts";
 import { createAdapterOpener } from "./store.ts";
 
@@ -41,7 +56,7 @@ let trained: TrainedModel;
 
 beforeAll(async () => {
   pipeline = await openPipeline();
-  await contribute(pipeline, contributor, madeUpTexts(18));
+  await contribute(pipeline, contributor, [...madeUpTexts(56), tooLong]);
   await finalise(pipeline.world);
   engine = await startEngine(pipeline);
   folder = await mkdtemp(join(tmpdir(), "tributary-training-"));
@@ -60,7 +75,7 @@ describe("an adapter trained on a Datanet", () => {
   it("leaves a payload whose rows, roots and files are those of the chain", async () => {
     const [row] = await database().select().from(adapter).where(eq(adapter.modelId, trained.modelId));
     const of = await readManifest(database(), row!.contentHash);
-    expect(of.trainRows).toHaveLength(20);
+    expect(of.trainRows).toHaveLength(59);
     expect(of.gateRows).toHaveLength(4);
     expect(of.adapterHash).toBe(trained.adapterHash);
     expect(await hashAdapter(trained.adapterFolder)).toBe(trained.adapterHash);
@@ -112,8 +127,7 @@ describe("an adapter trained on a Datanet", () => {
   });
 
   it("stores the same bytes again on another machine, from chain and DA alone", async () => {
-    const here = join(pipeline.environment.ENGINE_FOLDER!, "adapters", trained.adapterHash);
-    const before = await contentsOf(here);
+    const before = await contentsOf(here());
     expect(before.size).toBeGreaterThan(4);
     await using other = await openElsewhere();
     await other.open();
@@ -139,7 +153,89 @@ describe("an adapter trained on a Datanet", () => {
   });
 });
 
+describe("a store of gradients", () => {
+  it("has the same bytes, and the gate the same verdicts, where engine after engine is killed as it builds", async () => {
+    const whole = await contentsOf(here());
+    const judged = await recordsOf(trained.modelId);
+    await engine[Symbol.asyncDispose]();
+    await rm(here(), { recursive: true });
+    await database().update(adapter).set({ state: "fetched" });
+    await database().update(trainingRecord).set({ passesGate: null, gateSumMicro: null, gateCount: null });
+    await using boss = await openBoss();
+    await boss.boss.send("build-store", { eventId: "0", modelId: trained.modelId });
+    const found: string[] = [];
+    for (const moment of [/adapter_model/, /gradients.shard-000000-48/, /gradients.shard-000001/]) {
+      const killed = await spawnStage(pipeline, "engine/main.ts");
+      await until(`${moment} is there`, async () =>
+        (await namesOf(here())).some((name) => moment.test(name)),
+      );
+      await killed.end("SIGKILL");
+      found.push((await readState(trained.modelId))!);
+    }
+    expect(found.slice(0, 2)).toEqual(["fetched", "fetched"]);
+    engine = await startEngine(pipeline);
+    await until("it is ready again", async () => (await readState(trained.modelId)) === "ready", 240_000);
+    expect(await contentsOf(here())).toEqual(whole);
+    expect(await recordsOf(trained.modelId)).toEqual(judged);
+  }, 600_000);
+
+  it("is made anew from the archive's copy of the payload where no relay serves it any more", async () => {
+    const [of] = await database()
+      .select()
+      .from(onchain.trainingManifest)
+      .where(eq(onchain.trainingManifest.modelId, trained.modelId));
+    const archived = join(pipeline.environment.ARCHIVE_FOLDER!, "certificate");
+    const name = keccak256(of!.daCommitment).slice(2);
+    await until("the payload is archived", async () =>
+      (await namesOf(archived)).some((file) => file.includes(name)),
+    );
+    const judged = await recordsOf(trained.modelId);
+    await database().delete(trainingRecord);
+    await database().delete(adapter);
+    await database().delete(payload).where(eq(payload.contentHash, of!.manifestHash));
+    pipeline.disperser.faults.add("not-found");
+    try {
+      await using boss = await openBoss();
+      await boss.boss.send("fetch-training", { eventId: of!.eventId, modelId: trained.modelId });
+      await until("it is ready", async () => (await readState(trained.modelId)) === "ready", 120_000);
+    } finally {
+      pipeline.disperser.faults.clear();
+    }
+    expect(await recordsOf(trained.modelId)).toEqual(judged);
+    expect(engine.log.join("\n")).toContain("blob not served by a relay");
+  });
+
+  it("gives nothing to a record too long to be learned", async () => {
+    const records = await recordsOf(trained.modelId);
+    const long = await database().select({ id: chunk.id }).from(chunk).where(eq(chunk.text, tooLong));
+    const row = records.find(({ chunkId }) => chunkId === long[0]!.id);
+    // The draw may have held it out: then it asked nothing of the others.
+    expect(row?.gateSumMicro ?? 0n).toBe(0n);
+    expect(row?.passesGate ?? false).toBe(false);
+  });
+
+  it("serves the hybrid method too, which averages influence with the likeness of the texts", async () => {
+    await using other = await openElsewhere(undefined, "hybrid");
+    const [row] = await database().select().from(receipt).where(eq(receipt.modelId, trained.modelId));
+    const scored = await other.score(row!.disclosure);
+    invariant(scored.ok, "it is scored");
+    expect(new Set(scored.records.map(({ estimator }) => estimator))).toEqual(new Set(["hybrid"]));
+    const published = await influencesOf(row!.digest, "adapter");
+    expect(scored.records.map(({ chunkId }) => chunkId)).not.toEqual(published.map(({ chunkId }) => chunkId));
+    expect(await namesOf(other.folder)).toContainEqual(expect.stringMatching(/efim-dual.manifest/));
+  });
+});
+
 describe("a training that does not fit the chain", () => {
+  it.each([Number.NaN, 1e30])("is refused where the adapter's weights are %s", async (weight) => {
+    const modelId = await publishSpoilt(weight);
+    await finalise(pipeline.world);
+    await until("it is refused", async () => (await refusalsOf(`training:${modelId}`)).length > 0, 120_000);
+    expect((await refusalsOf(`training:${modelId}`))[0]!.code).toMatch(/finite|invalid/);
+    expect(await readState(modelId)).toBeUndefined();
+    expect(await recordsOf(modelId)).toEqual([]);
+  });
+
   it("is refused with its reason, and so are receipts of its model", async () => {
     const [row] = await database().select().from(adapter).where(eq(adapter.modelId, trained.modelId));
     const of = await readManifest(database(), row!.contentHash);
@@ -153,11 +249,11 @@ describe("a training that does not fit the chain", () => {
 });
 
 /** An engine's threads over an empty folder, or one left by another. */
-async function openElsewhere(root?: string) {
+async function openElsewhere(root?: string, method: InfluenceMethod = "efim-dual") {
   const engineFolder = root ?? (await mkdtemp(join(tmpdir(), "tributary-elsewhere-")));
   const pool = await openPool({ folder: modelFolder, workers: 1, adaptableModules: ["q_proj", "v_proj"] });
   const places = { engineFolder, adaptersFolder: null };
-  const opener = createAdapterOpener({ db: database(), pool, places, method: "efim-dual" });
+  const opener = createAdapterOpener({ db: database(), pool, places, method });
   const [row] = await database().select().from(adapter).where(eq(adapter.modelId, trained.modelId));
   const of = await readManifest(database(), row!.contentHash);
   const open = () => opener(of, trained.modelId, () => undefined);
@@ -190,16 +286,12 @@ async function readChunk(id: Hex) {
 }
 
 async function train(): Promise<TrainedModel> {
-  const { world, disperser, modelId } = pipeline;
-  const { key } = { key: devAccount(owner) };
   trained = await trainAdapter({
-    chain: { rpcUrl: world.rpcUrl, client: world.client as never, deployment: world.deployment as never },
+    ...publisher(),
     db: database(),
-    owner: key,
     ...{ folder, adaptersFolder: join(folder, "large"), baseFolder: modelFolder },
-    ...{ disperserUrl: disperser.url, srsFolder: pipeline.environment.SRS_FOLDER!, eigendaKey },
     request: {
-      baseModelId: modelId,
+      baseModelId: pipeline.modelId,
       baseArtifactHash: await hashArtifact(modelFolder),
       datanetIds: [1n],
       choice: { name: "harbour", steps: 10, gateRecords: 4 },
@@ -210,6 +302,61 @@ async function train(): Promise<TrainedModel> {
     signal: new AbortController().signal,
   });
   return trained;
+}
+
+/** Where the engine keeps what it made of the adapter. */
+function here(): string {
+  return join(pipeline.environment.ENGINE_FOLDER!, "adapters", trained.adapterHash);
+}
+
+/** Registers the adapter with every weight set to one value, its training published as it should be. */
+async function publishSpoilt(weight: number): Promise<Hex> {
+  const spoilt = await mkdtemp(join(folder, "spoilt-"));
+  await cp(trained.adapterFolder, spoilt, { recursive: true });
+  const path = join(spoilt, "adapter_model.safetensors");
+  const bytes = await readFile(path);
+  const start = 8 + Number(bytes.readBigUInt64LE(0));
+  for (let at = start; at < bytes.length; at += 4) bytes.writeFloatLE(weight, at);
+  await writeFile(path, bytes);
+  const adapterHash = await hashAdapter(spoilt);
+  const [row] = await database().select().from(adapter).where(eq(adapter.modelId, trained.modelId));
+  const of = await readManifest(database(), row!.contentHash);
+  const datanetOf = new Map([...of.trainRows, ...of.gateRows].map((id) => [id, 1n]));
+  const packed = await packageTraining(
+    { ...of, datanetIds: [1n], trainRows: [...of.trainRows], gateRows: [...of.gateRows] },
+    { adapterFolder: spoilt, adapterHash },
+    datanetOf,
+    payloadBytesMax,
+  );
+  const name = "harbour";
+  const modelId = modelIdOf(publisher().owner.address.toLowerCase() as Hex, adapterHash, name);
+  await publish(publisher(), spoilt, {
+    ...{ modelId, name, artifactHash: adapterHash, baseModelId: pipeline.modelId },
+    ...{ ownerBps: 5_000, pricePerCallWei: feeWei, package: packed },
+  });
+  return modelId;
+}
+
+function publisher(): Publisher {
+  const { world, disperser, environment } = pipeline;
+  return {
+    chain: { rpcUrl: world.rpcUrl, client: world.client as never, deployment: world.deployment as never },
+    owner: devAccount(owner),
+    ...{ disperserUrl: disperser.url, srsFolder: environment.SRS_FOLDER!, eigendaKey },
+  };
+}
+
+async function openBoss(): Promise<AsyncDisposable & { boss: PgBoss }> {
+  const boss = new PgBoss({
+    ...{ connectionString: pipeline.world.url, schema: "pgboss", supervise: false, schedule: false },
+  });
+  await boss.start();
+  return { boss, [Symbol.asyncDispose]: () => boss.stop({ graceful: false }) };
+}
+
+async function readState(modelId: Hex): Promise<string | undefined> {
+  const [row] = await database().select().from(adapter).where(eq(adapter.modelId, modelId));
+  return row?.state;
 }
 
 /** Registers a model of the same files under another name, with a manifest of its own. */
@@ -289,15 +436,24 @@ async function listed(url: string): Promise<string[]> {
 
 /** Every file below a folder, by name. */
 async function contentsOf(path: string): Promise<Map<string, string>> {
-  const files = (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) =>
-    entry.isFile(),
+  const names = (await namesOf(path)).sort();
+  return new Map(
+    await Promise.all(
+      names.map(async (name) => [name, (await readFile(join(path, name))).toString("hex")] as const),
+    ),
   );
-  const named = files.map(({ parentPath, name }) => join(parentPath, name));
-  const contents = await Promise.all(
-    named.map(async (file) => [file.slice(path.length + 1), (await readFile(file)).toString("hex")] as const),
-  );
-  return new Map(contents.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
+
+/** Names of the files below a folder; none where it is not there, or goes while it is read. */
+async function namesOf(path: string): Promise<string[]> {
+  const entries = await readdir(path, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name).slice(path.length + 1));
+}
+
+/** A record of two hundred characters of some tokens each, and no word to cut it at: it fits into no row. */
+const tooLong = "\u{1F6A2}\u{2693}".repeat(100);
 
 /** Sentences of words drawn by a fixed generator: none resembles another. */
 function madeUpTexts(count: number): string[] {
