@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { payloadBytesMax, type TrainedModel, trainAdapter } from "#cli/train/adapter";
 import { type Publisher, publish } from "#cli/train/publish";
 import { modelIdOf, packageTraining } from "#factory/package";
+import { planTraining, readRows } from "#factory/plan";
 import { hashAdapter, hashArtifact } from "#runtime/index";
 import { sum } from "#schema/apportion";
 import { onchain } from "#schema/bind";
@@ -27,6 +28,7 @@ import * as commitments from "#settlement/blob/commitments";
 import * as disclosures from "#settlement/blob/disclosure";
 import * as manifest from "#settlement/blob/training/manifest";
 import { contributor, owner } from "../../indexer/test/life.ts";
+import { engineVersion } from "../method.ts";
 import { openPool } from "../pool.ts";
 import { playerValues } from "../score/total.ts";
 import {
@@ -45,6 +47,7 @@ import {
 } from "../testing/pipeline.ts";
 import { readManifest } from "./files.ts";
 import type { InfluenceMethod } from "./methods.ts";
+import { readBlocks } from "./read-blocks.ts";
 import { scoreAdapterAnswer } from "./score.ts";
 import { createAdapterOpener } from "./store.ts";
 
@@ -53,6 +56,7 @@ let pipeline: Pipeline;
 let engine: Running;
 let folder: string;
 let trained: TrainedModel;
+const choice = { name: "harbour", steps: 10, gateRecords: 4 };
 
 beforeAll(async () => {
   pipeline = await openPipeline();
@@ -205,6 +209,20 @@ describe("a store of gradients", () => {
     expect(engine.log.join("\n")).toContain("blob not served by a relay");
   });
 
+  it("is another for a model of the same files that was trained on other rows, as it says", async () => {
+    const modelId = await publishTwin();
+    await finalise(pipeline.world);
+    await until("the twin is ready", async () => (await readState(modelId)) === "ready", 240_000);
+    const idsOf = async (id: Hex) => (await recordsOf(id)).map(({ chunkId }) => chunkId);
+    const [ours, theirs] = [await idsOf(trained.modelId), await idsOf(modelId)];
+    expect(theirs).toHaveLength(ours.length);
+    expect(theirs).not.toEqual(ours);
+    for (const [id, rows] of [[trained.modelId, ours] as const, [modelId, theirs] as const]) {
+      const stored = await readBlocks(join(here(), id, `engine-${engineVersion}`, "efim-dual"));
+      expect(stored.recordIds).toEqual(rows);
+    }
+  }, 300_000);
+
   it("gives nothing to a record too long to be learned", async () => {
     const records = await recordsOf(trained.modelId);
     const long = await database().select({ id: chunk.id }).from(chunk).where(eq(chunk.text, tooLong));
@@ -290,12 +308,7 @@ async function train(): Promise<TrainedModel> {
     ...publisher(),
     db: database(),
     ...{ folder, adaptersFolder: join(folder, "large"), baseFolder: modelFolder },
-    request: {
-      baseModelId: pipeline.modelId,
-      baseArtifactHash: await hashArtifact(modelFolder),
-      datanetIds: [1n],
-      choice: { name: "harbour", steps: 10, gateRecords: 4 },
-    },
+    request: await request(),
     ...{ ownerBps: 5_000, pricePerCallWei: feeWei },
     onPlan: () => undefined,
     onProgress: () => undefined,
@@ -335,6 +348,32 @@ async function publishSpoilt(weight: number): Promise<Hex> {
     ...{ ownerBps: 5_000, pricePerCallWei: feeWei, package: packed },
   });
   return modelId;
+}
+
+/** Registers the adapter's files under another name, as if they were trained on what a later block draws. */
+async function publishTwin(): Promise<Hex> {
+  const twin = await mkdtemp(join(folder, "twin-"));
+  const { db } = pipeline.world.database;
+  const client = pipeline.world.client as never;
+  const name = "twin";
+  const plan = await planTraining({ db, client }, twin, {
+    ...(await request()),
+    choice: { ...choice, name },
+  });
+  const { datanetOf } = await readRows(db, plan, modelFolder);
+  const packed = await packageTraining(plan, trained, datanetOf, payloadBytesMax);
+  const { adapterHash: artifactHash } = trained;
+  const modelId = modelIdOf(publisher().owner.address.toLowerCase() as Hex, artifactHash, name);
+  await publish(publisher(), twin, {
+    ...{ modelId, name, artifactHash, baseModelId: pipeline.modelId },
+    ...{ ownerBps: 5_000, pricePerCallWei: feeWei, package: packed },
+  });
+  return modelId;
+}
+
+async function request() {
+  const baseArtifactHash = await hashArtifact(modelFolder);
+  return { baseModelId: pipeline.modelId, baseArtifactHash, datanetIds: [1n], choice };
 }
 
 function publisher(): Publisher {

@@ -54,19 +54,17 @@ export type AdapterOpener = (
 /**
  * Make sure that an adapter's files and its store lie on this machine, whole: what is missing or damaged is made anew, from
  * its payload and its records' texts alone, to the same bytes on one execution profile. Goes on where a killed build
- * stopped. One build of an adapter at a time.
+ * stopped. One build of a model's at a time.
  * @throws StoreTooLargeError, AdapterFilesMissingError; StoreBuildError with the runtime's code where the records have no
  * gradient.
  */
 export function createAdapterOpener(parts: StoreParts): AdapterOpener {
   const building = new Map<Hex, Promise<OpenedAdapter>>();
   return (of, modelId, onProgress) => {
-    const running = building.get(of.adapterHash);
+    const running = building.get(modelId);
     if (running !== undefined) return running;
-    const started = openAdapter(parts, of, modelId, onProgress).finally(() =>
-      building.delete(of.adapterHash),
-    );
-    building.set(of.adapterHash, started);
+    const started = openAdapter(parts, of, modelId, onProgress).finally(() => building.delete(modelId));
+    building.set(modelId, started);
     return started;
   };
 }
@@ -82,7 +80,8 @@ async function openAdapter(
   const loaded = await pool.run({ kind: "load-adapter", adapter: files });
   const described = describe(of, loaded.blocks);
   const records = await readRecords(parts.db, modelId);
-  const folder = join(folderOf(places, of.adapterHash), `engine-${engineVersion}`);
+  // By model: whoever registers the same files anew says that other records taught them.
+  const folder = join(folderOf(places, of.adapterHash), modelId, `engine-${engineVersion}`);
   const gradients = join(folder, "gradients");
   const storeMethod = storeMethodOf(method);
   const solved = join(folder, storeMethod);
