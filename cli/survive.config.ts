@@ -6,5 +6,7 @@ export default defineConfig({
     include: ["cli/demo/*.slow.test.ts", "factory/*.slow.test.ts", "engine/**/*.slow.test.ts"],
     fileParallelism: false,
     maxConcurrency: 1,
+    testTimeout: 600_000,
+    hookTimeout: 900_000,
   },
 });

@@ -1,5 +1,5 @@
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { eq } from "drizzle-orm";
 import { type Hex, hexToBytes } from "viem";
 import { hashAdapter, ModelRuntimeError } from "#runtime/index";
@@ -55,10 +55,13 @@ async function hashOf(folder: string): Promise<Hex | null> {
   }
 }
 
+/** Whole or not at all. What a killed engine left half written goes; one that is just writing the same tries again. */
 async function write(folder: string, { files }: manifest.Manifest): Promise<void> {
   const partial = `${folder}.${process.pid}.partial`;
-  await rm(partial, { recursive: true, force: true });
-  await mkdir(partial, { recursive: true });
+  await mkdir(dirname(folder), { recursive: true });
+  const halves = (await readdir(dirname(folder))).filter((name) => name.endsWith(".partial"));
+  for (const half of halves) await rm(join(dirname(folder), half), { recursive: true, force: true });
+  await mkdir(partial);
   for (const { name, content } of files) {
     await writeFile(join(partial, name), hexToBytes(content), { flush: true });
   }
