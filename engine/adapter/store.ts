@@ -43,6 +43,9 @@ export const storeBytesMax = 1024 ** 3;
 const shardBytes = 4 * 1024 ** 2;
 const shardRecordsMax = 64;
 
+/** Adapters whose records stay in memory, the ones asked for last. */
+const openedMax = 16;
+
 export type BuildProgress = { recordsDone: number; recordsTotal: number };
 
 export type AdapterOpener = (
@@ -60,13 +63,33 @@ export type AdapterOpener = (
  */
 export function createAdapterOpener(parts: StoreParts): AdapterOpener {
   const building = new Map<Hex, Promise<OpenedAdapter>>();
+  const opened = new Map<Hex, OpenedAdapter>();
+  const open: AdapterOpener = async (of, modelId, onProgress) => {
+    const known = opened.get(modelId);
+    opened.delete(modelId);
+    const found =
+      known && (await isStill(parts, of, known)) ? known : await openAdapter(parts, of, modelId, onProgress);
+    opened.set(modelId, found);
+    if (opened.size > openedMax) opened.delete(opened.keys().next().value!);
+    return found;
+  };
   return (of, modelId, onProgress) => {
     const running = building.get(modelId);
     if (running !== undefined) return running;
-    const started = openAdapter(parts, of, modelId, onProgress).finally(() => building.delete(modelId));
+    const started = open(of, modelId, onProgress).finally(() => building.delete(modelId));
     building.set(modelId, started);
     return started;
   };
+}
+
+/** Whether what was opened is there yet. Files that were swapped are written anew: the threads look at them again. */
+async function isStill(
+  { places }: StoreParts,
+  of: manifest.Manifest,
+  known: OpenedAdapter,
+): Promise<boolean> {
+  await adapterFiles(places, of);
+  return isWhole(known.store.folder, known.records.length);
 }
 
 async function openAdapter(
