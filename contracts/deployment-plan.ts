@@ -158,6 +158,7 @@ export function expectedAnswers(
   const { openToken: token, stakeVault: vault, permissions: authority, timelock } = contracts;
   const { treasury, nodeBps, treasuryBps } = config;
   const registry = { authority, upgrader: timelock, vault, ledger: contracts.attributionLedger };
+  const models = { datanetRegistry: contracts.datanetRegistry, upgrader: timelock };
   return {
     timelock: { getMinDelay: config.timelockDelaySeconds },
     stakeVault: {
@@ -170,8 +171,8 @@ export function expectedAnswers(
     },
     datanetRegistryCode: registry,
     datanetRegistry: registry,
-    modelRegistryCode: { upgrader: timelock },
-    modelRegistry: { upgrader: timelock },
+    modelRegistryCode: models,
+    modelRegistry: models,
     channelEscrow: { token },
     rewardDistributor: { token, ledger: contracts.attributionLedger },
     settlementHub: {
@@ -216,6 +217,7 @@ function marketAnswers(
     curveFactory: { implementation: contracts.modelCurve, proposals: contracts.modelProposals },
     modelProposals: {
       token,
+      datanetRegistry: contracts.datanetRegistry,
       modelRegistry: contracts.modelRegistry,
       vault,
       factory: contracts.curveFactory,
@@ -270,7 +272,7 @@ function constructorArgs(
     ],
     datanetRegistryCode: [stakeVault, contracts.attributionLedger, permissions, timelock],
     datanetRegistry: [contracts.datanetRegistryCode],
-    modelRegistryCode: [timelock],
+    modelRegistryCode: [contracts.datanetRegistry, timelock],
     modelRegistry: [contracts.modelRegistryCode],
     channelEscrow: [openToken],
     rewardDistributor: [openToken, contracts.attributionLedger],
@@ -318,6 +320,7 @@ function marketArgs(config: DeployConfig, contracts: ContractAddresses): Record<
     curveFactory: [contracts.modelCurve, modelProposals],
     modelProposals: [
       openToken,
+      contracts.datanetRegistry,
       contracts.modelRegistry,
       stakeVault,
       contracts.curveFactory,

@@ -1,10 +1,8 @@
 import {
   type Account,
   type Address,
-  BaseError,
   bytesToHex,
   type Chain,
-  ContractFunctionRevertedError,
   encodeAbiParameters,
   getAbiItem,
   type Hex,
@@ -37,10 +35,11 @@ export type EpochHeader = {
   daRef: Hex;
 };
 
-/** The newest proposal of an epoch number. `challengeEnd` in unix seconds. */
+/** The newest proposal of an epoch number. */
 export type Proposal = EpochHeader & { daCommitment: Hex; txHash: Hex };
 
-export type ChainEpoch = { status: number; challengeEnd: bigint };
+/** `deadline` in unix seconds: end of the challenge window while proposed, of the arbiter's time while disputed. */
+export type ChainEpoch = { status: number; deadline: bigint };
 
 export type Wallet = WalletClient<Transport, Chain | undefined, Account>;
 
@@ -67,13 +66,13 @@ export class Ledger {
   }
 
   async epochOf(epochId: bigint): Promise<ChainEpoch> {
-    const [status, challengeEnd] = await this.client.readContract({
+    const [status, deadline] = await this.client.readContract({
       address: this.#contracts.attributionLedger,
       abi: attributionLedgerAbi,
       functionName: "statusOf",
       args: [epochId],
     });
-    return { status, challengeEnd };
+    return { status, deadline };
   }
 
   /** Whether this is the header of the open epoch: the chain keeps a hash of it alone. */
@@ -119,27 +118,6 @@ export class Ledger {
   async propose(wallet: Wallet, epochId: bigint, header: EpochHeader, daCommitment: Hex): Promise<Hex> {
     await this.#coverBond(wallet);
     return this.#send(wallet, "propose", [epochId, header, daCommitment]);
-  }
-
-  /**
-   * Unix second until which the arbiter may still rule on a disputed epoch, or null once that is over. The ledger tells
-   * it only in its refusal to reject the epoch.
-   */
-  async openArbitration(epochId: bigint): Promise<bigint | null> {
-    try {
-      await this.client.simulateContract({
-        address: this.#contracts.attributionLedger,
-        abi: attributionLedgerAbi,
-        functionName: "rejectUnresolved",
-        args: [epochId],
-      });
-      return null;
-    } catch (error) {
-      const cause = error instanceof BaseError ? error.walk(isRevert) : null;
-      const revert = cause instanceof ContractFunctionRevertedError ? cause.data : undefined;
-      if (revert?.errorName === "WindowOpen") return revert.args![0] as bigint;
-      throw error;
-    }
   }
 
   /** Reject a disputed epoch that the arbiter did not rule on in time; anyone may. @throws ProposalRevertedError */
@@ -257,10 +235,6 @@ export class Ledger {
     const { status } = await this.client.waitForTransactionReceipt({ hash, timeout: receiptMsMax });
     if (status !== "success") throw new ProposalRevertedError(functionName, `transaction ${hash} reverted`);
   }
-}
-
-function isRevert(error: unknown): boolean {
-  return error instanceof ContractFunctionRevertedError;
 }
 
 /** keccak256(abi.encode(hash of the last final epoch, header)), as the ledger chains headers. */

@@ -6,7 +6,15 @@ import { adoptable } from "./adoption.ts";
 import { usageOf } from "./allocation/usage.ts";
 import type { LeftOut } from "./blob/provenance.ts";
 import { type Computed, computeEpoch } from "./compute.ts";
-import { daRefOf, epochStatus, type Ledger, type Proposal, usagesMax, type Wallet } from "./ledger.ts";
+import {
+  type ChainEpoch,
+  daRefOf,
+  epochStatus,
+  type Ledger,
+  type Proposal,
+  usagesMax,
+  type Wallet,
+} from "./ledger.ts";
 import { batchesIn, loadBatchFacts } from "./loaders/batches.ts";
 import { loadFacts } from "./loaders/facts.ts";
 import { findUnclassified } from "./loaders/reputation.ts";
@@ -223,19 +231,14 @@ async function forget({ db }: Context, run: EpochRun): Promise<Step> {
 }
 
 /** proposed → final, through finalize after the window. */
-async function finish(
-  context: Context,
-  run: EpochRun,
-  chain: { status: number; challengeEnd: bigint },
-): Promise<Step> {
+async function finish(context: Context, run: EpochRun, chain: ChainEpoch): Promise<Step> {
   const { db, ledger, poster } = context;
   const isFinal = chain.status === epochStatus.finalized;
   if (!isFinal && !(await ledger.isOpen(headerOf(run)))) return adopt(context, run);
-  if (chain.status === epochStatus.disputed) return awaitArbiter(context, run);
+  if (chain.status === epochStatus.disputed) return awaitArbiter(context, run, chain);
   if (chain.status === epochStatus.proposed) {
     const { timestamp } = await ledger.client.getBlock();
-    if (timestamp < chain.challengeEnd)
-      return waiting(run.epochId, `challenge window to ${chain.challengeEnd}`);
+    if (timestamp < chain.deadline) return waiting(run.epochId, `challenge window to ${chain.deadline}`);
     if (poster === null) return waiting(run.epochId, "its finalisation");
     const finalizeTx = await ledger.finalize(poster.wallet, run.epochId, headerOf(run));
     await moveRun(db, run, { finalizeTx });
@@ -281,9 +284,13 @@ async function recordUsage({ db, ledger, poster }: Context, epochId: bigint): Pr
 }
 
 /** A dispute nobody rules on would hold up every later epoch: rejected once the chain's time for it is over. */
-async function awaitArbiter({ ledger, poster }: Context, { epochId }: EpochRun): Promise<Step> {
-  const arbitrationEnd = await ledger.openArbitration(epochId);
-  if (arbitrationEnd !== null) return waiting(epochId, `the arbiter, to ${arbitrationEnd}`);
+async function awaitArbiter(
+  { ledger, poster }: Context,
+  { epochId }: EpochRun,
+  { deadline }: ChainEpoch,
+): Promise<Step> {
+  const { timestamp } = await ledger.client.getBlock();
+  if (timestamp < deadline) return waiting(epochId, `the arbiter, to ${deadline}`);
   if (poster === null) return waiting(epochId, "its rejection");
   return moved(
     epochId,

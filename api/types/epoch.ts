@@ -56,7 +56,11 @@ Epoch.implement({
     methodHash: t.expose("methodHash", { type: "Hex" }),
     contentHash: t.expose("contentHash", { type: "Hex", description: "keccak of the provenance payload." }),
     daRef: t.expose("daRef", { type: "Hex", description: "keccak of the EigenDA certificate." }),
-    challengeEnd: t.expose("challengeEnd", { type: "BigInt", description: "Unix seconds." }),
+    deadline: t.expose("deadline", {
+      type: "BigInt",
+      description:
+        "Unix seconds: end of the challenge window while proposed, of the arbiter's time while disputed.",
+    }),
     proposedTx: t.expose("proposedTx", { type: "Hex" }),
     finalizedTx: t.expose("finalizedTx", { type: "Hex", nullable: true }),
     conservation: t.field({

@@ -56,25 +56,22 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     uint64 public immutable arbitrationTimeoutSeconds;
 
     /// @dev Of the one open epoch, or of the last one where that is rejected or final. One slot.
+    /// @param deadline End of the challenge window while proposed, of the arbiter's time while disputed.
+    /// @param settledToBlock toBlock of the last finalised epoch.
     struct Epoch {
-        uint8 status;
-        uint64 challengeEnd;
         address poster;
+        uint8 status;
+        uint40 deadline;
+        uint48 settledToBlock;
     }
 
-    /// @dev One slot, empty but while an epoch is disputed.
-    struct Dispute {
-        address disputer;
-        uint64 arbitrationEnd;
-    }
-
-    // In the slot of `pausedUntil`, which a proposal reads anyway.
-    /// @inheritdoc IAttributionLedger
-    uint64 public epochCount;
-    /// @notice toBlock of the last finalised epoch, where the next one begins.
-    uint64 public settledToBlock;
+    // These share the slot of `pausedUntil`, which a proposal reads anyway. It is never empty, so that the first dispute
+    // and the first final epoch cost what all later ones do.
+    /// @dev Number of the open epoch, or of the one that is proposed next.
+    uint32 private _epoch = 1;
+    /// @dev Of the last dispute: it counts while the status says that there is one.
+    address private _disputer;
     Epoch private _open;
-    Dispute private _dispute;
     /// @inheritdoc IAttributionLedger
     bytes32 public openHeaderHash;
     /// @inheritdoc IAttributionLedger
@@ -107,12 +104,13 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         nonReentrant
     {
         require(_isPermitted(), NotPoster(msg.sender));
-        require(epoch == epochCount + 1, UnexpectedEpoch(epoch, epochCount + 1));
-        require(_open.status != PROPOSED && _open.status != DISPUTED, EpochOpen(epoch));
-        _checkHeader(header, daCommitment);
+        require(epoch == _epoch, UnexpectedEpoch(epoch, _epoch));
+        Epoch memory open = _open;
+        require(open.status != PROPOSED && open.status != DISPUTED, EpochOpen(epoch));
+        _checkHeader(header, daCommitment, open.settledToBlock);
 
         uint64 challengeEnd = uint64(block.timestamp) + challengeWindowSeconds;
-        _open = Epoch({status: PROPOSED, challengeEnd: challengeEnd, poster: msg.sender});
+        _open = Epoch(msg.sender, PROPOSED, uint40(challengeEnd), open.settledToBlock);
         openHeaderHash = _hash(header);
         _emitProposed(epoch, header, daCommitment, challengeEnd);
         _takeBond();
@@ -196,39 +194,41 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     /// evidence and have the window run out while nobody else may speak.
     function resolveDispute(uint64 epoch, bool upheld) external nonReentrant {
         require(_isPermitted(), NotArbiter(msg.sender));
-        Dispute memory open = _checkDisputed(epoch);
-        require(block.timestamp < open.arbitrationEnd, WindowClosed(open.arbitrationEnd));
+        Epoch memory open = _checkDisputed(epoch);
+        require(block.timestamp < open.deadline, WindowClosed(open.deadline));
         uint128 half = bondAmount / 2;
         if (upheld) {
             // The disputer has his own bond back and half of the poster's.
             _open.status = REJECTED;
-            _settleDispute(epoch, true, open.disputer, bondAmount + half, bondAmount - half);
+            _settleDispute(epoch, true, _disputer, bondAmount + half, bondAmount - half);
             return;
         }
-        _open.status = PROPOSED;
-        _open.challengeEnd = uint64(block.timestamp) + challengeWindowSeconds;
-        _settleDispute(epoch, false, _open.poster, half, bondAmount - half);
+        open.status = PROPOSED;
+        open.deadline = uint40(block.timestamp + challengeWindowSeconds);
+        _open = open;
+        _settleDispute(epoch, false, open.poster, half, bondAmount - half);
     }
 
     /// @inheritdoc IAttributionLedger
     function rejectUnresolved(uint64 epoch) external nonReentrant {
-        Dispute memory open = _checkDisputed(epoch);
-        require(block.timestamp >= open.arbitrationEnd, WindowOpen(open.arbitrationEnd));
+        Epoch memory open = _checkDisputed(epoch);
+        require(block.timestamp >= open.deadline, WindowOpen(open.deadline));
         _open.status = REJECTED;
         uint128 returned = bondAmount / 2;
-        _credit(_open.poster, bondAmount);
-        _credit(open.disputer, returned);
+        _credit(open.poster, bondAmount);
+        _credit(_disputer, returned);
         _settleDispute(epoch, true, address(0), 0, bondAmount - returned);
     }
 
     /// @inheritdoc IAttributionLedger
     function finalize(uint64 epoch, EpochHeader calldata header) external nonReentrant {
         Epoch memory open = _checkProposed(epoch);
-        require(block.timestamp >= open.challengeEnd, WindowOpen(open.challengeEnd));
+        require(block.timestamp >= open.deadline, WindowOpen(open.deadline));
         headerHash = _checkHash(header);
-        _open.status = FINALIZED;
-        epochCount = epoch;
-        settledToBlock = header.toBlock;
+        open.status = FINALIZED;
+        open.settledToBlock = uint48(header.toBlock); // Below the number of the block it was proposed in.
+        _open = open;
+        _epoch = uint32(epoch) + 1;
         emit EpochFinalized(epoch, header.rewardRoot, header.rootTotal);
         _credit(open.poster, bondAmount);
         distributor.activateRoot(epoch, header.rewardRoot, header.rootTotal);
@@ -244,17 +244,24 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     }
 
     /// @inheritdoc IAttributionLedger
-    function statusOf(uint64 epoch) public view returns (uint8 status, uint64 challengeEnd, address poster) {
-        if (epoch == 0) return (NONE, 0, address(0));
-        if (epoch <= epochCount) return (FINALIZED, 0, address(0));
-        Epoch memory open = _open;
-        if (epoch > epochCount + 1 || open.status == FINALIZED) return (NONE, 0, address(0));
-        return (open.status, open.challengeEnd, open.poster);
+    function epochCount() external view returns (uint64) {
+        return _epoch - 1;
     }
 
-    function _checkHeader(EpochHeader calldata header, bytes calldata daCommitment) private view {
+    /// @inheritdoc IAttributionLedger
+    function settledToBlock() external view returns (uint64) {
+        return _open.settledToBlock;
+    }
+
+    /// @inheritdoc IAttributionLedger
+    function statusOf(uint64 epoch) external view returns (uint8 status, uint64 deadline, address poster) {
+        Epoch memory state = _stateOf(epoch);
+        return (state.status, state.deadline, state.poster);
+    }
+
+    function _checkHeader(EpochHeader calldata header, bytes calldata daCommitment, uint64 settledTo) private view {
         require(header.rewardRoot != bytes32(0) && header.attributionRoot != bytes32(0), ZeroRoot());
-        require(header.fromBlock == settledToBlock, BlockRangeMismatch(header.fromBlock, settledToBlock));
+        require(header.fromBlock == settledTo, BlockRangeMismatch(header.fromBlock, settledTo));
         require(header.toBlock > header.fromBlock, BlockRangeMismatch(header.toBlock, header.fromBlock + 1));
         require(header.toBlock < block.number, BlockRangeMismatch(header.toBlock, uint64(block.number) - 1));
         uint128 previous = distributor.rootTotal();
@@ -303,27 +310,33 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         require(hash == openHeaderHash, HeaderMismatch(hash, openHeaderHash));
     }
 
-    /// @dev The epoch is the next one, proposed or disputed, and this is its header.
-    function _checkOpen(uint64 epoch, EpochHeader calldata header) private view returns (uint8 status) {
-        (status,,) = statusOf(epoch);
-        require(status == PROPOSED || status == DISPUTED, NotProposed(epoch, status));
+    /// @dev Of a final epoch there is its status alone.
+    function _stateOf(uint64 epoch) private view returns (Epoch memory state) {
+        state = _open;
+        if (epoch == _epoch && state.status != FINALIZED) return state;
+        return Epoch(address(0), epoch > 0 && epoch < _epoch ? FINALIZED : NONE, 0, 0);
+    }
+
+    /// @dev The epoch is open and this is its header.
+    function _checkOpen(uint64 epoch, EpochHeader calldata header) private view returns (Epoch memory open) {
+        open = _stateOf(epoch);
+        require(open.status == PROPOSED || open.status == DISPUTED, NotProposed(epoch, open.status));
         _checkHash(header);
     }
 
     function _checkProvable(uint64 epoch, EpochHeader calldata header) private view {
-        if (_checkOpen(epoch, header) == DISPUTED) return;
-        require(block.timestamp < _open.challengeEnd, WindowClosed(_open.challengeEnd));
+        Epoch memory open = _checkOpen(epoch, header);
+        if (open.status == PROPOSED) require(block.timestamp < open.deadline, WindowClosed(open.deadline));
     }
 
     function _checkProposed(uint64 epoch) private view returns (Epoch memory open) {
-        (open.status, open.challengeEnd, open.poster) = statusOf(epoch);
+        open = _stateOf(epoch);
         require(open.status == PROPOSED, NotProposed(epoch, open.status));
     }
 
-    function _checkDisputed(uint64 epoch) private view returns (Dispute memory) {
-        (uint8 status,,) = statusOf(epoch);
-        require(status == DISPUTED, NotDisputed(epoch, status));
-        return _dispute;
+    function _checkDisputed(uint64 epoch) private view returns (Epoch memory open) {
+        open = _stateOf(epoch);
+        require(open.status == DISPUTED, NotDisputed(epoch, open.status));
     }
 
     function _checkLeaf(Leaf calldata leaf, bytes32 root) private view {
@@ -333,11 +346,13 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
 
     function _openDispute(uint64 epoch, uint8 reason, bytes calldata evidence) private {
         Epoch memory open = _checkProposed(epoch);
-        require(block.timestamp < open.challengeEnd, WindowClosed(open.challengeEnd));
+        require(block.timestamp < open.deadline, WindowClosed(open.deadline));
         require(evidence.length <= EVIDENCE_BYTES_MAX, EvidenceTooLarge(evidence.length, EVIDENCE_BYTES_MAX));
-        _open.status = DISPUTED;
-        _dispute = Dispute(msg.sender, uint64(block.timestamp) + arbitrationTimeoutSeconds);
-        emit EpochDisputed(epoch, msg.sender, reason, keccak256(evidence), evidence);
+        open.status = DISPUTED;
+        open.deadline = uint40(block.timestamp + arbitrationTimeoutSeconds);
+        _open = open;
+        _disputer = msg.sender;
+        emit EpochDisputed(epoch, msg.sender, reason, open.deadline, keccak256(evidence), evidence);
         _takeBond();
     }
 
@@ -348,16 +363,15 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
 
     /// @dev Who disputed meanwhile was right, whatever his reason: he has his bond back, but the reward is the prover's.
     function _rejectProven(uint64 epoch) private {
+        if (_open.status == DISPUTED) _credit(_disputer, bondAmount);
         _open.status = REJECTED;
-        if (_dispute.disputer != address(0)) _credit(_dispute.disputer, bondAmount);
         uint128 paid = bondAmount / 2;
         _settleDispute(epoch, true, msg.sender, paid, bondAmount - paid);
     }
 
     /// @dev Half is burned: with all of it to the winner, disputing oneself to stall would cost nothing.
     function _settleDispute(uint64 epoch, bool upheld, address winner, uint128 paid, uint128 burned) private {
-        delete _dispute;
-        emit EpochResolved(epoch, upheld, winner, paid, burned);
+        emit EpochResolved(epoch, upheld, winner, paid, burned, upheld ? 0 : _open.deadline);
         if (paid > 0) _credit(winner, paid);
         token.burn(burned);
     }

@@ -34,7 +34,7 @@ abstract contract DatanetAccess is IDatanetAccess {
         external
         returns (uint64 requestId)
     {
-        require(_ownerOf(datanetId) != address(0), NoSuchDatanet(datanetId));
+        require(_ownerOf(datanetId) != address(0), UnknownDatanet(datanetId));
         uint256 length = bytes(purpose).length;
         require(length > 0 && length <= PURPOSE_BYTES_MAX, PurposeLength(length, PURPOSE_BYTES_MAX));
         requestId = ++accessRequestCount;

@@ -39,17 +39,24 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     uint64 public datanetCount;
     /// @inheritdoc IDatanetRegistry
     uint64 public batchCount;
-    mapping(uint64 datanetId => Head) private _heads;
-    mapping(uint64 datanetId => DatanetParams) private _params;
+    mapping(uint64 datanetId => Datanet) private _datanets;
     mapping(uint64 batchId => Batch) private _batches;
     mapping(uint64 batchId => Terms) private _terms;
     mapping(uint64 batchId => mapping(address validator => bool)) public hasVoted;
 
+    /// @dev With its DatanetParams in two slots: 96 bits hold the whole supply.
     /// @param rulesVersion Counts the Datanet's rules from 1; 0 where none were ever set.
-    struct Head {
+    struct Datanet {
         address owner;
         uint8 status;
         uint32 rulesVersion;
+        uint56 votingPeriodSeconds;
+        uint96 minContributorStake;
+        uint96 minValidatorStake;
+        uint16 quorumBps;
+        uint16 slashBps;
+        uint16 ownerBps;
+        uint16 validatorBps;
     }
 
     /// @dev What holds for one batch whatever the owner changes later.
@@ -74,7 +81,7 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     mapping(uint64 epoch => mapping(uint64 datanetId => bytes32)) public usageRootOf;
 
     modifier onlyDatanetOwner(uint64 datanetId) {
-        require(_heads[datanetId].owner == msg.sender, NotDatanetOwner(msg.sender));
+        require(_datanets[datanetId].owner == msg.sender, NotDatanetOwner(msg.sender));
         _;
     }
 
@@ -93,17 +100,21 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     {
         _checkParams(params);
         datanetId = ++datanetCount;
-        _heads[datanetId].owner = msg.sender;
-        _params[datanetId] = params;
+        Datanet memory datanet;
+        datanet.owner = msg.sender;
+        _setParams(datanet, params);
+        _datanets[datanetId] = datanet;
         emit DatanetCreated(datanetId, msg.sender, metadataHash, metadataURI, params);
     }
 
     /// @inheritdoc IDatanetRegistry
     function updateParams(uint64 datanetId, DatanetParams calldata params) external onlyDatanetOwner(datanetId) {
         _checkParams(params);
-        DatanetParams memory old = _params[datanetId];
+        DatanetParams memory old = paramsOf(datanetId);
         require(params.ownerBps == old.ownerBps && params.validatorBps == old.validatorBps, InvalidParams());
-        _params[datanetId] = params;
+        Datanet memory datanet = _datanets[datanetId];
+        _setParams(datanet, params);
+        _datanets[datanetId] = datanet;
         emit DatanetParamsUpdated(datanetId, old, params);
     }
 
@@ -112,7 +123,7 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         external
         onlyDatanetOwner(datanetId)
     {
-        uint32 version = ++_heads[datanetId].rulesVersion;
+        uint32 version = ++_datanets[datanetId].rulesVersion;
         _rules[datanetId][version] = Rules(formatHash, validationRuleHash);
         emit DatanetRulesSet(datanetId, version, formatHash, validationRuleHash);
     }
@@ -120,14 +131,14 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     /// @inheritdoc IDatanetRegistry
     function setStatus(uint64 datanetId, uint8 status) external onlyDatanetOwner(datanetId) {
         require(status <= CLOSED, InvalidParams());
-        emit DatanetStatusChanged(datanetId, _heads[datanetId].status, status);
-        _heads[datanetId].status = status;
+        emit DatanetStatusChanged(datanetId, _datanets[datanetId].status, status);
+        _datanets[datanetId].status = status;
     }
 
     /// @inheritdoc IDatanetRegistry
     function transferOwnership(uint64 datanetId, address to) external onlyDatanetOwner(datanetId) {
         require(to != address(0), ZeroOwner());
-        _heads[datanetId].owner = to;
+        _datanets[datanetId].owner = to;
         emit DatanetOwnershipTransferred(datanetId, msg.sender, to);
     }
 
@@ -138,7 +149,7 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         require(epoch > 0 && epoch <= ledger.epochCount(), EpochNotFinal(epoch));
         for (uint256 i = 0; i < usages.length; i++) {
             (uint64 datanetId, bytes32 usageRoot) = (usages[i].datanetId, usages[i].usageRoot);
-            require(_heads[datanetId].owner != address(0), UnknownDatanet(datanetId));
+            require(_datanets[datanetId].owner != address(0), UnknownDatanet(datanetId));
             require(usageRoot != bytes32(0), ZeroRoot());
             require(usageRootOf[epoch][datanetId] == bytes32(0), UsageAlreadyRecorded(epoch, datanetId));
             usageRootOf[epoch][datanetId] = usageRoot;
@@ -156,20 +167,19 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         bytes32 licenseHash,
         bytes calldata daCommitment
     ) external returns (uint64 batchId) {
-        Head memory head = _heads[datanetId];
-        require(head.owner != address(0), UnknownDatanet(datanetId));
-        require(head.status != CLOSED, DatanetClosed(datanetId));
+        Datanet memory datanet = _datanets[datanetId];
+        require(datanet.owner != address(0), UnknownDatanet(datanetId));
+        require(datanet.status != CLOSED, DatanetClosed(datanetId));
         require(dataRoot != bytes32(0), ZeroRoot());
         require(items > 0, EmptyBatch());
         require(
             daCommitment.length <= DA_COMMITMENT_BYTES_MAX,
             DaCommitmentTooLarge(daCommitment.length, DA_COMMITMENT_BYTES_MAX)
         );
-        Batch memory batch = _newBatch(datanetId, dataRoot);
+        Batch memory batch = _newBatch(datanetId, datanet, dataRoot);
         batchId = ++batchCount;
         _batches[batchId] = batch;
-        _terms[batchId] =
-            Terms(uint48(block.number) - 1, _params[datanetId].minValidatorStake, 0, head.rulesVersion, 0);
+        _terms[batchId] = Terms(uint48(block.number) - 1, datanet.minValidatorStake, 0, datanet.rulesVersion, 0);
         emit ContributionSubmitted(
             datanetId,
             batchId,
@@ -245,23 +255,32 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     }
 
     /// @inheritdoc IDatanetRegistry
-    function paramsOf(uint64 datanetId) external view returns (DatanetParams memory) {
-        return _params[datanetId];
+    function paramsOf(uint64 datanetId) public view returns (DatanetParams memory) {
+        Datanet memory datanet = _datanets[datanetId];
+        return DatanetParams({
+            minContributorStake: datanet.minContributorStake,
+            minValidatorStake: datanet.minValidatorStake,
+            votingPeriodSeconds: datanet.votingPeriodSeconds,
+            quorumBps: datanet.quorumBps,
+            slashBps: datanet.slashBps,
+            ownerBps: datanet.ownerBps,
+            validatorBps: datanet.validatorBps
+        });
     }
 
     /// @inheritdoc IDatanetRegistry
     function ownerOf(uint64 datanetId) external view returns (address) {
-        return _heads[datanetId].owner;
+        return _datanets[datanetId].owner;
     }
 
     /// @inheritdoc IDatanetRegistry
     function statusOf(uint64 datanetId) external view returns (uint8) {
-        return _heads[datanetId].status;
+        return _datanets[datanetId].status;
     }
 
     /// @inheritdoc IDatanetRegistry
     function rulesOf(uint64 datanetId) external view returns (bytes32 formatHash, bytes32 validationRuleHash) {
-        Rules storage rules = _rules[datanetId][_heads[datanetId].rulesVersion];
+        Rules storage rules = _rules[datanetId][_datanets[datanetId].rulesVersion];
         return (rules.formatHash, rules.validationRuleHash);
     }
 
@@ -286,8 +305,20 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         return keccak256(abi.encode("batch", batchId));
     }
 
+    /// @dev Nothing is cut: `_checkParams` bounds each.
+    function _setParams(Datanet memory datanet, DatanetParams calldata params) private pure {
+        datanet.votingPeriodSeconds = uint56(params.votingPeriodSeconds);
+        datanet.minContributorStake = uint96(params.minContributorStake);
+        datanet.minValidatorStake = uint96(params.minValidatorStake);
+        datanet.quorumBps = params.quorumBps;
+        datanet.slashBps = params.slashBps;
+        datanet.ownerBps = params.ownerBps;
+        datanet.validatorBps = params.validatorBps;
+    }
+
     function _checkParams(DatanetParams calldata params) private pure {
-        bool isValid = params.minValidatorStake > 0 && params.votingPeriodSeconds > 0
+        bool isValid = params.minContributorStake <= type(uint96).max && params.minValidatorStake > 0
+            && params.minValidatorStake <= type(uint96).max && params.votingPeriodSeconds > 0
             && params.votingPeriodSeconds <= VOTING_PERIOD_SECONDS_MAX && params.quorumBps <= BPS
             && params.slashBps <= SLASH_BPS_MAX
             && uint256(params.ownerBps) + params.validatorBps <= OWNER_AND_VALIDATOR_BPS_MAX;
@@ -304,23 +335,22 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     }
 
     function _ownerOf(uint64 datanetId) internal view override returns (address) {
-        return _heads[datanetId].owner;
+        return _datanets[datanetId].owner;
     }
 
-    function _newBatch(uint64 datanetId, bytes32 dataRoot) private view returns (Batch memory) {
-        DatanetParams storage params = _params[datanetId];
+    function _newBatch(uint64 datanetId, Datanet memory datanet, bytes32 dataRoot) private view returns (Batch memory) {
         bytes32 scope = scopeOf(datanetId);
         uint128 staked = vault.votableOf(scope, msg.sender);
-        require(staked >= params.minContributorStake, StakeTooSmall(staked, params.minContributorStake));
+        require(staked >= datanet.minContributorStake, StakeTooSmall(staked, datanet.minContributorStake));
         uint48 before = uint48(block.number) - 1;
         uint128 votable = vault.votableAt(scope, before) - vault.votableOfAt(scope, msg.sender, before);
         return Batch({
             datanetId: datanetId,
             contributor: msg.sender,
-            voteEnd: uint64(block.timestamp) + params.votingPeriodSeconds,
+            voteEnd: uint64(block.timestamp) + datanet.votingPeriodSeconds,
             state: PENDING,
-            quorumBps: params.quorumBps,
-            slashBps: params.slashBps,
+            quorumBps: datanet.quorumBps,
+            slashBps: datanet.slashBps,
             snapshotVotable: votable,
             forW: 0,
             againstW: 0,

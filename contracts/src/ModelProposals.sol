@@ -8,6 +8,7 @@ import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {CurveFactory} from "./CurveFactory.sol";
+import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
 import {IModelProposals} from "./interfaces/IModelProposals.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
@@ -37,6 +38,7 @@ contract ModelProposals is IModelProposals, Permissioned, ReentrancyGuardTransie
 
     /// @notice Bonds and votes are of this token.
     ERC20Burnable public immutable token;
+    IDatanetRegistry public immutable datanetRegistry;
     IModelRegistry public immutable modelRegistry;
     IStakeVault public immutable vault;
     CurveFactory public immutable factory;
@@ -78,6 +80,7 @@ contract ModelProposals is IModelProposals, Permissioned, ReentrancyGuardTransie
 
     constructor(
         ERC20Burnable token_,
+        IDatanetRegistry datanetRegistry_,
         IModelRegistry modelRegistry_,
         IStakeVault vault_,
         CurveFactory factory_,
@@ -88,6 +91,7 @@ contract ModelProposals is IModelProposals, Permissioned, ReentrancyGuardTransie
         uint64 rulingTimeoutSeconds_
     ) Permissioned(authority_) {
         token = token_;
+        datanetRegistry = datanetRegistry_;
         modelRegistry = modelRegistry_;
         vault = vault_;
         factory = factory_;
@@ -99,6 +103,8 @@ contract ModelProposals is IModelProposals, Permissioned, ReentrancyGuardTransie
 
     /// @inheritdoc IModelProposals
     function propose(Spec calldata spec) external nonReentrant returns (uint64 proposalId) {
+        bool isKnown = spec.datanetId == 0 || datanetRegistry.ownerOf(spec.datanetId) != address(0);
+        require(isKnown, UnknownDatanet(spec.datanetId));
         proposalId = ++proposalCount;
         uint64 voteEnd = uint64(block.timestamp) + votingPeriodSeconds;
         proposalOf[proposalId] = Proposal({

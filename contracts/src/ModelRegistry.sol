@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {Upgradeable} from "./Upgradeable.sol";
 
@@ -21,6 +22,8 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
     uint8 private constant RETIRED = 1;
     uint8 private constant PROVENANCE_MODE_MAX = 1;
 
+    IDatanetRegistry public immutable datanetRegistry;
+
     struct Model {
         address owner;
         uint8 depth;
@@ -34,7 +37,9 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
     /// @inheritdoc IModelRegistry
     mapping(address node => bool) public isNode;
 
-    constructor(address upgrader_) Upgradeable(upgrader_) {}
+    constructor(IDatanetRegistry datanetRegistry_, address upgrader_) Upgradeable(upgrader_) {
+        datanetRegistry = datanetRegistry_;
+    }
 
     /// @inheritdoc IModelRegistry
     function registerModel(string calldata name, uint8 kind, ModelParams calldata params, Parent[] calldata parents)
@@ -93,9 +98,10 @@ contract ModelRegistry is IModelRegistry, Upgradeable {
     }
 
     /// @inheritdoc IModelRegistry
-    /// @dev Stores nothing and does not check that the Datanet exists: it binds only the caller's own model.
+    /// @dev Stores nothing: it binds only the caller's own model.
     function useDatanet(bytes32 modelId, uint64 datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash) external {
         _ownedModel(modelId);
+        require(datanetRegistry.ownerOf(datanetId) != address(0), UnknownDatanet(datanetId));
         bool isTrained = trainingManifestHash != bytes32(0);
         require(isTrained == (snapshotRoot != bytes32(0)), IncompleteManifest(snapshotRoot, trainingManifestHash));
         emit DatanetUsed(modelId, datanetId, snapshotRoot, trainingManifestHash);

@@ -62,11 +62,12 @@ abstract contract ReceiptFaults is IReceiptFaults, EIP712, ReentrancyGuardTransi
 
     /// @inheritdoc IReceiptFaults
     /// @dev Once the channel was claimed up to a receipt, its batch is due: each batch claims up to its last receipt.
-    /// A receipt without a fee moves no claim, so it proves nothing.
+    /// A receipt without a fee moves no claim, so it proves nothing; nor does one that charges less than its own fee.
     function challengeMissing(InferenceReceipt calldata receipt, bytes calldata signature) external nonReentrant {
         bytes32 receiptHash = _checkSigned(receipt, signature);
         (, uint128 totalClaimed) = escrow.channels(receipt.channelId);
-        bool isCharged = receipt.fee > 0 && receipt.cumulativeCharged <= totalClaimed;
+        bool isCharged = receipt.fee > 0 && receipt.cumulativeCharged >= receipt.fee
+            && receipt.cumulativeCharged <= totalClaimed;
         require(isCharged, NotCharged(receipt.cumulativeCharged, totalClaimed));
         require(!isFaultProven[receipt.node][receipt.requestId], FaultAlreadyProven(receipt.requestId));
         require(_challenges[receiptHash].answerEnd == 0, AlreadyChallenged(receiptHash));

@@ -123,7 +123,7 @@ abstract contract Base {
             )
         );
         datanets = DatanetRegistry(address(new RegistryProxy(code)));
-        models = ModelRegistry(address(new RegistryProxy(address(new ModelRegistry(address(timelock))))));
+        models = ModelRegistry(address(new RegistryProxy(address(new ModelRegistry(datanets, address(timelock))))));
         escrow = new ChannelEscrow(token);
         distributor = new RewardDistributor(token, ledgerAddress);
         hub = newHub(NODE_BPS, TREASURY_BPS, 0);
@@ -134,7 +134,7 @@ abstract contract Base {
         curveCode = new ModelCurve(token);
         factory = new CurveFactory(curveCode, proposalsAddress);
         proposals = new ModelProposals(
-            token, models, vault, factory, address(permissions), BOND, VOTING_PERIOD, QUORUM_BPS, ARBITRATION
+            token, datanets, models, vault, factory, address(permissions), BOND, VOTING_PERIOD, QUORUM_BPS, ARBITRATION
         );
         governor = new TributaryGovernor(IVotes(address(token)), timelock, 1 days, 7 days, 1 days);
         mirror = new DaCertMirror(ICrossDomainMessenger(messenger), anchor);

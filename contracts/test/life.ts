@@ -42,8 +42,8 @@ export async function live(world: World): Promise<void> {
   const chain = connect(world);
   await fundEveryone(chain);
   await authorize(chain);
-  const modelId = await registerModels(chain);
   await contribute(chain);
+  const modelId = await registerModels(chain);
   await leaveTheVault(chain);
   await settle(chain, modelId);
   await challengeReceipts(chain, modelId);

@@ -371,21 +371,13 @@ export function replayRewardDistributor(logs: Log[]): Slots {
   return slots;
 }
 
-type Status = readonly [status: number, challengeEnd: bigint, poster: Hex];
-type Chain = {
-  challengeWindowSeconds: number;
-  timestampOf: (blockNumber: bigint) => bigint;
-  /** headerHash() before there was an epoch. */
-  genesis: Hex;
-};
+type Status = readonly [status: number, deadline: bigint, poster: Hex];
 
-export function replayAttributionLedger(
-  logs: Log[],
-  { challengeWindowSeconds, timestampOf, genesis }: Chain,
-): Slots {
+/** @param genesis headerHash() before there was an epoch. */
+export function replayAttributionLedger(logs: Log[], genesis: Hex): Slots {
   const slots = new Slots();
   let open: Header | undefined;
-  for (const { eventName, args, blockNumber } of parseEventLogs({ abi: attributionLedgerAbi, logs })) {
+  for (const { eventName, args } of parseEventLogs({ abi: attributionLedgerAbi, logs })) {
     switch (eventName) {
       case "EpochProposed":
         slots.set("statusOf", [args.epoch], [1, args.challengeEnd, args.poster]);
@@ -399,8 +391,8 @@ export function replayAttributionLedger(
         slots.set("pausedUntil", [], 0n);
         break;
       case "EpochAbandoned": {
-        const [, challengeEnd, poster] = slots.get<Status>("statusOf", [args.epoch], [0, 0n, zeroAddress]);
-        slots.set("statusOf", [args.epoch], [3, challengeEnd, poster]);
+        const [, deadline, poster] = slots.get<Status>("statusOf", [args.epoch], [0, 0n, zeroAddress]);
+        slots.set("statusOf", [args.epoch], [3, deadline, poster]);
         break;
       }
       case "LeafDisputed":
@@ -414,12 +406,9 @@ export function replayAttributionLedger(
         break;
       case "EpochDisputed":
       case "EpochResolved": {
-        const [, challengeEnd, poster] = slots.get<Status>("statusOf", [args.epoch], [0, 0n, zeroAddress]);
-        // A dispute found wrong opens a whole new window.
-        const newEnd = timestampOf(blockNumber) + BigInt(challengeWindowSeconds);
-        const isBack = eventName === "EpochResolved" && !args.upheld;
-        const status = { EpochDisputed: 2, EpochResolved: isBack ? 1 : 3 }[eventName];
-        slots.set("statusOf", [args.epoch], [status, isBack ? newEnd : challengeEnd, poster]);
+        const [, before, poster] = slots.get<Status>("statusOf", [args.epoch], [0, 0n, zeroAddress]);
+        const status = eventName === "EpochDisputed" ? 2 : args.upheld ? 3 : 1;
+        slots.set("statusOf", [args.epoch], [status, status === 3 ? before : args.deadline, poster]);
         break;
       }
       case "BondCredited":

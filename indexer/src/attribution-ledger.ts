@@ -8,12 +8,12 @@ const finalized = 4;
 
 /** A rejected number is proposed again: the new proposal takes the row. */
 export async function applyEpochProposed({ event, context }: Args<"AttributionLedger:EpochProposed">) {
-  const { epoch: id, ...header } = event.args;
+  const { epoch: id, challengeEnd: deadline, ...header } = event.args;
   const proposal = {
     ...header,
     status: proposed,
+    deadline,
     proposedBlock: event.block.number,
-    challengeWindowSeconds: header.challengeEnd - event.block.timestamp,
     proposedTx: event.transaction.hash,
     finalizedBlock: null,
     finalizedTx: null,
@@ -26,8 +26,8 @@ export async function applyEpochProposed({ event, context }: Args<"AttributionLe
 }
 
 export async function applyEpochDisputed({ event, context }: Args<"AttributionLedger:EpochDisputed">) {
-  const { epoch: id, disputer: account, reason, evidenceHash } = event.args;
-  await context.db.update(epoch, { id }).set({ status: disputed });
+  const { epoch: id, disputer: account, reason, deadline, evidenceHash } = event.args;
+  await context.db.update(epoch, { id }).set({ status: disputed, deadline });
   await context.db
     .insert(epochFault)
     .values({ eventId: event.id, epochId: id, kind: "epoch", account, reason, evidenceHash });
@@ -54,23 +54,13 @@ export async function applyCertificateProvenInvalid({
   await context.db.insert(epochFault).values({ eventId: event.id, epochId, kind: "certificate", account });
 }
 
-/**
- * A dispute found wrong opens a whole new window. The event does not carry its end; its length is that of the first
- * window.
- */
+/** A dispute found wrong opens a whole new window. */
 export async function applyEpochResolved({ event, context }: Args<"AttributionLedger:EpochResolved">) {
-  const { epoch: id, upheld, winner, paid, burned } = event.args;
+  const { epoch: id, upheld, winner, paid, burned, deadline } = event.args;
   await context.db
     .insert(epochRuling)
     .values({ eventId: event.id, epochId: id, isUpheld: upheld, winner, paid, burned });
-  if (upheld) {
-    await context.db.update(epoch, { id }).set({ status: rejected });
-    return;
-  }
-  await context.db.update(epoch, { id }).set((row) => ({
-    status: proposed,
-    challengeEnd: event.block.timestamp + row.challengeWindowSeconds,
-  }));
+  await context.db.update(epoch, { id }).set(upheld ? { status: rejected } : { status: proposed, deadline });
 }
 
 export async function applyEpochAbandoned({ event, context }: Args<"AttributionLedger:EpochAbandoned">) {

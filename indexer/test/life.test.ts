@@ -158,11 +158,9 @@ it("replays epochs, bonds and rewards to what the contracts store", async () => 
   const epochs = await db.select().from(onchain.epoch);
   expect(epochs).toHaveLength(1);
   for (const row of epochs) {
-    const [status, challengeEnd] = await sender.read<[number, bigint]>("attributionLedger", "statusOf", [
-      row.id,
-    ]);
+    const [status, deadline] = await sender.read<[number, bigint]>("attributionLedger", "statusOf", [row.id]);
     const isFinal = status === 4; // Of a final epoch the chain keeps the status alone.
-    expect(row).toMatchObject(isFinal ? { status } : { status, challengeEnd });
+    expect(row).toMatchObject(isFinal ? { status } : { status, deadline });
   }
   for (const row of await db.select().from(onchain.bondCredit)) {
     expect(row.credit).toBe(await sender.read("attributionLedger", "bondCredit", [row.account]));

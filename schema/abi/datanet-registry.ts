@@ -77,7 +77,6 @@ export const datanetRegistryAbi = [
   {"type":"error","name":"ExpiryInThePast","inputs":[{"name":"expiresAt","type":"uint64"}]},
   {"type":"error","name":"FailedCall","inputs":[]},
   {"type":"error","name":"InvalidParams","inputs":[]},
-  {"type":"error","name":"NoSuchDatanet","inputs":[{"name":"datanetId","type":"uint64"}]},
   {"type":"error","name":"NotContributor","inputs":[{"name":"caller","type":"address"}]},
   {"type":"error","name":"NotDatanetOwner","inputs":[{"name":"caller","type":"address"}]},
   {"type":"error","name":"NotPermitted","inputs":[{"name":"caller","type":"address"}]},

@@ -15,12 +15,11 @@ export const epoch = onchainTable("epoch", (t) => ({
   contentHash: t.hex().notNull(),
   daRef: t.hex().notNull(),
   daCommitment: t.hex().notNull(),
-  challengeEnd: t.bigint().notNull(),
+  /** Unix seconds: end of the challenge window while proposed, of the arbiter's time while disputed. */
+  deadline: t.bigint().notNull(),
   /** 1 Proposed, 2 Disputed, 3 Rejected, 4 Finalized. */
   status: t.integer().notNull(),
   proposedBlock: t.bigint().notNull(),
-  /** Length of the challenge window, from the proposal's time to its `challengeEnd`. */
-  challengeWindowSeconds: t.bigint().notNull(),
   proposedTx: t.hex().notNull(),
   finalizedBlock: t.bigint(),
   finalizedTx: t.hex(),

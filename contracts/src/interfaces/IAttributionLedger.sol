@@ -27,10 +27,12 @@ interface IAttributionLedger {
 
     /// @dev status: 0 None, 1 Proposed, 2 Disputed, 3 Rejected, 4 Finalized.
     event EpochProposed(uint64 indexed epoch, address indexed poster, bytes32 rewardRoot, bytes32 attributionRoot, bytes32 receiptsAccumulator, bytes32 prevRewardRoot, uint128 rootTotal, uint64 fromBlock, uint64 toBlock, bytes32 methodHash, bytes32 contentHash, bytes32 daRef, bytes daCommitment, uint64 challengeEnd);
-    event EpochDisputed(uint64 indexed epoch, address indexed disputer, uint8 indexed reason, bytes32 evidenceHash, bytes evidence);
+    /// @param deadline End of the arbiter's time.
+    event EpochDisputed(uint64 indexed epoch, address indexed disputer, uint8 indexed reason, uint64 deadline, bytes32 evidenceHash, bytes evidence);
     /// @param winner Zero where nobody ruled in time: the epoch is rejected (upheld), the poster has his bond back and the
     /// disputer half of his, by the BondCredited events before this; the other half is `burned`.
-    event EpochResolved(uint64 indexed epoch, bool upheld, address winner, uint128 paid, uint128 burned);
+    /// @param deadline End of the new challenge window where the dispute was not upheld; 0 where the epoch is rejected.
+    event EpochResolved(uint64 indexed epoch, bool upheld, address winner, uint128 paid, uint128 burned, uint64 deadline);
     /// @notice One leaf is named: by a dispute (EpochDisputed follows) or by a proof (EpochResolved follows).
     event LeafDisputed(uint64 indexed epoch, address indexed disputer, address indexed account, uint128 cumulative, uint8 reason);
     /// @notice Layer 1 found the certificate of the epoch's blob to be none (EpochResolved follows).
@@ -57,8 +59,8 @@ interface IAttributionLedger {
     error NotProposed(uint64 epoch, uint8 status);
     error NotDisputed(uint64 epoch, uint8 status);
     error HeaderMismatch(bytes32 given, bytes32 expected);
-    error WindowOpen(uint64 challengeEnd);
-    error WindowClosed(uint64 challengeEnd);
+    error WindowOpen(uint64 deadline);
+    error WindowClosed(uint64 deadline);
     error NothingToWithdraw();
     error CertificateNotInvalid(bytes32 daRef, uint8 verdict);
     error LeafNotInRoot(address account, uint128 cumulative);
@@ -86,24 +88,29 @@ interface IAttributionLedger {
     /// @notice Poster, while nobody disputed: take the epoch back, with the bond. Its number is proposed again.
     function withdrawEpoch(uint64 epoch) external;
     /// @notice Arbiter only: upheld means the dispute is right. Half of the loser's bond to the winner, half burned.
-    /// Not upheld: the epoch is Proposed again with a whole new window, challengeEnd = block.timestamp + challengeWindowSeconds.
+    /// Not upheld: the epoch is Proposed again with a whole new window, deadline = block.timestamp + challengeWindowSeconds.
     function resolveDispute(uint64 epoch, bool upheld) external;
     /// @notice After `arbitrationTimeoutSeconds` without a ruling, anyone: the epoch is rejected (safety first), and nobody
     /// wins: the poster's bond goes back whole, the disputer's half.
     function rejectUnresolved(uint64 epoch) external;
     /// @notice Anyone, after the window: activates the root in the distributor and frees the bond.
     function finalize(uint64 epoch, EpochHeader calldata header) external;
+    /// @notice Pays the caller its credit out.
     function withdrawBond() external;
 
     /// @return count Number of finalised epochs.
     function epochCount() external view returns (uint64 count);
-    /// @return status Of a final epoch it is all there is; the rest is in its events.
-    function statusOf(uint64 epoch) external view returns (uint8 status, uint64 challengeEnd, address poster);
+    /// @notice toBlock of the last finalised epoch, where the next one begins; 0 before.
+    function settledToBlock() external view returns (uint64);
+    /// @return status Of a final epoch it is all there is; the rest is in its events. @return deadline Second at which the
+    /// challenge window ends while proposed, the arbiter's time while disputed.
+    function statusOf(uint64 epoch) external view returns (uint8 status, uint64 deadline, address poster);
     /// @notice keccak256(abi.encode(hash before, header)) of the last final epoch, from
     /// keccak256(abi.encode(chain id, ledger)): one word for all headers.
     function headerHash() external view returns (bytes32);
     /// @notice What headerHash() becomes when the newest proposal is final.
     function openHeaderHash() external view returns (bytes32);
+    /// @notice What the account can withdraw or bond with, in wei.
     function bondCredit(address account) external view returns (uint128);
     function challengeWindowSeconds() external view returns (uint64);
     function bondAmount() external view returns (uint128);

@@ -100,6 +100,7 @@ interface IChannelEscrow {
     function settle(address receiver, address token) external;
     /// @notice Receiver or its authoriser: give back to the payer up to `amount` of what was not claimed, at once.
     function refund(ChannelConfig calldata config, uint128 amount) external;
+    /// @notice The same by anyone, with the receiver's authoriser's signature over `Refund`, once per nonce.
     function refundWithSignature(ChannelConfig calldata config, uint128 amount, uint256 nonce, bytes calldata receiverAuthorizerSignature) external;
     /// @notice Payer only. Calling again restarts the delay.
     function initiateWithdraw(ChannelConfig calldata config, uint128 amount) external;

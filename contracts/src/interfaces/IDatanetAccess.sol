@@ -10,7 +10,7 @@ interface IDatanetAccess {
     /// @param isRevoked Whether access that was live ended with it.
     event AccessRefused(uint64 indexed requestId, uint64 indexed datanetId, address indexed account, bytes32 reason, bool isRevoked);
 
-    error NoSuchDatanet(uint64 datanetId);
+    error UnknownDatanet(uint64 datanetId);
     error PurposeLength(uint256 given, uint256 max);
     error UnknownRequest(uint64 requestId);
     error WrongRequestState(uint8 state);
@@ -18,7 +18,7 @@ interface IDatanetAccess {
     error ExpiryInThePast(uint64 expiresAt);
     error WrappedKeyTooLarge(uint256 given, uint256 max);
 
-    /// @param purpose What the data is wanted for, in words, 1 to 1,024 bytes; purposeHash commits to the full text.
+    /// @notice Anyone asks the Datanet's owner. @param purpose What the data is wanted for, in words, 1 to 1,024 bytes; purposeHash commits to the full text.
     function requestAccess(uint64 datanetId, bytes32 purposeHash, string calldata purpose) external returns (uint64 requestId);
     /// @notice Owner of the Datanet, here and in the next.
     function grantAccess(uint64 requestId, uint64 expiresAt, bytes calldata wrappedKey) external;

@@ -5,6 +5,7 @@ import {IDatanetAccess} from "./IDatanetAccess.sol";
 
 /// @title Datanets: domain repositories of contributed records, voted on by staked validators.
 interface IDatanetRegistry is IDatanetAccess {
+    /// @param minContributorStake, minValidatorStake In wei, below 2^96.
     /// @param ownerBps, validatorBps Shares of what a chunk earns that go to the Datanet's owner and to the
     /// validators who voted for the batch; the contributor has the rest. Their sum is at most 5,000.
     struct DatanetParams {
@@ -63,7 +64,6 @@ interface IDatanetRegistry is IDatanetAccess {
     error DatanetClosed(uint64 datanetId);
     error UsageAlreadyRecorded(uint64 epoch, uint64 datanetId);
     error EpochNotFinal(uint64 epoch);
-    error UnknownDatanet(uint64 datanetId);
     error UnknownBatch(uint64 batchId);
     error InvalidParams();
     error StakeTooSmall(uint128 given, uint128 min);
@@ -78,14 +78,16 @@ interface IDatanetRegistry is IDatanetAccess {
     error NotContributor(address caller);
     error ContributorCannotVote(address caller);
 
+    /// @notice Anyone; the caller owns it.
     function createDatanet(bytes32 metadataHash, string calldata metadataURI, DatanetParams calldata params) external returns (uint64 datanetId);
     /// @notice Submit a batch of records as the root of a Merkle tree over its chunks.
     /// @param daCommitment Certificate of the blob that holds the records, at most 16,384 bytes.
     function submitContribution(uint64 datanetId, bytes32 dataRoot, uint32 items, bytes32 contentHash, bytes32 licenseHash, bytes calldata daCommitment) external returns (uint64 batchId);
-    /// @param quality 0 to 10,000.
+    /// @notice Validator, once per batch, before `voteEnd`; not its contributor. @param quality 0 to 10,000.
     function vote(uint64 batchId, bool support, uint16 quality) external;
     /// @notice Anyone may resolve after `voteEnd`, or earlier once the votes for or against pass half of the snapshot.
     function resolve(uint64 batchId) external;
+    /// @notice Contributor: an accepted batch, or a pending one that nobody voted against. It earns nothing from then on.
     function retract(uint64 batchId, bytes32 reason) external;
 
     /// @notice Owner: terms of new batches. Running votes keep the terms of their submission; the shares of owner and
@@ -106,11 +108,15 @@ interface IDatanetRegistry is IDatanetAccess {
     /// @notice The rules that held when the batch was submitted.
     function rulesOfBatch(uint64 batchId) external view returns (bytes32 formatHash, bytes32 validationRuleHash);
     function statusOf(uint64 datanetId) external view returns (uint8);
+    /// @notice Zero where none was recorded.
     function usageRootOf(uint64 epoch, uint64 datanetId) external view returns (bytes32);
     function datanetCount() external view returns (uint64);
     function batchCount() external view returns (uint64);
+    /// @notice All zeros where there is no such batch.
     function batchOf(uint64 batchId) external view returns (Batch memory);
+    /// @notice Zero where there is no such Datanet.
     function ownerOf(uint64 datanetId) external view returns (address);
     function paramsOf(uint64 datanetId) external view returns (DatanetParams memory);
+    /// @notice Of its stakes in the vault.
     function scopeOf(uint64 datanetId) external pure returns (bytes32);
 }

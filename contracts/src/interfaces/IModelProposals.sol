@@ -31,6 +31,7 @@ interface IModelProposals {
     error UnknownProposal(uint64 proposalId);
     error UnknownReport(uint64 reportId);
     error UnknownModel(bytes32 modelId);
+    error UnknownDatanet(uint64 datanetId);
     error WrongState(uint8 given, uint8 expected);
     error VotingOpen(uint64 voteEnd);
     error VotingClosed(uint64 voteEnd);
@@ -49,6 +50,7 @@ interface IModelProposals {
 
     /// @notice Propose a model with a bond; the vote runs from now. Weights are votes of a second ago.
     function propose(Spec calldata spec) external returns (uint64 proposalId);
+    /// @notice Holder with votes at the proposal's snapshot, once.
     function vote(uint64 proposalId, bool support) external;
     /// @notice Anyone, after the vote. The bond is credited, but half of it is burned where a quorum was against.
     function resolve(uint64 proposalId) external;
@@ -63,6 +65,7 @@ interface IModelProposals {
     function expireReport(uint64 reportId) external;
     /// @notice Anyone, after a report was upheld: slash one account that had staked on the model before it, once each.
     function penalise(uint64 reportId, address account) external returns (uint128 slashed);
+    /// @notice Pays the caller its credit out.
     function withdrawBond() external;
 
     function proposalCount() external view returns (uint64);

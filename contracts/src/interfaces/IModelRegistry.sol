@@ -48,6 +48,7 @@ interface IModelRegistry {
     error ModelRetired(bytes32 modelId);
     error ModelExists(bytes32 modelId);
     error UnknownModel(bytes32 modelId);
+    error UnknownDatanet(uint64 datanetId);
     error UnknownKind(uint8 kind);
     error UnknownProvenanceMode(uint8 mode);
     error TooManyParents(uint256 given, uint256 max);

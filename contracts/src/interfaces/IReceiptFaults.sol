@@ -37,7 +37,7 @@ interface IReceiptFaults {
     error InvalidReceiptSignature(address node);
     error NotTheSameRequest();
     error SameReceipt(bytes32 receiptHash);
-    /// @dev The fee was not claimed yet, so the receipt may still be on its way; or there is none.
+    /// @dev The fee was not claimed yet, so the receipt may still be on its way; or there is none; or no channel.
     error NotCharged(uint128 cumulativeCharged, uint128 totalClaimed);
     error NotInBatch(address node, bytes32 receiptsRoot);
     error FaultAlreadyProven(bytes32 requestId);
@@ -57,10 +57,12 @@ interface IReceiptFaults {
     /// @notice Prove that `settled`, a leaf of the node's batch, differs from what the node signed for the same request.
     function proveAltered(InferenceReceipt calldata signed, bytes calldata signature, InferenceReceipt calldata settled, bytes32 receiptsRoot, bytes32[] calldata proof) external;
 
+    /// @notice What the node signs.
     function receiptDigest(InferenceReceipt calldata receipt) external view returns (bytes32);
     /// @notice The open challenge of a receipt; zeros without one.
     function challengeOf(bytes32 receiptHash) external view returns (address node, address challenger, uint64 answerEnd);
     function isFaultProven(address node, bytes32 requestId) external view returns (bool);
+    /// @notice Scope of the node's operating stake in the vault.
     function nodeScopeOf(address node) external pure returns (bytes32);
     function faultBond() external view returns (uint128);
     function answerWindowSeconds() external view returns (uint64);

@@ -26,7 +26,9 @@ interface IRewardDistributor {
     error ClaimAboveRootTotal(uint128 given, uint128 rootTotal);
     error NotClaimer(address caller);
 
+    /// @notice Anyone adds to the pool; nothing comes back out of it but claims.
     function fund(uint128 amount) external;
+    /// @notice The ledger: the root that pays from now on.
     function activateRoot(uint64 epoch, bytes32 root, uint128 rootTotal) external;
     /// @notice Pays `account`; anyone may call, so a bot can push.
     function claim(address account, uint128 cumulative, bytes32[] calldata proof) external;
@@ -34,6 +36,7 @@ interface IRewardDistributor {
     function claimTo(address account, address recipient, uint128 cumulative, bytes32[] calldata proof) external;
     /// @notice Pays each account its own; items with nothing new are skipped.
     function claimMany(ClaimItem[] calldata items) external;
+    /// @notice Let `claimer` send the caller's rewards wherever it says; zero: nobody.
     function setClaimer(address claimer) external;
 
     function root() external view returns (bytes32);
@@ -41,7 +44,9 @@ interface IRewardDistributor {
     function rootTotal() external view returns (uint128);
     function totalFunded() external view returns (uint128);
     function totalClaimed() external view returns (uint128);
+    /// @notice All that the account was ever paid, in wei.
     function claimed(address account) external view returns (uint128);
     function claimerFor(address account) external view returns (address);
+    /// @notice What a proof must lead from.
     function leafOf(address account, uint128 cumulative) external view returns (bytes32);
 }

@@ -36,11 +36,13 @@ interface ISettlementHub is IReceiptFaults {
     /// each model's amount is at least its price per call times its calls. Splits: treasuryShare = total·treasuryBps/10,000 and
     /// nodeShare = total·nodeBps/10,000, both rounded down; poolShare is the rest, moved into the distributor.
     function submitBatch(address node, IChannelEscrow.CompactClaim[] calldata claims, bytes[] calldata walletSignatures, ModelTotal[] calldata totals, bytes32 receiptsRoot, bytes32 contentHash, bytes calldata daCommitment) external returns (uint64 batchId);
+    /// @notice Anyone; the node is paid its credit.
     function payNode(address node) external;
 
     /// @notice Id of the batch a node settled under a root, 0 if none. A root settles once per node.
     function batchIdOf(address node, bytes32 receiptsRoot) external view returns (uint64);
     function batchCount() external view returns (uint64);
+    /// @notice What the node can be paid, in wei.
     function nodeCredit(address node) external view returns (uint128);
     function nodeBps() external view returns (uint16);
     function treasuryBps() external view returns (uint16);

@@ -24,6 +24,7 @@ interface IStakeVault {
     error SlashTooLarge(uint128 given, uint128 max);
     error NotInThePast(uint48 blockNumber);
 
+    /// @notice Stake the caller's tokens, on top of what is there and not leaving.
     function stake(bytes32 scope, uint128 amount) external;
     /// @notice Stake for another account; the caller pays.
     function stakeFor(bytes32 scope, address account, uint128 amount) external;
@@ -31,6 +32,7 @@ interface IStakeVault {
     function requestUnstake(bytes32 scope) external;
     /// @notice The whole stake stays after all, and votes again.
     function cancelUnstake(bytes32 scope) external;
+    /// @notice Take the whole stake out, once its cooldown is over and nothing locks it.
     function unstake(bytes32 scope) external;
     /// @notice Controllers only, here and in the next two; `id` within the caller's own kind.
     function lock(uint256 id, address account, bytes32 lockId) external;
@@ -39,9 +41,11 @@ interface IStakeVault {
     /// @return amount What was taken in all; 0 without a stake.
     function slash(uint256 id, address account, uint16 bps, bytes32 reason, bytes32 evidenceHash, address reporter) external returns (uint128 amount);
 
+    /// @notice Also while it is leaving: `unlockAt` is then the second from which it may.
     function stakeOf(bytes32 scope, address account) external view returns (uint128 amount, uint64 unlockAt, uint32 locks);
     /// @notice Stake of `account` that counts in votes: zero once an unstake is requested.
     function votableOf(bytes32 scope, address account) external view returns (uint128);
+    /// @notice Sum of votableOf of all accounts.
     function votable(bytes32 scope) external view returns (uint128);
     /// @notice votableOf at the end of block `blockNumber`, which must lie in the past, so that nobody stakes into a
     /// running vote. By block and not by time: blocks of one second share their timestamp on some chains.

@@ -120,7 +120,7 @@ contract VoteAttacksTest is Base {
             (bool isDoneToo,) = address(datanets).call(call_);
             vm.assertTrue(!isDone && !isDoneToo, tries[i]);
         }
-        address code = address(new ModelRegistry(address(timelock)));
+        address code = address(new ModelRegistry(datanets, address(timelock)));
         (bool isUpgraded,) = address(models).call(abi.encodeCall(models.upgradeToAndCall, (code, "")));
         vm.assertTrue(!isUpgraded, "not by anyone");
     }

@@ -84,12 +84,12 @@ contract LedgerInvariantTest is Actions {
     }
 
     function dispute(uint256 who) external {
-        (uint8 status, uint64 challengeEnd,) = ledger.statusOf(next());
+        (uint8 status, uint64 deadline,) = ledger.statusOf(next());
         fund(actor(who), address(ledger), BOND);
         uint128 credit = ledger.bondCredit(actor(who));
         bytes memory call_ = abi.encodeCall(ledger.dispute, (next(), 1, ""));
         bool isDone = attempt(actor(who), address(ledger), call_);
-        vm.assertTrue(isDone == (status == 1 && block.timestamp < challengeEnd), "within the window");
+        vm.assertTrue(isDone == (status == 1 && block.timestamp < deadline), "within the window");
         if (!isDone) return;
         bondsIn += BOND;
         if (credit >= BOND) bondsOut += BOND;
@@ -120,12 +120,12 @@ contract LedgerInvariantTest is Actions {
     /// A leaf above the total of its root is proven by anyone, without the arbiter.
     function proveAboveTotal(uint256 who) external {
         uint256 i = who % ACTORS;
-        (uint8 status, uint64 challengeEnd,) = ledger.statusOf(next());
+        (uint8 status, uint64 deadline,) = ledger.statusOf(next());
         IAttributionLedger.Leaf memory leaf =
             IAttributionLedger.Leaf(actor(i), openAmounts[i], proofOf(openAmounts, i));
         bytes memory call_ = abi.encodeCall(ledger.proveLeafAboveTotal, (next(), openHeader, leaf));
         bool isDone = attempt(actor(0), address(ledger), call_);
-        bool isInTime = status == 2 || (status == 1 && block.timestamp < challengeEnd);
+        bool isInTime = status == 2 || (status == 1 && block.timestamp < deadline);
         vm.assertTrue(isDone == (isInTime && openAmounts[i] > openTotal), "proven");
         if (!isDone) return;
         burned += BOND - BOND / 2;
@@ -140,10 +140,10 @@ contract LedgerInvariantTest is Actions {
 
     /// Invariant 17: nothing is final before its window ended, and nothing disputed without the arbiter.
     function finalize() public {
-        (uint8 status, uint64 challengeEnd,) = ledger.statusOf(next());
+        (uint8 status, uint64 deadline,) = ledger.statusOf(next());
         bytes memory call_ = abi.encodeCall(ledger.finalize, (next(), openHeader));
         bool isDone = attempt(actor(0), address(ledger), call_);
-        vm.assertTrue(isDone == (status == 1 && block.timestamp >= challengeEnd), "after the window");
+        vm.assertTrue(isDone == (status == 1 && block.timestamp >= deadline), "after the window");
         if (!isDone) return;
         vm.assertTrue(!isDisputed, "ruled");
         finalAmounts = openAmounts;

@@ -84,7 +84,7 @@ contract MarketInvariantTest is Actions {
     function propose(uint256 who) external {
         IModelCurve.CurveParams memory curve = IModelCurve.CurveParams(1e18, 1e15, 1_000, 100);
         vm.prank(actor(who));
-        proposals.propose(IModelProposals.Spec("spec", "uri", 3, "Model", "MDL", curve));
+        proposals.propose(IModelProposals.Spec("spec", "uri", 0, "Model", "MDL", curve));
         bondsIn += BOND;
     }
 

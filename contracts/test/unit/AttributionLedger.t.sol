@@ -152,9 +152,9 @@ contract AttributionLedgerTest is Base {
         finalizeNext(2, 100);
         eq(ledger.headerHash(), keccak256(abi.encode(hash, proposed)), "chained");
         eq(statusOf(0) + statusOf(3), 0, "no epochs");
-        (uint8 status, uint64 challengeEnd, address poster_) = ledger.statusOf(1);
+        (uint8 status, uint64 deadline, address poster_) = ledger.statusOf(1);
         eq(status, 4, "final");
-        vm.assertTrue(challengeEnd == 0 && poster_ == address(0), "all there is");
+        vm.assertTrue(deadline == 0 && poster_ == address(0), "all there is");
     }
 
     function test_the_next_epoch_begins_where_the_last_ended() public {
@@ -229,10 +229,12 @@ contract AttributionLedgerTest is Base {
         uint256 supply = token.totalSupply();
         propose(1, 100);
         vm.expectEmit();
-        emit IAttributionLedger.EpochDisputed(1, alice, 2, keccak256("evidence"), "evidence");
+        emit IAttributionLedger.EpochDisputed(
+            1, alice, 2, uint64(block.timestamp) + ARBITRATION, keccak256("evidence"), "evidence"
+        );
         dispute(1);
         vm.expectEmit();
-        emit IAttributionLedger.EpochResolved(1, true, alice, 1_501, 501);
+        emit IAttributionLedger.EpochResolved(1, true, alice, 1_501, 501, 0);
         resolve(1, true);
         eq(statusOf(1), 3, "rejected");
         eq(ledger.bondCredit(alice), 1_501, "own bond and half of the other");
@@ -249,7 +251,7 @@ contract AttributionLedgerTest is Base {
         dispute(1);
         pass(1 days);
         vm.expectEmit();
-        emit IAttributionLedger.EpochResolved(1, false, poster, 500, 501);
+        emit IAttributionLedger.EpochResolved(1, false, poster, 500, 501, uint64(block.timestamp) + WINDOW);
         resolve(1, false);
         uint64 challengeEnd = uint64(block.timestamp) + WINDOW;
         refuse(abi.encodeWithSelector(IAttributionLedger.WindowOpen.selector, challengeEnd));

@@ -193,9 +193,9 @@ contract DaCertTest is Base, ICrossDomainMessenger {
         eq(ledger.bondCredit(guardian), BOND, "the disputer has his bond back");
         eq(ledger.bondCredit(address(this)), BOND / 2, "the prover half of the poster's");
         header = propose("cert");
-        (, uint64 challengeEnd,) = ledger.statusOf(1);
+        (, uint64 deadline,) = ledger.statusOf(1);
         pass(WINDOW);
-        refuse(abi.encodeWithSelector(IAttributionLedger.WindowClosed.selector, challengeEnd));
+        refuse(abi.encodeWithSelector(IAttributionLedger.WindowClosed.selector, deadline));
         ledger.proveCertificateInvalid(1, header);
     }
 }

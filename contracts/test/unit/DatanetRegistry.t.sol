@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IDatanetAccess} from "../../src/interfaces/IDatanetAccess.sol";
 import {IDatanetRegistry} from "../../src/interfaces/IDatanetRegistry.sol";
 import {Base, vm} from "../Base.sol";
 
@@ -194,7 +195,7 @@ contract DatanetRegistryTest is Base {
 
     function test_refuses_malformed_submissions() public {
         vm.startPrank(contributor);
-        refuse(abi.encodeWithSelector(IDatanetRegistry.UnknownDatanet.selector, 9));
+        refuse(abi.encodeWithSelector(IDatanetAccess.UnknownDatanet.selector, 9));
         datanets.submitContribution(9, "root", 3, "content", "MIT", "cert");
         refuse(abi.encodeWithSelector(IDatanetRegistry.ZeroRoot.selector));
         datanets.submitContribution(datanetId, 0, 3, "content", "MIT", "cert");
@@ -239,12 +240,15 @@ contract DatanetRegistryTest is Base {
     function testFuzz_creates_exactly_the_datanets_with_valid_parameters(IDatanetRegistry.DatanetParams memory given)
         public
     {
+        given.minContributorStake = uint128(bound(given.minContributorStake, 0, uint256(type(uint96).max) + 1));
+        if (given.minValidatorStake % 2 == 0) given.minValidatorStake = uint96(given.minValidatorStake);
         given.votingPeriodSeconds = uint64(bound(given.votingPeriodSeconds, 0, 31 days));
         given.quorumBps = uint16(bound(given.quorumBps, 0, 10_500));
         given.slashBps = uint16(bound(given.slashBps, 0, 5_500));
         given.ownerBps = uint16(bound(given.ownerBps, 0, 3_000));
         given.validatorBps = uint16(bound(given.validatorBps, 0, 3_000));
-        bool isValid = given.minValidatorStake > 0 && given.votingPeriodSeconds > 0
+        bool isValid = given.minContributorStake <= type(uint96).max && given.minValidatorStake > 0
+            && given.minValidatorStake <= type(uint96).max && given.votingPeriodSeconds > 0
             && given.votingPeriodSeconds <= 30 days && given.quorumBps <= 10_000 && given.slashBps <= 5_000
             && given.ownerBps + given.validatorBps <= 5_000;
         if (!isValid) refuse(abi.encodeWithSelector(IDatanetRegistry.InvalidParams.selector));

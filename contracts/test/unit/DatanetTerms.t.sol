@@ -177,7 +177,7 @@ contract DatanetTermsTest is Base {
         datanets.refuseAccess(1, "again");
         refuse(abi.encodeWithSelector(IDatanetAccess.UnknownRequest.selector, 2));
         datanets.refuseAccess(2, "none");
-        refuse(abi.encodeWithSelector(IDatanetAccess.NoSuchDatanet.selector, 7));
+        refuse(abi.encodeWithSelector(IDatanetAccess.UnknownDatanet.selector, 7));
         datanets.requestAccess(7, "", "why");
         refuse(abi.encodeWithSelector(IDatanetAccess.PurposeLength.selector, 0, 1_024));
         datanets.requestAccess(1, "", "");
@@ -239,7 +239,7 @@ contract DatanetTermsTest is Base {
         eq(datanets.usageRootOf(1, 2), "other", "other root");
         bytes memory twice = abi.encodeWithSelector(IDatanetRegistry.UsageAlreadyRecorded.selector, 1, 1);
         refuseUsage(twice, 1, usage(1, "again"));
-        refuseUsage(abi.encodeWithSelector(IDatanetRegistry.UnknownDatanet.selector, 9), 1, usage(9, "usage"));
+        refuseUsage(abi.encodeWithSelector(IDatanetAccess.UnknownDatanet.selector, 9), 1, usage(9, "usage"));
         refuseUsage(abi.encodeWithSelector(IDatanetRegistry.ZeroRoot.selector), 1, usage(1, 0));
         refuseUsage(abi.encodeWithSelector(IDatanetRegistry.EpochNotFinal.selector, 0), 0, usage(1, "usage"));
     }

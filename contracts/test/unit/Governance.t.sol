@@ -53,7 +53,7 @@ contract GovernanceTest is Base {
     }
 
     function test_nobody_but_the_timelock_upgrades_a_registry_until_it_is_switched_off_for_good() public {
-        address code = address(new ModelRegistry(address(timelock)));
+        address code = address(new ModelRegistry(datanets, address(timelock)));
         refuse(abi.encodeWithSelector(Upgradeable.NotUpgrader.selector, address(this)));
         models.upgradeToAndCall(code, "");
         refuse(abi.encodeWithSelector(Upgradeable.NotUpgrader.selector, guardian));

@@ -70,7 +70,9 @@ contract LedgerLeafTest is Base {
         vm.expectEmit();
         emit IAttributionLedger.LeafDisputed(1, alice, bob, 40, 7);
         vm.expectEmit();
-        emit IAttributionLedger.EpochDisputed(1, alice, 7, keccak256("why"), "why");
+        emit IAttributionLedger.EpochDisputed(
+            1, alice, 7, uint64(block.timestamp) + ARBITRATION, keccak256("why"), "why"
+        );
         vm.prank(alice);
         ledger.disputeLeaf(1, header, leaf, 7, "why");
         vm.prank(arbiter);
@@ -126,9 +128,9 @@ contract LedgerLeafTest is Base {
     function test_refuses_proofs_after_the_window() public {
         propose(alice, 101, bob, 40, 100);
         IAttributionLedger.Leaf memory leaf = leafOf(alice, 101, bob, 40);
-        (, uint64 challengeEnd,) = ledger.statusOf(1);
-        vm.warp(challengeEnd);
-        refuse(abi.encodeWithSelector(IAttributionLedger.WindowClosed.selector, challengeEnd));
+        (, uint64 deadline,) = ledger.statusOf(1);
+        vm.warp(deadline);
+        refuse(abi.encodeWithSelector(IAttributionLedger.WindowClosed.selector, deadline));
         ledger.proveLeafAboveTotal(1, header, leaf);
     }
 }

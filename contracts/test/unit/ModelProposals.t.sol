@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IDatanetRegistry} from "../../src/interfaces/IDatanetRegistry.sol";
 import {IModelCurve} from "../../src/interfaces/IModelCurve.sol";
 import {IModelProposals} from "../../src/interfaces/IModelProposals.sol";
 import {IModelRegistry} from "../../src/interfaces/IModelRegistry.sol";
@@ -15,6 +16,7 @@ contract ModelProposalsTest is Base {
 
     function setUp() public override {
         super.setUp();
+        datanets.createDatanet("meta", "uri", IDatanetRegistry.DatanetParams(0, 1, 1 days, 0, 0, 0, 0));
         fund(alice, address(proposals), 10 * BOND);
         fund(bob, address(proposals), 10 * BOND);
         vote_(carol, token.SUPPLY() / 25); // A quorum: 4 %.
@@ -34,7 +36,7 @@ contract ModelProposalsTest is Base {
 
     function spec() private pure returns (IModelProposals.Spec memory) {
         IModelCurve.CurveParams memory curve = IModelCurve.CurveParams(1e18, 1e15, 1_000, 100);
-        return IModelProposals.Spec("spec", "ipfs://spec", 3, "Model", "MDL", curve);
+        return IModelProposals.Spec("spec", "ipfs://spec", 1, "Model", "MDL", curve);
     }
 
     function propose() private returns (uint64) {
@@ -68,6 +70,17 @@ contract ModelProposalsTest is Base {
         bytes32 scope = proposals.scopeOf(modelId);
         vm.prank(account);
         vault.stake(scope, amount);
+    }
+
+    function test_a_proposal_names_a_datanet_that_exists_or_none() public {
+        IModelProposals.Spec memory given = spec();
+        given.datanetId = 2;
+        refuse(abi.encodeWithSelector(IModelProposals.UnknownDatanet.selector, 2));
+        vm.prank(alice);
+        proposals.propose(given);
+        given.datanetId = 0;
+        vm.prank(alice);
+        eq(proposals.propose(given), 1, "of none");
     }
 
     function test_an_accepted_proposal_gets_its_bond_back_and_its_curve() public {

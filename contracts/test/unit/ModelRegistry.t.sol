@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IDatanetRegistry} from "../../src/interfaces/IDatanetRegistry.sol";
 import {IModelRegistry} from "../../src/interfaces/IModelRegistry.sol";
 import {Base, vm} from "../Base.sol";
 
@@ -155,6 +156,10 @@ contract ModelRegistryTest is Base {
 
     function test_only_the_owner_declares_the_datanets_of_a_model() public {
         bytes32 modelId = register("base");
+        IDatanetRegistry.DatanetParams memory terms = IDatanetRegistry.DatanetParams(0, 1, 1 days, 0, 0, 0, 0);
+        for (uint256 i = 0; i < 3; i++) {
+            datanets.createDatanet("meta", "uri", terms);
+        }
         vm.expectEmit();
         emit IModelRegistry.DatanetUsed(modelId, 3, 0, 0);
         models.useDatanet(modelId, 3, 0, 0);
@@ -167,6 +172,10 @@ contract ModelRegistryTest is Base {
         models.useDatanet(modelId, 3, 0, "manifest");
         refuse(abi.encodeWithSelector(IModelRegistry.UnknownModel.selector, bytes32("nobody")));
         models.useDatanet("nobody", 3, 0, 0);
+        refuse(abi.encodeWithSelector(IModelRegistry.UnknownDatanet.selector, 4));
+        models.useDatanet(modelId, 4, 0, 0);
+        refuse(abi.encodeWithSelector(IModelRegistry.UnknownDatanet.selector, 0));
+        models.useDatanet(modelId, 0, 0, 0);
         refuse(abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, poster));
         vm.prank(poster);
         models.useDatanet(modelId, 3, 0, 0);

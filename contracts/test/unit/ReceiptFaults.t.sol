@@ -172,6 +172,12 @@ contract ReceiptFaultsTest is Base {
         IReceiptFaults.InferenceReceipt memory free = missing();
         free.fee = 0;
         refuseChallenge(abi.encodeWithSelector(IReceiptFaults.NotCharged.selector, 200, 200), free);
+        free.fee = 100;
+        free.cumulativeCharged = 99;
+        refuseChallenge(abi.encodeWithSelector(IReceiptFaults.NotCharged.selector, 99, 200), free);
+        free.channelId = "of nobody";
+        free.cumulativeCharged = 0;
+        refuseChallenge(abi.encodeWithSelector(IReceiptFaults.NotCharged.selector, 0, 0), free);
         IReceiptFaults.InferenceReceipt memory others = missing();
         others.node = vm.addr(OTHER_KEY);
         refuseChallenge(abi.encodeWithSelector(IReceiptFaults.InvalidReceiptSignature.selector, others.node), others);
