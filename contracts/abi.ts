@@ -1,6 +1,7 @@
 /**
  * Writes what the rest of the product needs of the contracts, so that nothing but this script needs a compiler:
- * `schema/abi/<name>.ts` (ABI with events and errors) and `contracts/bytecode.generated.ts` (deployment bytecode).
+ * `schema/abi/<name>.ts` (ABI with events and errors), `contracts/bytecode.generated.ts` (deployment bytecode), and the
+ * end of each page in `docs/contracts/`.
  *
  *   node contracts/abi.ts           build and write
  *   node contracts/abi.ts --check   build and fail where a committed file differs
@@ -9,6 +10,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { invariant } from "#schema/errors";
 import { forge, rootDir } from "./forge.ts";
+import { references } from "./reference.ts";
 
 const contractsDir = join(rootDir, "contracts");
 
@@ -97,7 +99,7 @@ function readOrEmpty(path: string): string {
 
 await build();
 const stalePaths: string[] = [];
-for (const [path, text] of generate()) {
+for (const [path, text] of [...generate(), ...references()]) {
   if (readOrEmpty(path) === text) continue;
   stalePaths.push(path.slice(rootDir.length + 1));
   if (process.argv.includes("--check")) continue;
