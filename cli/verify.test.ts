@@ -178,6 +178,13 @@ describe("tributary verify", () => {
       (s) => tamper(s, "BatchSettled", { receiptsRoot: tree.zeroRoot }),
     ],
     ["fee totals", "another usage of the model", (s) => tamper(s, "ModelUsage", { amount: 1n })],
+    ["usage", "another usage root", (s) => tamper(s, "DatanetUsageRecorded", { usageRoot: tree.zeroRoot })],
+    ["usage", "another sum of a usage", (s) => tamper(s, "DatanetUsageRecorded", { amount: 1n })],
+    [
+      "usage",
+      "the usage of a Datanet that was not used",
+      (s) => tamper(s, "DatanetUsageRecorded", { datanetId: 99n }),
+    ],
     ["allocation", "a larger pool", (s) => tamper(s, "BatchSettled", { poolShare: 1n })],
     ["allocation", "votes of another weight", (s) => tamper(s, "ValidationVote", { validator: account })],
     ["standings", "records that were rejected", (s) => tamper(s, "ContributionResolved", { outcome: 3 })],

@@ -29,6 +29,13 @@ for (const [suiteName, suite] of Object.entries(report ?? {})) {
   });
 }
 
+it("costs the gas that is committed, and no more", async () => {
+  const args = ["test", "--root", ".", "--match-contract", "GasTest"];
+  const check = ["--gas-snapshot-check", "true", "--gas-snapshot-emit", "false"];
+  const finished = await forge([...args, ...check], { FOUNDRY_PROFILE: "gas" });
+  expect(finished.status, finished.stdout + finished.stderr).toBe(0);
+});
+
 it.each([
   ["ABIs and bytecode", "contracts/abi.ts"],
   ["vectors of leaves", "contracts/test/make-leaf-vectors.ts"],

@@ -4,7 +4,9 @@ import { bytecodes } from "#contracts/bytecode.generated";
 import { daCertMirrorAbi } from "#schema/abi/da-cert-mirror";
 import { localMessengerAbi } from "#schema/abi/local-messenger";
 import { devAccount, walletClient } from "#schema/testing/stack";
-import type { Chain } from "./life.ts";
+import type { Chain as FullChain } from "./life.ts";
+
+type Chain = Pick<FullChain, "client" | "deployment" | "rpcUrl">;
 
 /** Layer 1's messenger, as the local one names it, and what the OP Stack makes of its address on layer 2. */
 const otherMessenger = "0x00000000000000000000000000000000000000a1";

@@ -145,16 +145,17 @@ contract StakeInvariantTest is Actions {
     }
 
     function invariant_locks_count_the_pending_batches() public view {
+        uint256[ACTORS][DATANETS] memory pending;
+        for (uint64 b = datanets.batchCount(); b > 0; b--) {
+            IDatanetRegistry.Batch memory given = datanets.batchOf(b);
+            for (uint256 i = 0; i < ACTORS; i++) {
+                if (given.state == 1 && given.contributor == actor(i)) pending[given.datanetId - 1][i]++;
+            }
+        }
         for (uint64 d = 0; d < DATANETS; d++) {
             for (uint256 i = 0; i < ACTORS; i++) {
-                uint256 pending;
-                for (uint64 b = 1; b <= datanets.batchCount(); b++) {
-                    IDatanetRegistry.Batch memory given = datanets.batchOf(b);
-                    bool isTheirs = given.contributor == actor(i) && given.datanetId == idAt(d);
-                    if (isTheirs && given.state == 1) pending++;
-                }
                 (,, uint32 locks) = vault.stakeOf(scopeAt(d), actor(i));
-                eq(locks, pending, "locks");
+                eq(locks, pending[d][i], "locks");
             }
         }
     }
