@@ -1,13 +1,6 @@
 /** Thread of the engine's pool: one copy of the model, one task at a time. See pool.ts. */
 import { workerData } from "node:worker_threads";
-import {
-  foldSpaces,
-  ModelRuntimeError,
-  openModel,
-  promptCuts,
-  readTokenizer,
-  renderPrompt,
-} from "#runtime/index";
+import { encodePrompt, foldSpaces, ModelRuntimeError, openModel, readTokenizer } from "#runtime/index";
 import { PipelineError } from "#schema/errors";
 import { createAdapterTasks } from "./adapter/tasks.ts";
 import type { PoolOptions, PoolTask, TaskResult } from "./pool.ts";
@@ -38,12 +31,10 @@ export default async function run(task: PoolTask): Promise<TaskResult> {
 async function values(task: Extract<PoolTask, { kind: "values" }>): Promise<TaskResult> {
   const { question, answerTokenIds } = task;
   const adapter = task.adapter ? await adapters.load(task.adapter) : null;
-  const prompts = task.contexts.map((passages) => tokenizer.encode(renderPrompt({ passages, question })));
-  const requests = prompts.map((promptTokenIds) => ({
+  const requests = task.contexts.map((passages) => ({
     adapter,
-    promptTokenIds,
+    ...encodePrompt(tokenizer, { passages, question }),
     answerTokenIds,
-    cuts: promptCuts(tokenizer, promptTokenIds),
   }));
   const nats = await model.logProb(requests);
   const answer = foldSpaces(tokenizer.decode(answerTokenIds).replaceAll("\0", ""));

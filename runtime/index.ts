@@ -31,9 +31,9 @@ export {
 } from "./tasks.ts";
 export { type GeneratedText, generateText, type TextRequest } from "./text/generate-text.ts";
 export {
+  encodePrompt,
   foldSpaces,
   type Prompt,
-  promptCuts,
   promptTokens,
   renderAnswer,
   renderPrompt,

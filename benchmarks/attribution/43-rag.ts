@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { drawFact } from "#engine/faithfulness/facts";
 import { subsets } from "#engine/score/shapley";
-import { openModel, promptCuts, readTokenizer, renderAnswer, renderPrompt } from "#runtime/index";
+import { encodePrompt, openModel, readTokenizer, renderAnswer } from "#runtime/index";
 import { pcg32 } from "#runtime/inference/sampler";
 import { promptedQuestions } from "../answered.ts";
 import { alone, type Benchmark, compare, cpuMs, median, type Row } from "../report.ts";
@@ -37,14 +37,11 @@ async function rows(
   const tokenizer = await readTokenizer(modelFolder);
   await using model = await openModel(modelFolder, { threads: 1 });
   const answerTokenIds = tokenizer.encode(renderAnswer(answer));
-  const prompts = subsets(passages).map((context) =>
-    tokenizer.encode(renderPrompt({ passages: context, question })),
-  );
-  const requests = prompts.map((promptTokenIds) => ({
-    promptTokenIds,
+  const requests = subsets(passages).map((context) => ({
+    ...encodePrompt(tokenizer, { passages: context, question }),
     answerTokenIds,
-    cuts: promptCuts(tokenizer, promptTokenIds),
   }));
+  const prompts = requests.map(({ promptTokenIds }) => promptTokenIds);
   await model.logProb(requests.slice(0, 2));
   await using peer = startPeer(join(import.meta.dirname, "log-prob.py"));
   const ask = (of: readonly number[][]) =>

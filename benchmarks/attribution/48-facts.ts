@@ -2,7 +2,7 @@ import { type FactJudgement, judgeFact } from "#engine/faithfulness/causes";
 import { type Interval, meanInterval } from "#engine/faithfulness/correlation";
 import { drawFact, type Fact, type FactKind, factKinds } from "#engine/faithfulness/facts";
 import { subsets } from "#engine/score/shapley";
-import { openModel, readTokenizer, renderAnswer, renderPrompt } from "#runtime/index";
+import { encodePrompt, openModel, readTokenizer, renderAnswer } from "#runtime/index";
 import { pcg32 } from "#runtime/inference/sampler";
 import { alone, type Benchmark, intervalText, type Row } from "../report.ts";
 import { rememberIn, resultsFolder } from "./remember.ts";
@@ -29,10 +29,11 @@ export async function judgeFacts(): Promise<JudgedFacts> {
   const remember = rememberIn(resultsFolder("facts", { drawn, artifact: model.artifactHash }));
   const valuesOf = async ({ passages, question, answer }: Fact) => {
     const answerTokenIds = tokenizer.encode([...renderAnswer(answer)]);
-    const prompts = subsets(passages).map((context) =>
-      tokenizer.encode(renderPrompt({ passages: context, question })),
-    );
-    return model.logProb(prompts.map((promptTokenIds) => ({ promptTokenIds, answerTokenIds })));
+    const requests = subsets(passages).map((context) => ({
+      ...encodePrompt(tokenizer, { passages: context, question }),
+      answerTokenIds,
+    }));
+    return model.logProb(requests);
   };
   const judged = new Map<FactKind, FactJudgement[][]>();
   for (const [kind, bySeed] of drawn) {

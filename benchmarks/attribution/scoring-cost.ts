@@ -1,5 +1,12 @@
 import { subsets } from "#engine/score/shapley";
-import { foldSpaces, openModel, readTokenizer, renderAnswer, renderPrompt } from "#runtime/index";
+import {
+  encodePrompt,
+  foldSpaces,
+  openModel,
+  readTokenizer,
+  renderAnswer,
+  renderPrompt,
+} from "#runtime/index";
 import { modelFolder, promptedQuestions } from "../answered.ts";
 import { cpuMs } from "../report.ts";
 
@@ -29,7 +36,7 @@ export async function scoringCost() {
       const scored = await cpuMs(() =>
         model.logProb(
           subsets(prompted.passages).map((passages) => ({
-            promptTokenIds: tokenizer.encode(renderPrompt({ passages, question: prompted.question })),
+            ...encodePrompt(tokenizer, { passages, question: prompted.question }),
             answerTokenIds,
           })),
         ),

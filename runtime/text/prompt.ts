@@ -36,17 +36,21 @@ export function renderAnswer(answer: string): TextPart[] {
   return [spaced(answer), { special: promptTokens.end }];
 }
 
-/**
- * Where an encoded prompt is cut for `logProb`: after each passage, so that prompts of the same passages and
- * different questions, or with some of the passages left out, begin with the same parts. Pure.
- */
-export function promptCuts(
-  { specialTokenId }: { specialTokenId(spelling: string): number },
-  promptTokenIds: readonly number[],
-): number[] {
-  const [passage, question] = [promptTokens.passage, promptTokens.question].map(specialTokenId);
-  const starts = promptTokenIds.flatMap((id, at) => (id === passage || id === question ? [at] : []));
-  return starts.slice(1);
+/** Token ids of a prompt as `logProb` takes them, cut after each passage: contexts of the same passages begin alike. */
+export function encodePrompt(
+  tokenizer: PromptEncoder,
+  prompt: Prompt,
+): { promptTokenIds: number[]; cuts: number[] } {
+  const promptTokenIds = tokenizer.encode(renderPrompt(prompt));
+  const marks = [promptTokens.passage, promptTokens.question].map(tokenizer.specialTokenId);
+  const starts = promptTokenIds.flatMap((id, at) => (marks.includes(id) ? [at] : []));
+  return { promptTokenIds, cuts: starts.slice(1) };
+}
+
+/** What of a tokenizer encodes prompts. */
+export interface PromptEncoder {
+  encode(parts: readonly TextPart[]): number[];
+  specialTokenId(spelling: string): number;
 }
 
 /** Fold white space (as Unicode has it) to single spaces, and none at the ends. */
