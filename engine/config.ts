@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { readDeployment } from "#schema/deployment";
 import { influenceMethodFrom } from "./adapter/methods.ts";
+import { archivePlaces, archiveSettings, checkArchiveSettings } from "./archive-stores.ts";
 import { type Estimator, estimators } from "./score/estimate.ts";
 
 const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
@@ -20,7 +21,7 @@ const environment = z
     DISPERSER_URL: z.url(),
     SRS_FOLDER: z.string().min(1),
     /** Keeps every blob the chain names beyond DA's 14 days, and serves it where the relays no longer do. Unset: none. */
-    ARCHIVE_FOLDER: z.string().min(1).optional(),
+    ...archiveSettings,
     /** Time between two checks of every copy. */
     ARCHIVE_SWEEP_MS: count(1_000, 604_800_000).default(86_400_000),
     MODEL_FOLDER: z.string().min(1),
@@ -39,6 +40,7 @@ const environment = z
     /** 0 lets the system choose; the ready line says which. */
     METRICS_PORT: count(0, 65_535).default(9_101),
   })
+  .superRefine(checkArchiveSettings)
   .transform((env) => {
     const deployment = readDeployment(env.ADDRESSES_FILE);
     return Object.freeze({
@@ -48,7 +50,7 @@ const environment = z
       contracts: deployment.contracts,
       disperserUrl: env.DISPERSER_URL,
       srsFolder: env.SRS_FOLDER,
-      archiveFolder: env.ARCHIVE_FOLDER ?? null,
+      archive: archivePlaces(env),
       archiveSweepMs: env.ARCHIVE_SWEEP_MS,
       modelFolder: env.MODEL_FOLDER,
       workers: env.ENGINE_WORKERS ?? null,

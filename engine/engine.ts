@@ -4,7 +4,6 @@ import {
   Archive,
   type BlobSource,
   developmentSrs,
-  directoryStore,
   RelayClient,
   retrievePayload,
   type Srs,
@@ -16,6 +15,7 @@ import { finalBlock } from "#schema/finality";
 import { serveHealth } from "#schema/health";
 import type { Log } from "#schema/log";
 import { createAdapters } from "./adapter/adapters.ts";
+import { archiveStores } from "./archive-stores.ts";
 import { keepArchive, readNamed } from "./archivist.ts";
 import { createClassifier } from "./classify.ts";
 import type { Config } from "./config.ts";
@@ -142,9 +142,9 @@ function handlersOf({ config, db, boss, reader, client, pool, method, log }: Mea
 }
 
 /** Null where none is configured: blobs are then gone after 14 days. */
-function openArchive({ archiveFolder }: Config, srs: Srs, source: BlobSource): Archive | null {
-  if (archiveFolder === null) return null;
-  return new Archive({ stores: [directoryStore(archiveFolder)], srs, source });
+function openArchive(config: Config, srs: Srs, source: BlobSource): Archive | null {
+  const stores = archiveStores(config.archive);
+  return stores && new Archive({ stores, srs, source });
 }
 
 /** Reads from the relays first, and says who served what they did not. */
