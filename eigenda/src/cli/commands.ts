@@ -16,16 +16,14 @@ import { inspectCertificate, readAnyCertificate } from "../certificate/inspect.t
 import { verifyCertificate } from "../certificate/verify.ts";
 import { DisperserClient } from "../client/disperser-client.ts";
 import { RelayClient } from "../client/relay-client.ts";
-import { blobSymbolsMax, type PolynomialForm } from "../codec/blob.ts";
-import { isPowerOfTwo } from "../curve/field.ts";
+import type { PolynomialForm } from "../codec/blob.ts";
 import { EigenDaError } from "../errors.ts";
-import { developmentSrs, developmentSrsAnchor } from "../kzg/development-srs.ts";
-import { downloadedSrs } from "../kzg/downloaded-srs.ts";
-import { fileSrs } from "../kzg/file-srs.ts";
+import { developmentSrsAnchor } from "../kzg/development-srs.ts";
 import { mainnetSrsAnchor } from "../kzg/mainnet-srs.ts";
 import type { Srs } from "../kzg/srs.ts";
 import type { PaymentMode } from "../payment/payer.ts";
 import { PaymentLedger } from "../payment/payment-ledger.ts";
+import { srsOf } from "./srs.ts";
 
 /** Known to everyone, for a development disperser only. */
 const developmentKey = keccak256(stringToBytes("tributary eigenda development account"));
@@ -39,7 +37,7 @@ type Options = ReturnType<typeof readOptions>["values"];
 async function put(parameters: string[]): Promise<number> {
   const { values, subject } = readOptions(parameters);
   const payload = subject === "-" ? await buffer(process.stdin) : await readInput(subject);
-  await using disperser = await disperserOf(values);
+  await using disperser = await disperserOf(values, await srsOf(values, "disperse"));
   const { certificate, ...rest } = await disperser.client.disperse(payload, {
     onStatus: ({ status: name, attempt }) => console.error(`${name} (attempt ${attempt})`),
   });
@@ -52,7 +50,11 @@ async function get(parameters: string[]): Promise<number> {
   const { values, subject } = readOptions(parameters);
   const certificate = encodeCertificate(await certificateOf(subject));
   const relayUrl = values.relay === "registry" ? await registryOf(values) : () => values.relay ?? values.url;
-  await using relay = new RelayClient({ relayUrl, srs: await srsOf(values), form: formOf(values) });
+  await using relay = new RelayClient({
+    relayUrl,
+    srs: await srsOf(values, "retrieve"),
+    form: formOf(values),
+  });
   const payload = await relay.retrieve(certificate);
   if (values.out === undefined) process.stdout.write(payload);
   else await writeFile(values.out, payload);
@@ -63,7 +65,9 @@ async function status(parameters: string[]): Promise<number> {
   const { values, subject } = readOptions(parameters);
   if (!isHex(subject) || subject.length !== 66)
     throw new EigenDaError("invalid", "A blob key is 32 bytes in hex.");
-  await using disperser = await disperserOf(values);
+  // No point is needed to ask.
+  const none = { g1: new Uint8Array(), g2: null, g2Trailing: null };
+  await using disperser = await disperserOf(values, { ...mainnetSrsAnchor, symbolsMax: 0, points: none });
   print(await disperser.client.blobStatus(subject));
   return 0;
 }
@@ -112,6 +116,7 @@ function readOptions(parameters: string[]) {
       "g2-trailing": string,
       "g2-trailing-sha256": string,
       "srs-url": string,
+      anchor: { ...string, default: "mainnet" },
       symbols: { ...string, default: "4096" },
       form: { ...string, default: "eval" },
       level: { ...string, default: "inclusion+signature" },
@@ -126,7 +131,10 @@ function readOptions(parameters: string[]) {
   return { values, subject };
 }
 
-async function disperserOf(values: Options): Promise<AsyncDisposable & { client: DisperserClient }> {
+async function disperserOf(
+  values: Options,
+  srs: Srs,
+): Promise<AsyncDisposable & { client: DisperserClient }> {
   const keyFile = values["key-file"];
   const accountKey = keyFile === undefined ? developmentKey : String(await readInput(keyFile)).trim();
   const modes: readonly string[] = ["reservation", "on-demand", "reservation-first"] satisfies PaymentMode[];
@@ -139,7 +147,7 @@ async function disperserOf(values: Options): Promise<AsyncDisposable & { client:
     url: values.url,
     accountKey,
     chainId: BigInt(values["chain-id"]),
-    srs: await srsOf(values),
+    srs,
     form: formOf(values),
     payment: ledger && { ledger, mode: values.payment as PaymentMode },
   });
@@ -150,37 +158,6 @@ async function disperserOf(values: Options): Promise<AsyncDisposable & { client:
       ledger?.[Symbol.dispose]();
     },
   };
-}
-
-function srsOf(values: Options): Promise<Srs> {
-  const url = values["srs-url"];
-  if (url !== undefined) {
-    const symbolsMax = Number(values.symbols);
-    if (!isPowerOfTwo(symbolsMax) || symbolsMax > blobSymbolsMax)
-      throw new EigenDaError("invalid", `--symbols is a power of two up to ${blobSymbolsMax}.`);
-    return downloadedSrs({ url, folder: values.srs, symbolsMax });
-  }
-  if (values.g1 === undefined) return developmentSrs({ folder: values.srs });
-  const fileOf = (
-    name: "g1" | "g2" | "g2-trailing",
-    checksum: "sha256" | "g2-sha256" | "g2-trailing-sha256",
-  ) => {
-    const [path, sha256] = [values[name], values[checksum]];
-    if (path === undefined || sha256 === undefined)
-      throw new EigenDaError(
-        "invalid",
-        `--${name} needs --${checksum}, the file's checksum, and each the other.`,
-      );
-    return { path, sha256 };
-  };
-  const hasG2 = values.g2 !== undefined || values["g2-trailing"] !== undefined;
-  return fileSrs({
-    g1: fileOf("g1", "sha256"),
-    ...(hasG2 && {
-      g2: { prefix: fileOf("g2", "g2-sha256"), trailing: fileOf("g2-trailing", "g2-trailing-sha256") },
-    }),
-    cacheFolder: values.srs,
-  });
 }
 
 function formOf({ form }: Options): PolynomialForm {

@@ -22,7 +22,8 @@ A certificate is a file or hex, in RLP or ABI. Exit codes: 0 done, 1 refused or 
   --g1 <file> --sha256 <hex>   the ceremony's G1 points, to get from a network; to put to one also
     --g2 <file> --g2-sha256 <hex> --g2-trailing <file> --g2-trailing-sha256 <hex>
   --srs-url <url>      instead of files: fetches --symbols <n> (default 4096) of each by range requests from
-                       https://srs-mainnet.s3.amazonaws.com/kzg or a copy
+                       https://srs-mainnet.s3.amazonaws.com/kzg or a copy; get fetches those in G1 alone
+  --anchor mainnet|development   whose points files and --srs-url hold, default mainnet
   --form eval|coeff    default eval
   --level structure|inclusion+signature|onChain
   --network mainnet|sepolia|hoodi   under the ceremony's SRS; for onChain and "registry" with --rpc <url of the L1>

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
-import { compressG1, compressG2, g1FromAffineBytes, g2FromAffineBytes } from "../curve/points.ts";
 import { startRangeServer } from "../testing/range-server.ts";
+import { ceremonyFiles, compressedLists, type SrsLists } from "../testing/srs-files.ts";
 import { hasVectors, vectorPath } from "../testing/vectors.ts";
 import { developmentSrs, developmentSrsAnchor } from "./development-srs.ts";
 import { downloadedSrs, type SrsDownload } from "./downloaded-srs.ts";
@@ -14,38 +14,19 @@ const symbols = 16;
 let root: string;
 let folder: string;
 let srs: Srs;
-let lists: Record<"g1" | "prefix" | "trailing", Buffer>;
+let lists: SrsLists;
 let server: Awaited<ReturnType<typeof startRangeServer>>;
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), "eigenda-downloaded-srs-"));
   srs = await developmentSrs({ folder: root, symbolsMax: symbols });
-  const { g1, g2, g2Trailing } = srs.points;
-  const points = (list: Uint8Array, size: number) =>
-    Array.from({ length: symbols }, (_, index) => list.subarray(index * size, (index + 1) * size));
-  const compressedG2 = (list: Uint8Array) =>
-    Buffer.concat(points(list, 128).map((bytes) => compressG2(g2FromAffineBytes(bytes))));
-  lists = {
-    g1: Buffer.concat(points(g1, 64).map((bytes) => compressG1(g1FromAffineBytes(bytes)))),
-    prefix: compressedG2(g2!),
-    trailing: compressedG2(g2Trailing!),
-  };
+  lists = compressedLists(srs);
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-/** The files as the ceremony publishes them: 8 and 16 GiB, of which only the ends matter. */
 beforeEach(async () => {
   folder = await mkdtemp(join(root, "kept-"));
-  server = await startRangeServer({
-    "g1.point": { bytes: 32 * srsOrder, pieces: [{ at: 0, bytes: lists.g1 }] },
-    "g2.point": {
-      bytes: 64 * srsOrder,
-      pieces: [
-        { at: 0, bytes: lists.prefix },
-        { at: 64 * (srsOrder - symbols), bytes: lists.trailing },
-      ],
-    },
-  });
+  server = await startRangeServer(ceremonyFiles(lists));
 });
 afterEach(() => server[Symbol.asyncDispose]());
 

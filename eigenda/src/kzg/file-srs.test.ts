@@ -3,7 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { compressG1, compressG2, g1FromAffineBytes, g2FromAffineBytes } from "../curve/points.ts";
+import { compressedLists, type SrsLists } from "../testing/srs-files.ts";
 import { developmentSrs, developmentSrsAnchor } from "./development-srs.ts";
 import { fileSrs, type SrsFile, type SrsFiles } from "./file-srs.ts";
 import type { Srs } from "./srs.ts";
@@ -11,21 +11,12 @@ import type { Srs } from "./srs.ts";
 const symbols = 16;
 let folder: string;
 let srs: Srs;
-let lists: Record<"g1" | "prefix" | "trailing", Buffer>;
+let lists: SrsLists;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "eigenda-file-srs-"));
   srs = await developmentSrs({ folder, symbolsMax: symbols });
-  const { g1, g2, g2Trailing } = srs.points;
-  const points = (list: Uint8Array, size: number) =>
-    Array.from({ length: symbols }, (_, index) => list.subarray(index * size, (index + 1) * size));
-  const compressedG2 = (list: Uint8Array) =>
-    Buffer.concat(points(list, 128).map((bytes) => compressG2(g2FromAffineBytes(bytes))));
-  lists = {
-    g1: Buffer.concat(points(g1, 64).map((bytes) => compressG1(g1FromAffineBytes(bytes)))),
-    prefix: compressedG2(g2!),
-    trailing: compressedG2(g2Trailing!),
-  };
+  lists = compressedLists(srs);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 

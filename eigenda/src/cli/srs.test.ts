@@ -1,0 +1,112 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { srsOrder } from "../kzg/srs.ts";
+import { samplePayload, startTestDisperser } from "../testing/disperser.ts";
+import { startRangeServer } from "../testing/range-server.ts";
+import { ceremonyFiles, compressedLists, type SrsLists } from "../testing/srs-files.ts";
+
+const run = promisify(execFile);
+const payload = samplePayload(300);
+
+let setup: Awaited<ReturnType<typeof startTestDisperser>>;
+let server: Awaited<ReturnType<typeof startRangeServer>>;
+let lists: SrsLists;
+let folder: string;
+
+beforeAll(async () => {
+  setup = await startTestDisperser();
+  lists = compressedLists(setup.srs);
+});
+afterAll(() => setup[Symbol.asyncDispose]());
+beforeEach(async () => {
+  server = await startRangeServer(ceremonyFiles(lists));
+  folder = await mkdtemp(join(setup.folder, "cli-"));
+  await writeFile(join(folder, "payload"), payload);
+});
+afterEach(() => server[Symbol.asyncDispose]());
+
+it("puts with points fetched by range requests, and gets with those of G1 alone", async () => {
+  const srs = ["--srs-url", server.url, "--symbols", "64", "--anchor", "development"];
+  await eigenda("put", "payload", "--out", "certificate", ...srs);
+  const end = 64 * srsOrder - 1;
+  const asked = ["/g1.point bytes=0-2047", "/g2.point bytes=0-4095", `/g2.point bytes=${end - 4095}-${end}`];
+  expect(server.requests).toEqual(asked);
+  await eigenda("get", "certificate", "--out", "same", ...srs);
+  expect(new Uint8Array(await readFile(join(folder, "same")))).toEqual(payload);
+  await eigenda("get", "certificate", "--out", "again", ...srs, "--srs", "elsewhere");
+  expect(server.requests).toEqual([...asked, "/g1.point bytes=0-2047"]);
+});
+
+it("puts with points from files, and gets with the G1 file alone", async () => {
+  const files = {
+    g1: ["--g1", "g1.point", "--sha256", await write("g1.point", lists.g1)],
+    g2: ["--g2", "g2.point", "--g2-sha256", await write("g2.point", lists.prefix)],
+    trailing: [
+      "--g2-trailing",
+      "end.point",
+      "--g2-trailing-sha256",
+      await write("end.point", lists.trailing),
+    ],
+  };
+  const anchor = ["--anchor", "development"];
+  await eigenda("put", "payload", "--out", "certificate", ...Object.values(files).flat(), ...anchor);
+  await eigenda("get", "certificate", "--out", "same", ...files.g1, ...anchor);
+  expect(new Uint8Array(await readFile(join(folder, "same")))).toEqual(payload);
+  const put = (...options: string[]) => refusal("put", "payload", ...options, ...anchor);
+  expect(await put(...files.g1)).toContain("give --g2 and --g2-trailing too, or --srs-url");
+  expect(await put("--g1", "g1.point")).toContain("need --g1, a file, and --sha256, its checksum");
+  expect(await put(...files.g2, ...files.trailing)).toContain("need --g1, a file");
+  expect(await put(...files.g1, ...files.g2)).toContain("need --g2-trailing, a file");
+  expect(await put(...files.g1.slice(0, 3), "00", ...files.g2, ...files.trailing)).toContain(
+    "has another checksum",
+  );
+  expect(await put(...files.g1, "--srs-url", server.url)).toContain("give one of them");
+  const swapped = ["--g2", "end.point", "--g2-sha256", files.trailing[3]!];
+  expect(await put(...files.g1, ...swapped, ...files.trailing)).toContain("The SRS files are wrong");
+  expect(await refusal("put", "payload", ...Object.values(files).flat())).toContain("EigenDA mainnet SRS");
+});
+
+it("says what to do when the server of the points does not serve them, and keeps nothing of it", async () => {
+  const options = ["--srs-url", server.url, "--symbols", "64", "--anchor", "development", "--srs", "kept"];
+  const put = (...more: string[]) => refusal("put", "payload", ...options, ...more);
+  expect(await put("--symbols", "63")).toContain("--symbols is a power of two up to 524288. Given: 63.");
+  expect(await put("--anchor", "holesky")).toContain("--anchor is mainnet or development. Given: holesky.");
+  expect(await put("--srs-url", "http://files.example/kzg")).toContain("write https:// instead");
+  expect(await put("--anchor", "mainnet")).toContain("EigenDA mainnet SRS");
+  server.control.ignoresRanges = true;
+  expect(await put()).toContain("does not answer range requests");
+  server.control.ignoresRanges = false;
+  server.control.status = 404;
+  expect(await put()).toContain("g1.point answered 404");
+  expect(await readdir(join(folder, "kept"))).toEqual([]);
+});
+
+it("asks for a blob's status without any points", async () => {
+  const { blobKey } = await setup.client.disperse(payload);
+  const options = ["--srs-url", server.url, "--srs", "unused"];
+  expect(JSON.parse(await eigenda("status", blobKey, ...options))).toMatchObject({ status: "COMPLETE" });
+  expect(server.requests).toEqual([]);
+  expect(await readdir(folder)).toEqual(["payload"]);
+});
+
+async function write(name: string, bytes: Uint8Array): Promise<string> {
+  await writeFile(join(folder, name), bytes);
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+async function eigenda(...parameters: string[]): Promise<string> {
+  const main = join(import.meta.dirname, "main.ts");
+  const given = [main, ...parameters, "--url", setup.server.url];
+  return (await run(process.execPath, given, { cwd: folder })).stdout;
+}
+
+/** Standard error of a command that ends with code 1. */
+async function refusal(...parameters: string[]): Promise<string> {
+  const failure = await eigenda(...parameters).catch((error) => error);
+  expect(failure).toMatchObject({ code: 1, stderr: expect.stringMatching(/^invalid: /) });
+  return failure.stderr;
+}
