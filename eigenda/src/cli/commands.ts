@@ -41,8 +41,16 @@ async function put(parameters: string[]): Promise<number> {
   const { certificate, ...rest } = await disperser.client.disperse(payload, {
     onStatus: ({ status: name, attempt }) => console.error(`${name} (attempt ${attempt})`),
   });
-  if (values.out !== undefined) await writeFile(values.out, certificate);
-  print({ ...rest, certificate: values.out ?? bytesToHex(certificate) });
+  const inline = { ...rest, certificate: bytesToHex(certificate) };
+  if (values.out === undefined) print(inline);
+  else {
+    await writeOutput(values.out, certificate).catch((error) => {
+      // The blob is paid for, and lost without its certificate.
+      print(inline);
+      throw error;
+    });
+    print({ ...rest, certificate: values.out });
+  }
   return 0;
 }
 
@@ -57,7 +65,7 @@ async function get(parameters: string[]): Promise<number> {
   });
   const payload = await relay.retrieve(certificate);
   if (values.out === undefined) process.stdout.write(payload);
-  else await writeFile(values.out, payload);
+  else await writeOutput(values.out, payload);
   return 0;
 }
 
@@ -142,11 +150,11 @@ async function disperserOf(
     throw new EigenDaError("invalid", `There is no payment mode ${values.payment}.`);
   if (values.payment !== "reservation" && values.ledger === undefined)
     throw new EigenDaError("invalid", "Payment on demand needs --ledger, so that no sum is promised twice.");
-  const ledger = values.ledger === undefined ? null : new PaymentLedger(values.ledger);
+  const ledger = values.ledger === undefined ? null : openLedger(values.ledger);
   const client = new DisperserClient({
     url: values.url,
     accountKey,
-    chainId: BigInt(values["chain-id"]),
+    chainId: chainIdOf(values),
     srs,
     form: formOf(values),
     payment: ledger && { ledger, mode: values.payment as PaymentMode },
@@ -158,6 +166,12 @@ async function disperserOf(
       ledger?.[Symbol.dispose]();
     },
   };
+}
+
+function chainIdOf({ "chain-id": text }: Options): bigint {
+  if (!/^[1-9]\d{0,76}$/.test(text))
+    throw new EigenDaError("invalid", `--chain-id is a whole number above zero. Given: ${text}.`);
+  return BigInt(text);
 }
 
 function formOf({ form }: Options): PolynomialForm {
@@ -192,6 +206,23 @@ async function certificateOf(subject: string): Promise<Certificate> {
   const read = readAnyCertificate(bytes);
   if (!read.ok) throw new EigenDaError("invalid", read.reason);
   return read.value;
+}
+
+async function writeOutput(path: string, bytes: Uint8Array): Promise<void> {
+  await writeFile(path, bytes).catch((error: NodeJS.ErrnoException) => {
+    throw new EigenDaError("invalid", `${path} cannot be written: ${error.code}.`, { cause: error });
+  });
+}
+
+function openLedger(path: string): PaymentLedger {
+  try {
+    return new PaymentLedger(path);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new EigenDaError("invalid", `--ledger ${path} cannot be opened: ${error.message}.`, {
+      cause: error,
+    });
+  }
 }
 
 async function readInput(path: string): Promise<Buffer> {

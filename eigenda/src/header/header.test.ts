@@ -124,6 +124,11 @@ it.skipIf(!hasVectors)("reproduces upstream's payment, batch header and account 
   expect(signerFromKey(`0x${privateKey}`).address.toLowerCase()).toBe(address.toLowerCase());
 });
 
+it.skipIf(!hasVectors)("hashes the certificate of upstream's Gettysburg blob, from its blob key on", () => {
+  const { blobKey: key, blobCertHash } = readVectors().gettysburgUnderMainnetSrs;
+  expect(blobCertificateHash(`0x${key}`, "0x010203", [4, 5, 6])).toBe(`0x${blobCertHash}`);
+});
+
 it.skipIf(!hasVectors)("recovers the account of a real Holesky blob from its signature", async () => {
   const { signature, accountId, expect: wanted } = readVectors().holeskyBlobStatusReply;
   expect(await recoverSigner(`0x${wanted.blobKey}`, fromHex(signature))).toEqual({

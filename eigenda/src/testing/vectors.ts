@@ -38,6 +38,8 @@ export type Vectors = {
   compressedPoints: { g1: string[]; g2: string[] };
   account: { privateKey: string; address: string };
   operatorId: { g1Generator: string };
+  /** Of a blob whose payload is known, with `signature` 010203 and `relayKeys` 4, 5, 6. Its G2 points are not at hand, so that the key is taken as given. */
+  gettysburgUnderMainnetSrs: { blobKey: string; blobCertHash: string };
   holeskyBlobStatusReply: HoleskyReply;
 };
 

@@ -93,6 +93,20 @@ it("asks for a blob's status without any points", async () => {
   expect(await readdir(folder)).toEqual(["payload"]);
 });
 
+it("says what is wrong with a chain or a ledger without a stack, and prints a certificate it cannot write", async () => {
+  const put = (...options: string[]) => refusal("put", "payload", ...options);
+  expect(await put("--chain-id", "mainnet")).toContain(
+    "--chain-id is a whole number above zero. Given: mainnet.",
+  );
+  expect(await put("--ledger", "payload")).toContain("--ledger payload cannot be opened");
+  const late = await eigenda("put", "payload", "--out", "absent/certificate").catch((error) => error);
+  expect(late.stderr).toContain("invalid: absent/certificate cannot be written: ENOENT.");
+  // What was dispersed is not lost with it.
+  await writeFile(join(folder, "certificate"), JSON.parse(late.stdout).certificate);
+  await eigenda("get", "certificate", "--out", "same");
+  expect(new Uint8Array(await readFile(join(folder, "same")))).toEqual(payload);
+});
+
 async function write(name: string, bytes: Uint8Array): Promise<string> {
   await writeFile(join(folder, name), bytes);
   return createHash("sha256").update(bytes).digest("hex");
@@ -107,6 +121,7 @@ async function eigenda(...parameters: string[]): Promise<string> {
 /** Standard error of a command that ends with code 1. */
 async function refusal(...parameters: string[]): Promise<string> {
   const failure = await eigenda(...parameters).catch((error) => error);
-  expect(failure).toMatchObject({ code: 1, stderr: expect.stringMatching(/^invalid: /) });
+  expect(failure).toMatchObject({ code: 1, stderr: expect.stringMatching(/^invalid: .*\n$/m) });
+  expect(failure.stderr).not.toContain("    at ");
   return failure.stderr;
 }
