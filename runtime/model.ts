@@ -124,6 +124,7 @@ async function start(
     linears,
     prefixBytesMax: options.prefixBytesMax,
     cacheBytesMax: options.cacheBytesMax,
+    keepsCache: choice.keepsCache ?? false,
   };
   const giveBack = takeDevice(options.device);
   const [starting, hashing] = await Promise.allSettled([createPool(spec, options), hashFiles(read.files)]);
@@ -156,6 +157,7 @@ function graphChoice(
     ...(names.size > 0 ? { makeBuild: slotsBuild(({ name }) => names.has(name)) } : {}),
     canExtend: prefixBytesMax > 0 || needsChunks(config),
     canExtendLogProb: device === "cpu",
+    keepsCache: device === "webgpu",
   };
 }
 

@@ -24,6 +24,8 @@ export interface GraphChoice {
   readonly makeBuild?: MakeBuild;
   readonly canExtend?: boolean;
   readonly canExtendLogProb?: boolean;
+  /** A step gives its whole cache too, to be the next one's input where it lies. */
+  readonly keepsCache?: boolean;
 }
 
 /** How matrices are applied; may declare inputs of its own. */
@@ -35,10 +37,11 @@ export type MakeBuild = (graph: Graph, folder: ModelFolder) => Build;
  */
 export function buildGraphs(folder: ModelFolder, choice: GraphChoice = {}): ModelGraphs {
   const { makeBuild = frozenBuild, canExtend = false, canExtendLogProb = false } = choice;
+  const { keepsCache = false } = choice;
   claimTensors(folder, expectedTensors(folder.config));
   return {
     prefill: encode(prefillGraph(folder, makeBuild)),
-    decode: encode(decodeGraph(folder, makeBuild)),
+    decode: encode(decodeGraph(folder, makeBuild, keepsCache)),
     logProb: encode(logProbGraph(folder, makeBuild)),
     ...(canExtend ? { extend: encode(extendGraph(folder, makeBuild)) } : {}),
     ...(canExtendLogProb ? judgingGraphs(folder, makeBuild) : {}),
@@ -138,9 +141,10 @@ function extendCacheGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
 /**
  * One step for B sequences against a cache the host owns: tokenIds int64[B], positions int64[B],
  * pastBias[B, P] (0 for slots in use, −∞ for the rest), pastKey.i and pastValue.i [B, K, P, D]
- * → logits[B, V], newKey.i and newValue.i [B, K, 1, D], which the host writes into the next slot.
+ * → logits[B, V], newKey.i and newValue.i [B, K, 1, D], which the host writes into the next slot. With `keepsCache`
+ * also keptKey.i and keptValue.i [B, K, P, D]: the past with the new token in the slot of its position.
  */
-function decodeGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
+function decodeGraph(folder: ModelFolder, makeBuild: MakeBuild, keepsCache: boolean): Graph {
   const graph = create("decode");
   const tokenIds = input(graph, "tokenIds", "int64", ["B"]);
   const positions = input(graph, "positions", "int64", ["B"]);
@@ -149,6 +153,14 @@ function decodeGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
   const { hidden, cache } = runStep(build, tokenIds, { kind: "step", positions, pastBias }, past);
   output(graph, "logits", project(build, hidden));
   outputCache(graph, cache, "newKey", "newValue");
+  if (!keepsCache) return graph;
+  const slots = op.unsqueeze(graph, op.range(graph, "P"), [0, 1, 3]);
+  const isNew = op.equal(graph, slots, op.unsqueeze(graph, positions, [1, 2, 3]));
+  const kept = cache.map(({ key, value }, layer) => ({
+    key: op.where(graph, isNew, key, past[layer]!.key),
+    value: op.where(graph, isNew, value, past[layer]!.value),
+  }));
+  outputCache(graph, kept, "keptKey", "keptValue");
   return graph;
 }
 

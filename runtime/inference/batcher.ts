@@ -76,6 +76,7 @@ async function run(state: State): Promise<void> {
     await step(state);
     await setImmediate();
   }
+  state.model.resident?.clear();
   state.isRunning = false;
 }
 

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers/promises";
+import type { Tensor } from "onnxruntime-node";
 import { invariant } from "#runtime/errors";
 import type { SharedAdapter } from "#runtime/multi-lora/adapter-bank";
 import { extended, type PrefixCache } from "#runtime/multi-lora/prefix-cache";
@@ -107,7 +108,8 @@ export async function extend(
     const { inputs, read } = forChunk({ from, length });
     const outputs = await run({
       ...model.adapterFeeds("sequences", [adapter]),
-      ...pastFeeds(cache, 1),
+      ...biasFeed(cache, 1),
+      ...layerFeeds(cache, 1),
       tokenIds: integers(padded(part, width), [1, width]),
       positions: integers(positions, [1, width]),
       ...inputs,
@@ -140,27 +142,40 @@ export async function decode(
   invariant(isOneEach && rows <= cache.rowsMax, "one token and one adapter for each row");
   const spare = new Array<null>(rows - lengths.length).fill(null);
   const run = await model.session("decode");
-  const outputs = await run({
-    ...model.adapterFeeds("step", [...adapters, ...spare]),
-    ...pastFeeds(cache, rows),
-    tokenIds: integers(padded(tokenIds, rows), [rows]),
-    positions: integers(padded(lengths, rows), [rows]),
-  });
+  const { resident } = model;
+  const kept = new Map<string, Tensor>();
+  const outputs = await run(
+    {
+      ...model.adapterFeeds("step", [...adapters, ...spare]),
+      ...biasFeed(cache, rows),
+      ...(resident?.feeds(cache, rows) ?? layerFeeds(cache, rows)),
+      tokenIds: integers(padded(tokenIds, rows), [rows]),
+      positions: integers(padded(lengths, rows), [rows]),
+    },
+    kept,
+  );
+  const { version } = cache;
   const refused = append(cache, layersOf(shape, outputs, "newKey"), layersOf(shape, outputs, "newValue"));
+  resident?.replace(cache, rows, kept);
+  // A full row's token had no slot there, and one refused by the host is not in it.
+  if (cache.version !== version || refused.length > 0) resident?.clear();
   const logits = take(outputs, "logits");
   const width = logits.length / rows;
   for (const row of refused) logits.fill(Number.NaN, row * width, (row + 1) * width);
   return tokenIds.map((_, row) => logits.subarray(row * width, (row + 1) * width));
 }
 
-/** Keys, values and bias of the first `rows` rows of a cache. */
-function pastFeeds(cache: KvCache, rows: number): Parameters<Run>[0] {
+/** Which slots of the first `rows` rows of a cache are in use. */
+function biasFeed(cache: KvCache, rows: number): Parameters<Run>[0] {
+  return { pastBias: floats(cache.bias.subarray(0, rows * cache.capacity), [rows, cache.capacity]) };
+}
+
+/** Keys and values of the first `rows` rows of a cache. */
+function layerFeeds(cache: KvCache, rows: number): Parameters<Run>[0] {
   const { headCount, headSize } = cache.shape;
   const shape = [rows, headCount, cache.capacity, headSize];
   const elements = rows * headCount * cache.capacity * headSize;
-  const feeds: Parameters<Run>[0] = {
-    pastBias: floats(cache.bias.subarray(0, rows * cache.capacity), [rows, cache.capacity]),
-  };
+  const feeds: Parameters<Run>[0] = {};
   cache.keys.forEach((layer, index) => {
     feeds[`pastKey.${index}`] = floats(layer.subarray(0, elements), shape);
     feeds[`pastValue.${index}`] = floats(cache.values[index]!.subarray(0, elements), shape);

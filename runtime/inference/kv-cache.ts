@@ -17,6 +17,8 @@ export interface CacheShape {
  */
 export interface KvCache {
   readonly shape: CacheShape;
+  /** Counts the times that rows or slots moved: what was copied before is another cache's. */
+  version: number;
   /** Most rows. */
   readonly rowsMax: number;
   /** Rows there is room for now. */
@@ -36,6 +38,7 @@ export function create(shape: CacheShape, rowsMax: number): KvCache {
   invariant(rowsMax >= 1, "a cache has room for a row");
   return {
     shape,
+    version: 0,
     rowsMax,
     rowCount: 0,
     lengths: [],
@@ -57,7 +60,7 @@ export function ofSequence(
   const elements = shape.headCount * capacity * shape.headSize;
   for (const layer of [...keys, ...values])
     invariant(layer.length === elements, "layers fill their capacity");
-  const cache = { shape, rowsMax: 1, rowCount: 1, lengths: [length], capacity, keys, values };
+  const cache = { shape, version: 0, rowsMax: 1, rowCount: 1, lengths: [length], capacity, keys, values };
   return { ...cache, bias: biasOf(cache) };
 }
 
@@ -77,6 +80,7 @@ export function join(cache: KvCache, sequence: KvCache): void {
   const rows = Math.max(cache.rowCount, roomFor(cache, row + 1));
   resize(cache, rows, Math.max(row === 0 ? 0 : cache.capacity, blockTokens(length)));
   cache.lengths.push(length);
+  cache.version += 1;
   const copy = (into: Layer[], from: Layer[]) => {
     into.forEach((layer, index) => {
       copyRow(cache.shape, from[index]!, [0, sequence.capacity], layer, [row, cache.capacity], length);
@@ -97,6 +101,7 @@ export function leave(cache: KvCache, row: number): void {
   }
   cache.lengths[row] = cache.lengths[last] ?? 0;
   cache.lengths.pop();
+  cache.version += 1;
   const needed = Math.max(0, ...cache.lengths.map(blockTokens));
   if (needed <= cache.capacity / 2) resize(cache, roomFor(cache, cache.lengths.length), needed);
   cache.bias = biasOf(cache);
@@ -167,6 +172,7 @@ function resize(cache: KvCache, rowCount: number, capacity: number): void {
   cache.values = move(cache.values);
   cache.capacity = capacity;
   cache.rowCount = rowCount;
+  cache.version += 1;
   cache.bias = biasOf(cache);
 }
 

@@ -4,6 +4,7 @@ import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { invariant, ModelRuntimeError } from "#runtime/errors";
 import { type AdapterFeeds, createAdapterFeeds } from "#runtime/multi-lora/adapter-feeds";
 import { DeviceUnavailableError } from "./device.ts";
+import { createResidentCache, type ResidentCache } from "./resident.ts";
 import { type SessionChoice, sessionOptions } from "./session-options.ts";
 
 /** What a worker needs to run a model: sent once, when the worker starts. */
@@ -19,10 +20,18 @@ export interface ModelSpec extends SessionChoice {
   readonly prefixBytesMax?: number;
   /** Most bytes of keys and values of the answers under way; no limit by default. */
   readonly cacheBytesMax?: number;
+  /** Whether the decode graph gives its cache; see `GraphChoice`. */
+  readonly keepsCache?: boolean;
 }
 
-/** Runs named inputs through one graph and returns named outputs. Blocks the thread while it computes. */
-export type Run = (inputs: Record<string, ort.Tensor>) => Promise<Record<string, Float32Array>>;
+/**
+ * Runs named inputs through one graph and returns named outputs. Blocks the thread while it computes. Outputs that
+ * the session keeps stay where they were computed, and go into `kept` as they are: who takes them gives them back.
+ */
+export type Run = (
+  inputs: Record<string, ort.Tensor>,
+  kept?: Map<string, ort.Tensor>,
+) => Promise<Record<string, Float32Array>>;
 
 /** A model inside a worker. A graph's session is created at its first use and kept. */
 export interface LoadedModel {
@@ -37,6 +46,8 @@ export interface LoadedModel {
   readonly adapterFeeds: AdapterFeeds;
   readonly prefixBytesMax: number;
   readonly cacheBytesMax: number;
+  /** Where steps leave their cache on a device; none where it is the host's memory anyway. */
+  readonly resident: ResidentCache | undefined;
 }
 
 /** Version of the ONNX Runtime binary in this thread. */
@@ -53,6 +64,7 @@ export function loadModel(spec: ModelSpec): LoadedModel {
     adapterFeeds: createAdapterFeeds(linears),
     prefixBytesMax,
     cacheBytesMax,
+    resident: spec.keepsCache ? createResidentCache() : undefined,
     session: (graph) => {
       const known = sessions.get(graph) ?? createSession(spec, graph);
       sessions.set(graph, known);
@@ -77,11 +89,15 @@ const ofAnyLength: ReadonlySet<keyof ModelGraphs> = new Set(["extend", "extendLo
 function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
   const encoded = spec.graphs[graph];
   invariant(encoded, `the model has a graph ${graph}`);
-  return openGraph(graph, encoded, spec.folder, { ...spec, hasMemoryPattern: !ofAnyLength.has(graph) });
+  const layers = graph === "decode" && spec.keepsCache ? spec.config.layers : [];
+  const kept = layers.flatMap((_, layer) => [`keptKey.${layer}`, `keptValue.${layer}`]);
+  const choice = { ...spec, hasMemoryPattern: !ofAnyLength.has(graph) };
+  return openGraph(graph, encoded, spec.folder, choice, kept);
 }
 
 /**
- * A session of one encoded graph whose weights are read from `folder`; `name` stands in errors.
+ * A session of one encoded graph whose weights are read from `folder`; `name` stands in errors. `keptOutputs` stay on
+ * the device.
  * @throws DeviceUnavailableError if another device than the CPU does not take it, else SessionError; the returned function, if it refuses a run.
  */
 export async function openGraph(
@@ -89,26 +105,35 @@ export async function openGraph(
   graph: Uint8Array,
   folder: string,
   choice: SessionChoice = {},
+  keptOutputs: readonly string[] = [],
 ): Promise<Run> {
   const { extra, executionProviders, ...options } = sessionOptions(choice);
   const session = await ort.InferenceSession.create(graph, {
     ...options,
     executionProviders,
+    ...(choice.device === "webgpu" && keptOutputs.length > 0
+      ? { preferredOutputLocation: Object.fromEntries(keptOutputs.map((output) => [output, "gpu-buffer"])) }
+      : {}),
     extra: { ...extra, session: { ...extra?.session, model_external_initializers_file_folder_path: folder } },
   }).catch((cause: unknown) => {
     if (choice.device && choice.device !== "cpu") throw new DeviceUnavailableError(choice.device, cause);
     throw new SessionError(`cannot load the ${name} graph`, cause);
   });
-  return async (inputs) => {
+  return async (inputs, kept) => {
     const outputs = await session.run(inputs).catch((cause: unknown) => {
       throw new SessionError(`cannot run the ${name} graph`, cause);
     });
-    return Object.fromEntries(
-      Object.entries(outputs).map(([output, tensor]) => {
-        invariant(tensor.data instanceof Float32Array, `output ${output} is float32`);
-        return [output, tensor.data];
-      }),
-    );
+    const read: Record<string, Float32Array> = {};
+    for (const [output, tensor] of Object.entries(outputs)) {
+      if (keptOutputs.includes(output)) {
+        invariant(kept, "somebody takes what is kept");
+        kept.set(output, tensor);
+        continue;
+      }
+      invariant(tensor.data instanceof Float32Array, `output ${output} is float32`);
+      read[output] = tensor.data;
+    }
+    return read;
   };
 }
 
