@@ -50,6 +50,7 @@ const settings = [
   { stored: "float32", mode: "mapped", isAdapted: true },
   { stored: "float16", mode: "packed", isAdapted: false },
   { stored: "bfloat16", mode: "packed", isAdapted: true },
+  { stored: "bfloat16", mode: "narrow", isAdapted: false },
   { stored: "8 bits", mode: "packed", isAdapted: true },
   { stored: "8 bits", mode: "mapped", isAdapted: false },
   { stored: "4 bits", mode: "packed", isAdapted: true },

@@ -1,11 +1,12 @@
 /** `node measure-memory.ts <folder> <weightMode> <threads>` prints how much this process grew to answer once, in MiB. */
 import { readFileSync } from "node:fs";
 import { openModel } from "#runtime/index";
+import { weightModes } from "./session-options.ts";
 
 const [folder = "", mode, threads] = process.argv.slice(2);
 const before = resident();
 const model = await openModel(folder, {
-  weightMode: mode === "mapped" ? "mapped" : "packed",
+  weightMode: weightModes.find((known) => known === mode) ?? "packed",
   threads: Number(threads),
 });
 const request = { promptTokenIds: [1, 2, 3], answerTokenIds: [4] };

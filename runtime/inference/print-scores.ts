@@ -6,9 +6,10 @@
  */
 import { deepStrictEqual } from "node:assert/strict";
 import { openModel } from "#runtime/index";
+import { weightModes } from "./session-options.ts";
 
 const [folder = "", mode, threadCounts = "1", adapterFolder] = process.argv.slice(2);
-const weightMode = mode === "mapped" ? "mapped" : "packed";
+const weightMode = weightModes.find((known) => known === mode) ?? "packed";
 const draw = (length: number, salt: number) =>
   Array.from({ length }, (_, index) => (index * 31 + salt * 17) % 300);
 const requests = Array.from({ length: 8 }, (_, index) => ({

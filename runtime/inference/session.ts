@@ -57,7 +57,8 @@ export const ortVersion = ort.env.versions.node ?? "unknown";
 export function loadModel(spec: ModelSpec): LoadedModel {
   const sessions = new Map<keyof ModelGraphs, Promise<Run>>();
   const { linears = [], prefixBytesMax = 0, cacheBytesMax = Number.POSITIVE_INFINITY } = spec;
-  const isPacked = spec.weightMode !== "mapped" && !spec.isQuantised && linears.length === 0;
+  const { weightMode = "packed" } = spec;
+  const isPacked = weightMode === "packed" && !spec.isQuantised && linears.length === 0;
   return {
     config: spec.config,
     rowsMin: isPacked ? 1 : 2,

@@ -36,6 +36,18 @@ describe.skipIf(process.platform !== "linux")("weights in memory", () => {
     expect(packed.anonymous - one.anonymous).toBeGreaterThan(60);
   });
 
+  it("of bfloat16 stay in their file when narrow, and give the bits that mapped ones give", async () => {
+    const folder = await randomModel(wide, "BF16");
+    const [mapped, narrow] = [growth(folder, "mapped", 1), growth(folder, "narrow", 1)];
+    expect(narrow.file - mapped.file).toBeGreaterThan(10);
+    expect(mapped.anonymous - narrow.anonymous).toBeGreaterThan(20);
+    const asked = [{ promptTokenIds: [1, 2, 3], answerTokenIds: [4, 5] }];
+    await using one = await openModel(folder, { weightMode: "mapped" });
+    await using other = await openModel(folder, { weightMode: "narrow" });
+    expect(await other.logProb(asked)).toEqual(await one.logProb(asked));
+    expect(other.profile().hash).not.toBe(one.profile().hash);
+  });
+
   it("give the same log-probabilities to 1e-5, and a profile that says how", async () => {
     const folder = await randomModel();
     const asked = Array.from({ length: 8 }, (_, index) => ({
