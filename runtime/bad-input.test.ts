@@ -113,7 +113,7 @@ describe("requests", () => {
       "repetitionPenalty",
       "seed",
     ];
-    const field = fc.constantFrom(...fields, "stopTokenIds", "adapter", "answerTokenIds");
+    const field = fc.constantFrom(...fields, "stopTokenIds", "adapter", "answerTokenIds", "cuts");
     await fc.assert(
       fc.asyncProperty(field, value, async (name, given) => {
         const results = await Promise.allSettled([

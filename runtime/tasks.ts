@@ -106,6 +106,7 @@ export function checkLogProb(limits: TaskLimits, request: LogProbRequest): LogPr
   checkTokens(config, "answerTokenIds", request.answerTokenIds);
   checkContext(config, request.promptTokenIds.length + request.answerTokenIds.length);
   const { promptTokenIds, answerTokenIds, cuts = [] } = request;
+  check(Array.isArray(cuts), "cuts", "a list of positions", cuts);
   const isCut = cuts.every((cut, index) => Number.isSafeInteger(cut) && cut > (cuts[index - 1] ?? 0));
   const isInside = (cuts.at(-1) ?? 0) < promptTokenIds.length;
   check(isCut && isInside, "cuts", "ascending, from 1 to the tokens of the prompt less 1", cuts);
