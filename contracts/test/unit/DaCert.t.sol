@@ -90,6 +90,24 @@ contract DaCertTest is Base, ICrossDomainMessenger {
         onL1.decode(asV3);
     }
 
+    function test_says_what_is_wrong_with_bytes_that_are_no_certificate() public {
+        refuse(abi.encodeWithSelector(DaCertCodec.Empty.selector));
+        onL1.decode("");
+        bytes memory rest = hex"80808080"; // Four empty fields after the batch header.
+        refuse(abi.encodeWithSelector(DaCertCodec.WrongHashLength.selector, 0));
+        onL1.decode(bytes.concat(hex"03c7c28001", rest));
+        refuse(abi.encodeWithSelector(DaCertCodec.IntegerTooLarge.selector, 1 << 32, type(uint32).max));
+        onL1.decode(bytes.concat(hex"03ece7a0", keccak256("batch root"), hex"850100000000", rest));
+    }
+
+    function test_asks_the_verifier_only_with_gas_enough() public {
+        try onL1.anchor{gas: 3_000_000}(commitments[1]) {
+            vm.assertTrue(false, "too little");
+        } catch (bytes memory reason) {
+            vm.assertTrue(bytes4(reason) == DaCertAnchor.GasTooLow.selector, "says so");
+        }
+    }
+
     function test_a_reference_block_that_has_not_been_is_invalid() public {
         verifier.setStatus(keccak256(encoded[2]), VALID); // Its reference block is 2^32 - 1.
         eq(onL1.anchor(commitments[2]), INVALID, "of the future");
