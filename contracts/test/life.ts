@@ -303,7 +303,7 @@ async function settle({ send, client, deployment }: Chain, modelId: Hex): Promis
   }
 }
 
-/** Two receipts of the node in no batch: one is never shown, for the other there are two. */
+/** Receipts of the node in no batch: one is never shown, for two others there are two each, one of these challenged. */
 async function challengeReceipts({ send, pass, client, deployment }: Chain, modelId: Hex): Promise<void> {
   const { settlementHub: address, channelEscrow } = deployment.contracts;
   const [created] = await client.getContractEvents({
@@ -345,6 +345,13 @@ async function challengeReceipts({ send, pass, client, deployment }: Chain, mode
   await send(disputer, "settlementHub", "proveDouble", twice);
   const open = await receiptOf("open", "a");
   await send(disputer, "settlementHub", "challengeMissing", [open.receipt, open.signature]);
+  const other = await receiptOf("open", "b");
+  await send(disputer, "settlementHub", "proveDouble", [
+    open.receipt,
+    open.signature,
+    other.receipt,
+    other.signature,
+  ]);
 }
 
 async function leaveTheChannel({ send, pass, client, deployment }: Chain): Promise<void> {

@@ -315,6 +315,8 @@ export function replayChannelEscrow(logs: Log[]): Slots {
 export function replaySettlementHub(logs: Log[]): Slots {
   const slots = new Slots();
   const requestOf = new Map<Hex, Hex>();
+  /** Proven at once: what resolves them says nothing of a challenge of the same receipt that waits for its node. */
+  const proven = new Set<Hex>();
   for (const { eventName, args } of parseEventLogs({ abi: settlementHubAbi, logs })) {
     switch (eventName) {
       case "BatchSettled":
@@ -333,11 +335,12 @@ export function replaySettlementHub(logs: Log[]): Slots {
         break;
       case "ReceiptChallenged":
         requestOf.set(args.receiptHash, args.requestId);
-        if (args.answerEnd > 0n)
-          slots.set("challengeOf", [args.receiptHash], [args.node, args.challenger, args.answerEnd]);
+        if (args.answerEnd === 0n) proven.add(args.receiptHash);
+        else slots.set("challengeOf", [args.receiptHash], [args.node, args.challenger, args.answerEnd]);
         break;
       case "ReceiptChallengeResolved": {
-        slots.set("challengeOf", [args.receiptHash], [zeroAddress, zeroAddress, 0n]);
+        if (!proven.delete(args.receiptHash))
+          slots.set("challengeOf", [args.receiptHash], [zeroAddress, zeroAddress, 0n]);
         const requestId = requestOf.get(args.receiptHash)!;
         if (args.upheld) slots.set("isFaultProven", [args.node, requestId], true);
         break;

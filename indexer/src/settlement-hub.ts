@@ -1,6 +1,10 @@
 import { batch, intake, modelUsage, nodeCredit, receiptChallenge } from "ponder:schema";
 import type { Args } from "./handler.ts";
 
+/** Faults of ReceiptFaults.sol: one waits for its node, the others are proven at once. */
+const missing = 1;
+const provenAtOnce = [2, 3] as const;
+
 export async function applyBatchSettled({ event, context }: Args<"SettlementHub:BatchSettled">) {
   const { batchId, ...settled } = event.args;
   await context.db.insert(batch).values({
@@ -36,21 +40,29 @@ export async function applyNodePaid({ event, context }: Args<"SettlementHub:Node
 
 /** A receipt whose challenge was answered may be challenged again. */
 export async function applyReceiptChallenged({ event, context }: Args<"SettlementHub:ReceiptChallenged">) {
-  const { receiptHash, ...challenge } = event.args;
+  const { receiptHash, fault, ...challenge } = event.args;
   const row = { ...challenge, isUpheld: null, slashed: 0n, eventId: event.id };
   await context.db
     .insert(receiptChallenge)
-    .values({ receiptHash, ...row })
+    .values({ receiptHash, fault, ...row })
     .onConflictDoUpdate(row);
 }
 
-/** Comes after its `ReceiptChallenged`, which may be of the same transaction. */
+/**
+ * Of the one fault that is still open. Two receipts and an altered leaf are proven and resolved in one transaction, so
+ * where one of them is open it is meant, and not a challenge of the same receipt that waits for its node.
+ */
 export async function applyReceiptChallengeResolved({
   event,
   context,
 }: Args<"SettlementHub:ReceiptChallengeResolved">) {
   const { receiptHash, upheld: isUpheld, slashed } = event.args;
-  await context.db.update(receiptChallenge, { receiptHash }).set({ isUpheld, slashed });
+  let resolved = missing;
+  for (const fault of provenAtOnce) {
+    const row = await context.db.find(receiptChallenge, { receiptHash, fault });
+    if (row?.isUpheld === null) resolved = fault;
+  }
+  await context.db.update(receiptChallenge, { receiptHash, fault: resolved }).set({ isUpheld, slashed });
 }
 
 export async function applyIntakePaused({ event, context }: Args<"SettlementHub:IntakePaused">) {

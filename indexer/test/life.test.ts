@@ -153,6 +153,18 @@ it("replays models, channels and node credit to what the contracts store", async
   }
 });
 
+it("keeps a challenge that waits for its node apart from a fault that is proven at once", async () => {
+  const rows = await world.database.db
+    .select()
+    .from(onchain.receiptChallenge)
+    .orderBy(onchain.receiptChallenge.fault);
+  const [missing, double] = rows;
+  expect(rows).toHaveLength(2);
+  expect(missing).toMatchObject({ fault: 1, isUpheld: true, slashed: 0n, receiptHash: double?.receiptHash });
+  expect(missing?.answerEnd).toBeGreaterThan(0n);
+  expect(double).toMatchObject({ fault: 2, isUpheld: true, answerEnd: 0n });
+});
+
 it("replays epochs, bonds and rewards to what the contracts store", async () => {
   const { db } = world.database;
   const epochs = await db.select().from(onchain.epoch);

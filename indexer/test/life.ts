@@ -268,7 +268,10 @@ export async function settle(sender: Sender, { salt, totalWei, calls }: Settling
   ]);
 }
 
-/** A receipt of the node's that is in no batch, though its fee was claimed; nobody answers for it. */
+/**
+ * A receipt of the node's that is in no batch, though its fee was claimed; nobody answers for it. While it waits, another
+ * receipt of the same request proves a second fault.
+ */
 async function challengeReceipt(sender: Sender): Promise<void> {
   const { read, send, warp } = sender;
   const config = channelConfig(sender, 1);
@@ -294,6 +297,10 @@ async function challengeReceipt(sender: Sender): Promise<void> {
   const hash = await read<Hex>("settlementHub", "receiptDigest", [receipt]);
   const signature = await devAccount(node).sign({ hash });
   await send(payer, "settlementHub", "challengeMissing", [receipt, signature]);
+  const other = { ...receipt, outputCommit: label("another answer") };
+  const otherHash = await read<Hex>("settlementHub", "receiptDigest", [other]);
+  const otherSignature = await devAccount(node).sign({ hash: otherHash });
+  await send(payer, "settlementHub", "proveDouble", [receipt, signature, other, otherSignature]);
   await warp(61);
   await send(owner, "settlementHub", "resolveMissing", [hash]);
 }

@@ -77,11 +77,11 @@ export const receiverSettled = onchainTable(
   (table) => ({ pk: primaryKey({ columns: [table.receiver, table.token] }) }),
 );
 
-/** One row per challenged receipt; a later challenge of the same receipt takes the row. */
+/** One row per receipt and fault; a later challenge of the same takes the row. */
 export const receiptChallenge = onchainTable(
   "receipt_challenge",
   (t) => ({
-    receiptHash: t.hex().primaryKey(),
+    receiptHash: t.hex().notNull(),
     node: t.hex().notNull(),
     challenger: t.hex().notNull(),
     requestId: t.hex().notNull(),
@@ -94,7 +94,10 @@ export const receiptChallenge = onchainTable(
     slashed: t.bigint().notNull(),
     eventId: t.text().notNull(),
   }),
-  (table) => ({ byNode: index().on(table.node) }),
+  (table) => ({
+    pk: primaryKey({ columns: [table.receiptHash, table.fault] }),
+    byNode: index().on(table.node),
+  }),
 );
 
 /** Until when hub and ledger take nothing new, in unix seconds; 0 where they do. */
