@@ -173,6 +173,15 @@ it("asks once more before it sends again, when the server could not be asked at 
   expect(await accepted()).toHaveLength(before.length + 1);
 });
 
+it("holds back dispersals above its number, and refuses those above the number that may wait", async () => {
+  const options = { url: setup.server.url, accountKey, chainId: 31337n, srs: setup.srs, pollMs: 5 };
+  await using client = new DisperserClient({ ...options, concurrentMax: 1, waitingMax: 1 });
+  const given = [1, 2, 3].map((size) => client.disperse(samplePayload(size)));
+  const [first, second, third] = await Promise.allSettled(given);
+  expect([first!.status, second!.status]).toEqual(["fulfilled", "fulfilled"]);
+  expect(third).toMatchObject({ status: "rejected", reason: { kind: "failover", retryable: true } });
+});
+
 it("takes an option that is undefined as its default, and refuses numbers out of range", async () => {
   const options = { url: setup.server.url, accountKey, chainId: 31337n, srs: setup.srs };
   const unset = { attemptsMax: undefined, pollMs: undefined, quorums: undefined, nowNs: undefined };

@@ -26,6 +26,7 @@ import type { Srs } from "../kzg/srs.ts";
 import { type Debit, Payer, type PaymentMode, type PaymentState } from "../payment/payer.ts";
 import type { PaymentLedger } from "../payment/payment-ledger.ts";
 import { RpcChannel } from "./channel.ts";
+import { Turns } from "./turns.ts";
 
 export type BlobStatusName = keyof typeof BlobStatus;
 
@@ -45,6 +46,10 @@ export type DisperserClientOptions = {
   certificateVersion?: CertificateVersion;
   /** Keeps account of payments on disk. Without it blobs are sent under the reservation, unaccounted. */
   payment?: { ledger: PaymentLedger; mode?: PaymentMode; waitMsMax?: number } | null;
+  /** Dispersals under way at the same time; others wait, and hold no blob meanwhile. */
+  concurrentMax?: number;
+  /** Dispersals that may wait. */
+  waitingMax?: number;
   /** Dispersals tried in all, each with a fresh timestamp and so with its own blob key. */
   attemptsMax?: number;
   pollMs?: number;
@@ -93,6 +98,8 @@ const defaults = {
   thresholdPercent: 55,
   certificateVersion: 4 as CertificateVersion,
   payment: null,
+  concurrentMax: 16,
+  waitingMax: 10_000,
   attemptsMax: 5,
   pollMs: 250,
   completeMsMax: 120_000,
@@ -106,6 +113,8 @@ const timerMsMax = 2 ** 31 - 1;
 const ranges = {
   thresholdPercent: [0, 100],
   certificateVersion: [3, 4],
+  concurrentMax: [1, 1_000],
+  waitingMax: [0, 1_000_000],
   attemptsMax: [1, 100],
   pollMs: [1, timerMsMax],
   completeMsMax: [1, timerMsMax],
@@ -155,6 +164,7 @@ export class DisperserClient implements AsyncDisposable {
   readonly #channel: RpcChannel;
   readonly #committer: Committer;
   readonly #payer: Payer | null;
+  readonly #turns: Turns;
 
   /** @throws EigenDaError invalid for a malformed key or URL, a number out of its range, or a forgeable SRS or plaintext outside loopback. */
   constructor(options: DisperserClientOptions) {
@@ -162,6 +172,8 @@ export class DisperserClient implements AsyncDisposable {
     this.#signer = signerFromKey(options.accountKey);
     this.#channel = new RpcChannel(options.url, options.srs);
     this.#committer = new Committer(options.srs.points);
+    const { concurrentMax, waitingMax } = this.#options;
+    this.#turns = new Turns({ runningMax: concurrentMax, waitingMax });
     this.#payer = options.payment ? this.#payerOf(options.payment) : null;
   }
 
@@ -176,7 +188,11 @@ export class DisperserClient implements AsyncDisposable {
    * the server said that it does not know the first.
    * @throws EigenDaError; the signal's reason if aborted.
    */
-  async disperse(payload: Uint8Array, options: DisperseOptions = {}): Promise<Dispersal> {
+  disperse(payload: Uint8Array, options: DisperseOptions = {}): Promise<Dispersal> {
+    return this.#turns.run(() => this.#disperse(payload, options), options.signal);
+  }
+
+  async #disperse(payload: Uint8Array, options: DisperseOptions): Promise<Dispersal> {
     const { form, srs, attemptsMax } = this.#options;
     const blob = encodeBlob(payload, { form, symbolsMax: srs.symbolsMax });
     const commitment = await this.#committer.commit(blob);
