@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { adaptedBuild, findTargets } from "#runtime/decoder/adapted";
+import { expectedTensors } from "#runtime/decoder/description";
 import { buildGraphs } from "#runtime/decoder/inference-graphs";
 import { project, runSequences } from "#runtime/decoder/skeleton";
 import {
@@ -16,9 +17,14 @@ import { integers, loadModel, openGraph } from "#runtime/inference/session";
 import { create, type Graph, input, output } from "#runtime/onnx/graph";
 import { encode } from "#runtime/onnx/model";
 import { trainGraph } from "#runtime/training/train-graph";
+import type { ModelFolder } from "#runtime/weights/model-folder";
+import { claimTensors } from "./weight-claims.ts";
 
 /** Largest relative error, L2, against float32 PyTorch. */
 const relativeErrorMax = 1e-5;
+
+const claim = (folder: ModelFolder, tensors: ModelFolder["tensors"]) =>
+  claimTensors({ ...folder, tensors }, expectedTensors(folder.config));
 
 const open = (golden: GoldenFamily, graph: Graph) => openGraph(graph.name, encode(graph), golden.folder.path);
 
@@ -86,23 +92,21 @@ describe("a family's tensors", () => {
     expect(() => buildGraphs({ ...folder, tensors: new Map(bare) })).not.toThrow();
   });
 
-  it.each([
-    ["gpt2", "transformer.h.1.attn.c_attn.bias"],
-    ["gemma2", "model.layers.0.pre_feedforward_layernorm.weight"],
-    ["falcon-40b", "transformer.h.0.ln_mlp.bias"],
-    ["chatglm", "transformer.output_layer.weight"],
-  ])("of %s must all be there: %s", async (name, tensor) => {
+  it.each(familyCases)("of %s must all be there, of their shape and dtype, and all be used", async (name) => {
     const { folder } = await readFamily(name);
-    const tensors = new Map(folder.tensors);
-    tensors.delete(tensor);
-    expect(() => buildGraphs({ ...folder, tensors })).toThrow(expect.objectContaining({ tensor }));
-  });
-
-  it("must all be used", async () => {
-    const { folder } = await readFamily("qwen3");
-    const tensor = "model.layers.0.self_attn.q_proj.bias";
-    const tensors = new Map(folder.tensors).set(tensor, [...folder.tensors.values()][0]!);
-    expect(() => buildGraphs({ ...folder, tensors })).toThrow(expect.objectContaining({ tensor }));
+    expect(() => claim(folder, folder.tensors)).not.toThrow();
+    for (const [tensor, entry] of folder.tensors) {
+      const without = new Map(folder.tensors);
+      without.delete(tensor);
+      expect(() => claim(folder, without), tensor).toThrow(expect.objectContaining({ tensor }));
+      for (const change of [{ shape: [...entry.shape, 1] }, { dtype: "I64" }]) {
+        const changed = new Map(folder.tensors).set(tensor, { ...entry, ...change });
+        expect(() => claim(folder, changed), tensor).toThrow(expect.objectContaining({ tensor }));
+      }
+      const stray = `${tensor}.more`;
+      const more = new Map(folder.tensors).set(stray, entry);
+      expect(() => claim(folder, more), stray).toThrow(expect.objectContaining({ tensor: stray }));
+    }
   });
 
   it("tell apart adapters for other models, naming the module", async () => {
