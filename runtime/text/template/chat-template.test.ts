@@ -213,6 +213,20 @@ describe("a template that means ill", () => {
     expect(await render("still here")).toBe("still here");
   });
 
+  it.skipIf(process.platform !== "linux")("gets another process when somebody ends the first", async () => {
+    const children = async () =>
+      (await readFile(`/proc/self/task/${process.pid}/children`, "utf8")).trim().split(" ").map(Number);
+    const before = new Set(await children());
+    await using own = createTemplateRenderer();
+    const again = () => own.render({ template: "x", variables: {}, nowMs: 0 });
+    expect(await again()).toBe("x");
+    const [pid = 0, ...others] = (await children()).filter((child) => !before.has(child));
+    expect([pid > 0, others]).toEqual([true, []]);
+    process.kill(pid, "SIGKILL");
+    while ((await children()).includes(pid)) await setTimeout(10);
+    expect(await again()).toBe("x");
+  });
+
   it.skipIf(process.platform !== "linux")(
     "does not run on when the process that asked is killed",
     async () => {

@@ -34,14 +34,14 @@ export function createTemplateRenderer(options: { renderMsMax?: number } = {}): 
   const end = async () => {
     const ended = child;
     child = undefined;
-    if (!ended || ended.exitCode !== null || ended.signalCode !== null) return;
+    if (!ended || hasEnded(ended)) return;
     const exit = once(ended, "exit");
     ended.ref();
     ended.kill("SIGKILL");
     await exit;
   };
   const ask = async (task: Omit<RenderTask, "timeoutMs">): Promise<RenderReply> => {
-    if (child === undefined) {
+    if (child === undefined || hasEnded(child)) {
       child = create();
       await hear(child, startMsMax);
     }
@@ -86,6 +86,11 @@ function create(): ChildProcess {
   release(child);
   child.on("error", ignoreFailure);
   return child;
+}
+
+/** Whether it is no more, or never was. */
+function hasEnded({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid === undefined || exitCode !== null || signalCode !== null;
 }
 
 /** A failure of the process shows where somebody waits for it: it exits. */
