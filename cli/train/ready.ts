@@ -20,17 +20,28 @@ export async function awaitReady(db: Drizzle, modelId: Hex, say: (text: string) 
     told = text;
   };
   for (const deadline = Date.now() + readyMsMax; Date.now() < deadline; await sleep(lookMs)) {
-    const [row] = await db.select().from(adapter).where(eq(adapter.modelId, modelId));
-    if (row?.state === "ready") return;
-    const [refused] = await db
-      .select()
-      .from(refusal)
-      .where(eq(refusal.subject, `training:${modelId}`));
-    if (row === undefined && refused !== undefined)
-      throw new AdapterRefusedError(modelId, refused.code, refused.reason);
-    tell(row === undefined ? "published; final in a moment" : "checked; the engine stores its gradients");
+    try {
+      const state = await readState(db, modelId);
+      if (state === "ready") return;
+      tell(state === undefined ? "published; final in a moment" : "checked; the engine stores its gradients");
+    } catch (error) {
+      if (error instanceof AdapterRefusedError) throw error;
+      tell("the database does not answer; it is asked again");
+    }
   }
   throw new AdapterNotReadyError(modelId);
+}
+
+/** Undefined until the engine has checked it. @throws AdapterRefusedError */
+async function readState(db: Drizzle, modelId: Hex): Promise<string | undefined> {
+  const [row] = await db.select().from(adapter).where(eq(adapter.modelId, modelId));
+  if (row !== undefined) return row.state;
+  const [refused] = await db
+    .select()
+    .from(refusal)
+    .where(eq(refusal.subject, `training:${modelId}`));
+  if (refused !== undefined) throw new AdapterRefusedError(modelId, refused.code, refused.reason);
+  return undefined;
 }
 
 export class AdapterRefusedError extends PipelineError {
