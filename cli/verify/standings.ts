@@ -10,8 +10,8 @@ const outcomes: Record<number, JudgedContribution["outcome"]> = { 2: "accepted",
 
 /**
  * No contributor may be attenuated less than resolutions and slashings in the chain's logs allow. Copies only add to what
- * is held against him, and take every contribution to find (`tributary rebuild`). Where adapters were trained, a passed
- * gate speaks for him too: then nothing is said here.
+ * is held against him, and take every contribution to find (`tributary rebuild`). Where an owner of a Datanet trained an
+ * adapter, a passed gate may speak for him too: then nothing is said here.
  */
 export async function checkStandings(
   sources: Sources,
@@ -20,9 +20,8 @@ export async function checkStandings(
   report: Report,
 ): Promise<void> {
   const { toBlock, epoch } = header;
-  const trained = await sources.events("ModelRegistry", "TrainingManifestPublished", toBlock);
   const { standings } = provenance;
-  if (trained.length > 0) {
+  if (await mayGatesCount(sources, toBlock)) {
     const detail = `${standings.length} attenuations taken from the payload: gates of adapters count in them`;
     report({ name: "standings", ok: true, hash: null, detail });
     return;
@@ -35,6 +34,22 @@ export async function checkStandings(
   );
   const text = `${standings.length} attenuations, none above what votes and slashings allow`;
   check(report, "standings", null, wrong === undefined, wrong ? faultOf(wrong) : text);
+}
+
+/** Whether any adapter was trained by an account that ever owned a Datanet: gates of others count for nobody. */
+async function mayGatesCount(sources: Sources, toBlock: bigint): Promise<boolean> {
+  const [trained, registered, created, transferred] = await Promise.all([
+    sources.events("ModelRegistry", "TrainingManifestPublished", toBlock),
+    sources.events("ModelRegistry", "ModelRegistered", toBlock),
+    sources.events("DatanetRegistry", "DatanetCreated", toBlock),
+    sources.events("DatanetRegistry", "DatanetOwnershipTransferred", toBlock),
+  ]);
+  const modelIds = new Set(trained.map(({ args }) => args.modelId));
+  const datanetOwners = new Set([
+    ...created.map(({ args }) => args.owner),
+    ...transferred.map(({ args }) => args.to),
+  ]);
+  return registered.some(({ args }) => modelIds.has(args.modelId) && datanetOwners.has(args.owner));
 }
 
 function faultOf({ account, attenuationWad }: Standing): string {

@@ -27,6 +27,7 @@ import { devAccount, until } from "#schema/testing/stack";
 import * as commitments from "#settlement/blob/commitments";
 import * as disclosures from "#settlement/blob/disclosure";
 import * as manifest from "#settlement/blob/training/manifest";
+import { loadPublicFacts } from "#settlement/loaders/reputation";
 import { contributor, owner } from "../../indexer/test/life.ts";
 import { engineVersion } from "../method.ts";
 import { openPool } from "../pool.ts";
@@ -128,6 +129,13 @@ describe("an adapter trained on a Datanet", () => {
     const passages = await influencesOf(row!.digest, "context");
     if (players.contextMicro > 0n)
       expect(micro(sum(passages.map(({ scoreWad }) => scoreWad)))).toBe(players.contextMicro);
+  });
+
+  it("speaks of contributors, as its owner owns the Datanet too", async () => {
+    const { gates } = await loadPublicFacts(database(), 1_000_000n);
+    expect(gates).toHaveLength((await recordsOf(trained.modelId)).length);
+    const owners = new Set(gates.flatMap(({ modelOwner, datanetOwner }) => [modelOwner, datanetOwner]));
+    expect(owners).toEqual(new Set([devAccount(owner).address.toLowerCase()]));
   });
 
   it("stores the same bytes again on another machine, from chain and DA alone", async () => {

@@ -3,6 +3,17 @@ import { type JudgedContribution, type PublicFacts, reputationsOf } from "./hist
 import { proposeSlashings } from "./penalty.ts";
 import { attenuationWad } from "./reputation.ts";
 
+const failedGates = (modelOwner: string) =>
+  Array.from({ length: 60 }, (_, i) => ({
+    contributionId: 2n,
+    modelId: "0xm",
+    chunkId: `0x${i}`,
+    passes: false,
+    block: 6n,
+    modelOwner,
+    datanetOwner: "0xowner",
+  }));
+
 const nothing: PublicFacts = { contributions: [], slashings: [], copies: [], gates: [] };
 
 function contribution(given: Partial<JudgedContribution>): JudgedContribution {
@@ -55,13 +66,7 @@ describe("reputation from public facts", () => {
       },
       {
         contributions: good,
-        gates: Array.from({ length: 60 }, (_, i) => ({
-          contributionId: 2n,
-          modelId: "0xm",
-          chunkId: `0x${i}`,
-          passes: false,
-          block: 6n,
-        })),
+        gates: failedGates("0xowner"),
       },
       { contributions: good, slashings: [{ account: "0xaa", scope: "0xnode", block: 7n }] },
     ];
@@ -70,6 +75,16 @@ describe("reputation from public facts", () => {
       expect(reputations.contributorWad("0xaa", [1n]) < clean).toBe(true);
       expect(reputations.contributorWad("0xaa", [2n]) <= reputations.contributorWad("0xaa", [1n])).toBe(true);
     }
+  });
+
+  it("hears the gate of an adapter only where its owner answered for the Datanet too", () => {
+    const contributions = [contribution({}), contribution({ contributionId: 2n, datanetId: 2n })];
+    const unheard = of({ contributions, gates: failedGates("0xstranger") });
+    expect(unheard.rows()).toEqual(of({ contributions }).rows());
+    expect(unheard.violations).toEqual([]);
+    expect(of({ contributions, gates: failedGates("0xowner") }).violations).toHaveLength(60);
+    const praised = failedGates("0xstranger").map((gate) => ({ ...gate, passes: true }));
+    expect(of({ contributions, gates: praised }).rows()).toEqual(of({ contributions }).rows());
   });
 
   it("decays over epochs, each fact in the epoch that holds its block", () => {

@@ -9,14 +9,19 @@ export type PublicFacts = {
   readonly slashings: readonly { account: string; scope: string; block: bigint }[];
   /** Chunks that repeat an earlier registered one, by their contribution. */
   readonly copies: readonly { contributionId: bigint; chunkId: string }[];
-  /** What the gate of an adapter said of the records it was trained on, at the block it was registered. */
-  readonly gates: readonly {
-    contributionId: bigint;
-    modelId: string;
-    chunkId: string;
-    passes: boolean;
-    block: bigint;
-  }[];
+  readonly gates: readonly GateVerdict[];
+};
+
+/** What the gate of an adapter said of a record it was trained on; `block` is that of its first use. */
+export type GateVerdict = {
+  readonly contributionId: bigint;
+  readonly modelId: string;
+  readonly chunkId: string;
+  readonly passes: boolean;
+  readonly block: bigint;
+  /** Owners of the adapter and of the record's Datanet when the adapter was registered. */
+  readonly modelOwner: string;
+  readonly datanetOwner: string;
 };
 
 /** A contribution that was resolved, with its votes. `items` is what its contributor said: it counts up to `itemsCountedMax`. */
@@ -86,7 +91,7 @@ function eventsOf(facts: PublicFacts, epochOf: (block: bigint) => number): Reput
     const c = byId.get(contributionId);
     return c ? [{ ...placeOf(c), epoch: epochOf(c.block), kind: "duplicate", count: 1 }] : [];
   });
-  const gated = facts.gates.flatMap(({ contributionId, passes, block }): ReputationEvent[] => {
+  const gated = heard(facts).flatMap(({ contributionId, passes, block }): ReputationEvent[] => {
     const c = byId.get(contributionId);
     const kind = passes ? "gate-passed" : "gate-failed";
     return c ? [{ ...placeOf(c), epoch: epochOf(block), kind, count: 1 }] : [];
@@ -103,6 +108,15 @@ function eventsOf(facts: PublicFacts, epochOf: (block: bigint) => number): Reput
   return [...judged, ...copied, ...gated, ...slashed];
 }
 
+/**
+ * Verdicts that speak of contributors. Anyone may register an adapter, and could train one under which others' records do
+ * harm, or his own do good: so one counts only where its owner answers for the Datanet too. What an adapter pays is
+ * gated all the same.
+ */
+function heard({ gates }: PublicFacts): GateVerdict[] {
+  return gates.filter(({ modelOwner, datanetOwner }) => modelOwner === datanetOwner);
+}
+
 /** A copy and a failed gate are violations; a rejection is not: an honest contributor may misjudge a Datanet's bar. */
 function violationsOf(facts: PublicFacts, epochOf: (block: bigint) => number): Violation[] {
   const byId = new Map(facts.contributions.map((one) => [one.contributionId, one]));
@@ -110,7 +124,7 @@ function violationsOf(facts: PublicFacts, epochOf: (block: bigint) => number): V
     const c = byId.get(contributionId);
     return c ? [{ ...placeOf(c), epoch: epochOf(c.block), kind: "duplicate", evidenceId: chunkId }] : [];
   });
-  const failed = facts.gates.flatMap(({ contributionId, modelId, chunkId, passes, block }): Violation[] => {
+  const failed = heard(facts).flatMap(({ contributionId, modelId, chunkId, passes, block }): Violation[] => {
     const c = byId.get(contributionId);
     const evidenceId = `${modelId}:${chunkId}`;
     return c && !passes ? [{ ...placeOf(c), epoch: epochOf(block), kind: "gate-failed", evidenceId }] : [];

@@ -2,7 +2,7 @@ import { invariant } from "#schema/errors";
 import { betaQuantile } from "./beta.ts";
 
 /** Raised with every change below: reputations are recomputed from the events, never inherited from another version. */
-export const reputationVersion = 1;
+export const reputationVersion = 2;
 
 /**
  * What became of a contributor's records, all public: votes and quality of validators, disputes, slashings, audits, the

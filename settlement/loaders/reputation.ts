@@ -134,7 +134,7 @@ async function copies(db: Reader, toBlock: bigint): Promise<PublicFacts["copies"
 
 /** A gate counts from the first batch on in which an answer of its adapter was scored: until then it may not be judged. */
 async function gates(db: Reader, toBlock: bigint): Promise<PublicFacts["gates"]> {
-  const { batch } = onchain;
+  const { batch, contribution, datanetOwner, model, modelOwner } = onchain;
   const uses = db
     .select({ modelId: receipt.modelId, block: min(batch.blockNumber).as("block") })
     .from(score)
@@ -150,9 +150,16 @@ async function gates(db: Reader, toBlock: bigint): Promise<PublicFacts["gates"]>
       chunkId: trainingRecord.chunkId,
       passes: trainingRecord.passesGate,
       block: uses.block,
+      modelOwner: sql<string>`(select lower(${modelOwner.owner}) from ${modelOwner}
+        where ${modelOwner.modelId} = ${model.id} order by ${modelOwner.eventId} limit 1)`,
+      datanetOwner: sql<string>`(select lower(${datanetOwner.owner}) from ${datanetOwner}
+        where ${datanetOwner.datanetId} = ${contribution.datanetId} and ${datanetOwner.blockNumber} <= ${model.blockNumber}
+        order by ${datanetOwner.eventId} desc limit 1)`,
     })
     .from(trainingRecord)
     .innerJoin(chunk, eq(chunk.id, trainingRecord.chunkId))
+    .innerJoin(contribution, eq(contribution.id, chunk.contributionId))
+    .innerJoin(model, eq(model.id, trainingRecord.modelId))
     .innerJoin(uses, eq(uses.modelId, trainingRecord.modelId))
     .where(isNotNull(trainingRecord.passesGate))
     .orderBy(asc(trainingRecord.modelId), asc(trainingRecord.index));
