@@ -224,14 +224,17 @@ describe("the engine", () => {
       const text = await (await fetch(`${engine.url}/metrics`)).text();
       return Number(/jobs_total\{queue="score-receipt",result="completed"\} (\d+)/.exec(text)?.[1] ?? 0);
     };
-    const [already, sent] = [await done(engine), 64];
+    const already = await done(engine);
     const data = { eventId: "0", receiptDigest: digest, index: 0 };
-    await boss.boss.insert(
-      "score-receipt",
-      Array.from({ length: sent }, () => ({ data })),
-    );
-    await until("the queues are empty", async () => (await openJobs()) === 0);
-    const [ours, theirs] = [(await done(engine)) - already, await done(second)];
+    const jobs = Array.from({ length: 64 }, () => ({ data }));
+    let [sent, ours, theirs] = [0, 0, 0];
+    // One engine may empty the queue before the other looks.
+    for (let round = 0; round < 20 && Math.min(ours, theirs) === 0; round++) {
+      await boss.boss.insert("score-receipt", jobs);
+      sent += jobs.length;
+      await until("the queues are empty", async () => (await openJobs()) === 0);
+      [ours, theirs] = [(await done(engine)) - already, await done(second)];
+    }
     expect(ours + theirs).toBe(sent);
     expect(Math.min(ours, theirs)).toBeGreaterThan(0);
     expect(await snapshot()).toEqual(before);
