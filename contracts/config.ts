@@ -8,7 +8,8 @@ const wei = z
   .string()
   .regex(/^\d+$/, "not an integer of wei, as text")
   .transform((text) => BigInt(text));
-const seconds = z.int().nonnegative();
+/** Up to 136 years: contracts keep times in 40 bits and more. */
+const seconds = z.int().min(0).max(0xffff_ffff);
 const bps = z.int().min(0).max(10_000);
 
 const configFile = z.strictObject({

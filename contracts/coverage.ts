@@ -43,6 +43,7 @@ for (const { path, lines, branches } of files) {
     if (!isTaken) process.stdout.write(`  ${path}:${line} a branch not taken\n`);
 }
 const all = files.flatMap(({ branches }) => branches);
+invariant(all.length > 0, `${reportPath} is about contracts/src`);
 const percent = (100 * all.filter(({ isTaken }) => isTaken).length) / all.length;
 process.stdout.write(`branches ${percent.toFixed(1)} % of ${all.length}; at least ${branchPercentMin} %\n`);
 if (percent < branchPercentMin) process.exitCode = 1;

@@ -122,7 +122,7 @@ export type ChannelConfig = {
   withdrawDelay: number;
   salt: Hex;
 };
-/** `other` was signed for the same request; `proof` is empty where the receipt is in no batch. */
+/** `root` is null and `proof` empty where the receipt is in no batch. */
 export type Receipt = {
   receipt: Record<string, unknown>;
   hash: Hex;
