@@ -25,8 +25,8 @@ import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
 import { type Debit, Payer, type PaymentMode, type PaymentState } from "../payment/payer.ts";
 import type { PaymentLedger } from "../payment/payment-ledger.ts";
+import { Turns } from "../turns.ts";
 import { RpcChannel } from "./channel.ts";
-import { Turns } from "./turns.ts";
 
 export type BlobStatusName = keyof typeof BlobStatus;
 

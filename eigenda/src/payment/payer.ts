@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { EigenDaError } from "../errors.ts";
+import { Turns } from "../turns.ts";
 import {
   type BillingParameters,
   billedSymbols,
@@ -46,11 +47,14 @@ export type PayerOptions = {
 /** The account's reservation and prices are read again after this. */
 const stateMsMax = 60_000;
 
+/** Debits that may wait for those before them. */
+const waitingMax = 10_000;
+
 /** Pays for blobs from a reservation or on demand, by a ledger on disk. Debits are made one after the other. */
 export class Payer {
   readonly #options: PayerOptions;
+  readonly #turns = new Turns({ runningMax: 1, waitingMax });
   #state: { value: PaymentState; readAtMs: number } | null = null;
-  #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: PayerOptions) {
     this.#options = options;
@@ -58,13 +62,10 @@ export class Payer {
 
   /**
    * Pays for a blob of `length` symbols.
-   * @throws EigenDaError payment if neither means covers it; whatever reading the state throws; the signal's reason.
+   * @throws EigenDaError payment if neither means covers it, failover if too many wait; whatever reading the state throws; the signal's reason, at once.
    */
   pay(length: number, quorums: readonly number[], signal?: AbortSignal): Promise<Debit> {
-    const next = this.#last.then(() => this.#pay(length, quorums, signal));
-    // The next debit waits for this one whatever becomes of it; its failure is its caller's.
-    this.#last = next.catch(() => undefined);
-    return next;
+    return this.#turns.run(() => this.#pay(length, quorums, signal), signal);
   }
 
   /** Forgets what the server said, so that the next debit asks again: after it refused a payment. */

@@ -151,6 +151,24 @@ it("waits for room in the reservation no longer than it may", async () => {
   });
 });
 
+it("lets go at once who leaves, also behind one that waits for room, and takes nothing for him", async () => {
+  using ledger = new PaymentLedger(":memory:");
+  const started = performance.now();
+  const nowNs = () => 15n * second + BigInt(Math.round((performance.now() - started) * 1e6));
+  const paying = payerOf(ledger, { nowNs, mode: "reservation", waitMsMax: 600_000 });
+  await paying.pay(64, [0]);
+  const leaving = ["the one that waits left", "the one behind left"].map((reason) => {
+    const abort = new AbortController();
+    return { reason, abort, paid: paying.pay(64, [0], abort.signal) };
+  });
+  for (const { reason, abort, paid } of leaving.reverse()) {
+    abort.abort(reason);
+    await expect(paid).rejects.toBe(reason);
+  }
+  // One blob of 4,096 symbols leaks in 41 s.
+  expect(ledger.takeReserved(payer, reservation, 1n, 60n * second).ok).toBe(true);
+});
+
 it("disperses on demand until the deposit is used up, counted over a restart of the client", async () => {
   const deposits = new Map<Address, bigint>();
   await using setup = await startTestDisperser({ accounts: [], deposits });

@@ -1,4 +1,4 @@
-import { EigenDaError } from "../errors.ts";
+import { EigenDaError } from "./errors.ts";
 
 /** Lets so much work run at the same time and so much more wait, first come first served: back-pressure on callers. */
 export class Turns {
@@ -21,6 +21,8 @@ export class Turns {
     if (this.#running < this.#runningMax) this.#running++;
     else await this.#turn(signal);
     try {
+      // Who leaves between his turn and its work has not begun.
+      signal?.throwIfAborted();
       return await work();
     } finally {
       const next = this.#waiting.shift();
