@@ -43,6 +43,10 @@ const versionBytes: Record<CertificateVersion, number> = { 3: 0x02, 4: 0x03 };
 /** The contracts' limit on a certificate's size. */
 export const certificateBytesMax = 262_144;
 
+/** The contracts' limits on quorums that sign and on keys of operators that do not. */
+export const quorumsMax = 5;
+export const nonSignersMax = 415;
+
 const uint16Max = 0xffff;
 const uint32Max = 0xffff_ffff;
 

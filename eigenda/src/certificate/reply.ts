@@ -4,8 +4,14 @@ import { decompressG1, decompressG2, type G1, type G2 } from "../curve/points.ts
 import type { Decoded } from "../errors.ts";
 import { BlobHeaderSchema } from "../gen/blob_header_pb.ts";
 import type { Attestation, BlobStatusReply } from "../gen/disperser_pb.ts";
-import { headerFromMessage, headerToMessage, type RequestHeader } from "../header/wire.ts";
-import type { Certificate, CertificateVersion, StakeIndices } from "./certificate.ts";
+import { headerFromMessage, headerToMessage, quorumNumberMax, type RequestHeader } from "../header/wire.ts";
+import {
+  type Certificate,
+  type CertificateVersion,
+  nonSignersMax,
+  quorumsMax,
+  type StakeIndices,
+} from "./certificate.ts";
 
 /** What a disperser says of a finished blob, read but not verified. */
 export type SettledBlob = {
@@ -71,6 +77,9 @@ function readAttestation(attestation: Attestation | undefined): Decoded<ReadAtte
   if (quorumApks.length !== quorumNumbers.length || quorumSignedPercentages.length !== quorumNumbers.length) {
     return refuse("its quorums, keys and percentages differ in number");
   }
+  if (quorumNumbers.length > quorumsMax || nonSignerPubkeys.length > nonSignersMax)
+    return refuse(`it names more than ${quorumsMax} quorums or ${nonSignersMax} non-signers`);
+  if (quorumNumbers.some((number) => number > quorumNumberMax)) return refuse("a quorum number is above 255");
   const apks = readAll(quorumApks);
   if (!apks.ok) return apks;
   const nonSigners = readAll(nonSignerPubkeys);

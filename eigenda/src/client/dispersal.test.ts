@@ -173,6 +173,25 @@ it("asks once more before it sends again, when the server could not be asked at 
   expect(await accepted()).toHaveLength(before.length + 1);
 });
 
+it("follows what it sent first, where a second attempt is refused and the server then knows the first", async () => {
+  setup.server.faults.add("lost-reply").add("lost");
+  const accepted = () => readdir(join(setup.folder, "data", "accepted"));
+  const before = await accepted();
+  let sends = 0;
+  const nowNs = () => {
+    const aheadMs = ++sends === 2 ? 60_000 : 0;
+    if (sends === 2) setup.server.faults.clear();
+    return BigInt(Date.now() + aheadMs) * 1_000_000n + BigInt(sends);
+  };
+  const options = { url: setup.server.url, accountKey, chainId: 31337n, srs: setup.srs, pollMs: 5 };
+  await using client = new DisperserClient({ ...options, nowNs });
+  const payload = samplePayload(79);
+  const { certificate } = await client.disperse(payload);
+  expect(sends).toBe(2);
+  expect(await accepted()).toHaveLength(before.length + 1);
+  expect(await setup.relay.retrieve(certificate)).toEqual(payload);
+});
+
 it("holds back dispersals above its number, and refuses those above the number that may wait", async () => {
   const options = { url: setup.server.url, accountKey, chainId: 31337n, srs: setup.srs, pollMs: 5 };
   await using client = new DisperserClient({ ...options, concurrentMax: 1, waitingMax: 1 });

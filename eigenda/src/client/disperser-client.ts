@@ -19,7 +19,7 @@ import {
   signerFromKey,
   uniqueClockNs,
 } from "../header/signer.ts";
-import { headerToMessage, type RequestHeader, requestHeader } from "../header/wire.ts";
+import { headerToMessage, quorumNumberMax, type RequestHeader, requestHeader } from "../header/wire.ts";
 import type { BlobCommitment } from "../kzg/commitment.ts";
 import { Committer } from "../kzg/committer.ts";
 import type { Srs } from "../kzg/srs.ts";
@@ -121,9 +121,6 @@ const ranges = {
   rpcMsMax: [1, timerMsMax],
 } as const;
 
-/** Quorums are bytes on the wire. */
-const quorumMax = 255;
-
 /** Longest wait for room in the reservation. */
 const paymentWaitMsMax = 30_000;
 
@@ -157,7 +154,7 @@ type Attempt = {
   unanswered: Sent | null;
 } & DisperseOptions;
 
-/** Disperses payloads from a reservation. Holds one connection and one arithmetic thread: close it. */
+/** Disperses payloads from a reservation. Holds one connection and up to three arithmetic threads: close it. */
 export class DisperserClient implements AsyncDisposable {
   readonly #options: Required<DisperserClientOptions>;
   readonly #signer: Signer;
@@ -306,10 +303,12 @@ export class DisperserClient implements AsyncDisposable {
         // Only a refusal is known to cost nothing; a call that broke may have been accepted.
         if (isRefusal(error)) debit?.revert();
         else attempt.unanswered = { asked, debit };
-        if ((await this.#acceptedBefore(attempt)) === null) throw error;
-        return null;
+        const accepted = await this.#acceptedBefore(attempt);
+        if (accepted === null) throw error;
+        return accepted;
       });
-    if (reply === null) return asked;
+    // Not always what was sent now: a refusal of this attempt may find what an earlier one sent.
+    if ("header" in reply) return reply;
     debit?.confirm();
     const answered = bytesToHex(reply.blobKey);
     if (answered !== header.blobKey) {
@@ -321,12 +320,15 @@ export class DisperserClient implements AsyncDisposable {
     return asked;
   }
 
-  /** What was sent and not answered, if the server says that it has its blob. */
+  /**
+   * What was sent and not answered, if the server says that it has its blob; null if it says that it has not.
+   * @throws EigenDaError while it says neither: sent again, the blob might be there twice.
+   */
   async #acceptedBefore(attempt: Attempt): Promise<Asked | null> {
     if (attempt.unanswered === null) return null;
     const { asked, debit } = attempt.unanswered;
     const reply = await this.#status(asked.header.blobKey, attempt.signal).catch((error) => {
-      if (!(error instanceof EigenDaError)) throw error;
+      if (!isNotFound(error)) throw error;
       return null;
     });
     if (reply === null || reply.status === BlobStatus.UNKNOWN || reply.status === BlobStatus.FAILED)
@@ -403,9 +405,10 @@ export class DisperserClient implements AsyncDisposable {
     if (certificate.signature !== bytesToHex(signature))
       throw new EigenDaError("mismatch", "The reply carries another signature than the one sent.");
     this.#checkThresholds(settled.value);
-    const fault = ownCertificateFault(await loadMcl(), certificate, { key, requiredQuorums: quorums });
+    const bytes = encodeCertificate(certificate);
+    const fault = ownCertificateFault(await loadMcl(), bytes, { key, requiredQuorums: quorums });
     if (fault !== null) throw new EigenDaError("mismatch", fault);
-    return encodeCertificate(certificate);
+    return bytes;
   }
 
   /** COMPLETE does not mean that enough stake signed: each quorum is checked. */
@@ -448,11 +451,11 @@ function completeOptions(options: DisperserClientOptions): Required<DisperserCli
     throw new EigenDaError("invalid", `${name} is a whole number from ${min} to ${max}. Given: ${value}.`);
   }
   const { quorums } = complete;
-  const isQuorum = (quorum: number) => Number.isInteger(quorum) && quorum >= 0 && quorum <= quorumMax;
+  const isQuorum = (quorum: number) => Number.isInteger(quorum) && quorum >= 0 && quorum <= quorumNumberMax;
   if (quorums.length === 0 || !quorums.every(isQuorum) || new Set(quorums).size < quorums.length)
     throw new EigenDaError(
       "invalid",
-      `quorums are different numbers from 0 to ${quorumMax}. Given: ${quorums}.`,
+      `quorums are different numbers from 0 to ${quorumNumberMax}. Given: ${quorums}.`,
     );
   return complete;
 }
@@ -463,8 +466,9 @@ function isRefusal(error: EigenDaError): boolean {
   return code !== undefined && refusals.includes(code);
 }
 
-function isNotFound(error: EigenDaError | undefined): boolean {
-  return (error?.cause as Partial<ServiceError> | undefined)?.code === status.NOT_FOUND;
+function isNotFound(error: unknown): boolean {
+  if (!(error instanceof EigenDaError)) return false;
+  return (error.cause as Partial<ServiceError> | undefined)?.code === status.NOT_FOUND;
 }
 
 function statusName(status: number): BlobStatusName {

@@ -9,7 +9,7 @@ import type { BlobCommitment } from "../kzg/commitment.ts";
 import { type BlobHeader, blobKey, type PaymentHeader, paymentHash } from "./header.ts";
 
 /** Quorum numbers are single bytes in every hash. */
-const quorumNumberMax = 255;
+export const quorumNumberMax = 255;
 
 /** A header as it travels, with the payment in full. */
 export type RequestHeader = BlobHeader & { payment: PaymentHeader; blobKey: Hex };
