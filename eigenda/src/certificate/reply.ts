@@ -8,6 +8,7 @@ import { headerFromMessage, headerToMessage, quorumNumberMax, type RequestHeader
 import {
   type Certificate,
   type CertificateVersion,
+  certificateBytesMax,
   nonSignersMax,
   quorumsMax,
   type StakeIndices,
@@ -23,6 +24,9 @@ export type SettledBlob = {
 };
 
 const uint32Max = 0xffff_ffffn;
+
+/** More do not fit into a certificate in ABI, a word each. */
+const relayKeysMax = certificateBytesMax / 32;
 
 /**
  * Builds the certificate from a status reply. Quorums are put in ascending order with their keys.
@@ -41,6 +45,8 @@ export function certificateFromReply(
     return refuse("it lacks the batch or the inclusion");
   if (batch.batchRoot.length !== 32) return refuse("its batch root is not 32 bytes");
   if (batch.referenceBlockNumber > uint32Max) return refuse("its reference block is above 2^32");
+  if (blobCertificate.relayKeys.length > relayKeysMax)
+    return refuse(`it names more than ${relayKeysMax} relays`);
   const header =
     expected !== null && equals(BlobHeaderSchema, blobCertificate.blobHeader, headerToMessage(expected))
       ? { ok: true as const, value: expected }
