@@ -45,6 +45,9 @@ export const occurrencesKeptMax = 8;
 /** Words of contributions that are kept for finding spans, eight bytes each. */
 export const spanWordsMax = 50_000_000;
 
+/** Different words among them that are kept from one answer to the next, some hundred bytes each. */
+export const spanVocabularyMax = 4_000_000;
+
 /** Tasks waiting for a worker of the pool. */
 export const poolQueueMax = 256;
 

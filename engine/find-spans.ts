@@ -4,7 +4,7 @@ import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { invariant } from "#schema/errors";
 import { chunk, receipt, span } from "#schema/offchain/index";
-import { occurrencesKeptMax, spansKeptMax, spanWordsMax } from "./constants.ts";
+import { occurrencesKeptMax, spansKeptMax, spanVocabularyMax, spanWordsMax } from "./constants.ts";
 import { assertContributionsFetched, findUses } from "./fetch/batch.ts";
 import type { Task } from "./queue/run-jobs.ts";
 import { buildShard, type Shard } from "./spans/shard.ts";
@@ -13,7 +13,7 @@ import { Vocabulary, type Word, wordsOf } from "./spans/words.ts";
 
 /**
  * Finds what answers copy word for word. One per process: it keeps a shard of each contribution it has met, of at most
- * `spanWordsMax` words together.
+ * `spanWordsMax` words together, and forgets all of them where they hold more than `spanVocabularyMax` different ones.
  */
 export type SpanFinder = (task: Task<"find-spans">) => Promise<void>;
 
@@ -25,14 +25,21 @@ type Batch = typeof onchain.batch.$inferSelect;
  * the answer. Where the Datanets hold more than `wordsMax` words, the contributions registered first are looked through.
  * Doing it again changes nothing.
  */
-export function createSpanFinder(db: Drizzle, wordsMax = spanWordsMax): SpanFinder {
-  const known: Known = { vocabulary: new Vocabulary(), shards: new Map(), wordsMax };
+export function createSpanFinder(
+  db: Drizzle,
+  { wordsMax = spanWordsMax, vocabularyMax = spanVocabularyMax } = {},
+): SpanFinder {
+  const nothingKnown = (): Known => ({ vocabulary: new Vocabulary(), shards: new Map(), wordsMax });
+  let newest = nothingKnown();
   return async ({ data: { receiptDigest } }) => {
     const [row] = await db.select().from(receipt).where(eq(receipt.digest, receiptDigest));
     invariant(row !== undefined, `a job has its receipt ${receiptDigest}`);
     const [batch] = await db.select().from(onchain.batch).where(eq(onchain.batch.id, row.batchId));
     invariant(batch !== undefined, `a receipt has its batch ${row.batchId}`);
     if (row.answer === null) return;
+    // The ids of a shard are those of its vocabulary, so other answers under way keep theirs.
+    if (newest.vocabulary.size > vocabularyMax) newest = nothingKnown();
+    const known = newest;
     const shards = await readShards(db, batch, row.modelId, known);
     const found = spansIn(row.answer, known.vocabulary, shards);
     const rows = spanRows(receiptDigest, found, await readWords(db, found));

@@ -26,6 +26,7 @@ import { readConfig } from "../serving/payment/channel.ts";
 import * as voucher from "../serving/payment/voucher.ts";
 import { createIssuer } from "../serving/receipt.ts";
 import { createHubClient } from "../serving/settler/hub-client.ts";
+import { createClassifier } from "./classify.ts";
 import { createSpanFinder } from "./find-spans.ts";
 import {
   ask,
@@ -119,13 +120,38 @@ describe("the engine", () => {
   it("looks for copies in as many words as fit, those of the contributions registered first", async () => {
     const before = await database().select().from(span).orderBy(span.receiptDigest, span.index);
     const { receiptDigest } = before[0]!;
-    const find = (wordsMax?: number) =>
-      createSpanFinder(database(), wordsMax)({ data: { receiptDigest }, ...task });
-    await database().delete(span).where(eq(span.receiptDigest, receiptDigest));
-    await find(10);
+    const forget = () => database().delete(span).where(eq(span.receiptDigest, receiptDigest));
+    const find = (limits: Parameters<typeof createSpanFinder>[1]) => {
+      const finder = createSpanFinder(database(), limits);
+      return () => finder({ data: { receiptDigest }, ...task });
+    };
+    await forget();
+    await find({ wordsMax: 10 })();
     expect(await database().select().from(span).where(eq(span.receiptDigest, receiptDigest))).toEqual([]);
-    await find();
-    expect(await database().select().from(span).orderBy(span.receiptDigest, span.index)).toEqual(before);
+    // A vocabulary that is too large is begun anew before the next answer.
+    const forgetful = find({ vocabularyMax: 1 });
+    for (let round = 0; round < 2; round++) {
+      await forget();
+      await forgetful();
+      expect(await database().select().from(span).orderBy(span.receiptDigest, span.index)).toEqual(before);
+    }
+  });
+
+  it("writes the classes that the database did not take, when it is asked again", async () => {
+    const rows = () => database().select().from(duplicate).orderBy(duplicate.chunkId);
+    const before = await rows();
+    await database().delete(duplicate);
+    let failures = 1;
+    const failing = new Proxy(database(), {
+      get: (db, key) =>
+        key === "transaction" && failures-- > 0
+          ? () => Promise.reject(new Error("lost"))
+          : Reflect.get(db, key),
+    });
+    const classifier = createClassifier(failing);
+    await expect(classifier.advance()).rejects.toThrow("lost");
+    await classifier.advance();
+    expect(await rows()).toEqual(before);
   });
 
   it("changes nothing when every job is done again", async () => {

@@ -17,6 +17,11 @@ const unknownWord = 2 ** 30;
 export class Vocabulary {
   readonly #ids = new Map<string, number>();
 
+  /** Different words so far. */
+  get size(): number {
+    return this.#ids.size;
+  }
+
   /** Ids of a record's words; new ones are added. */
   add(words: readonly Word[]): number[] {
     return words.map(({ text }) => {
