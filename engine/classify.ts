@@ -23,6 +23,8 @@ export function createClassifier(db: Drizzle): Classifier {
   const index = new ClassIndex();
   /** Event id of the last contribution in the index; all of this is read again after a start. */
   let position = "";
+  /** Of the contribution after it: what is in the index and not yet written, where the database or the index failed. */
+  let unwritten: Membership[] = [];
   // Turns follow one another: the index takes contributions one at a time.
   let turn: Promise<boolean> = Promise.resolve(false);
   const advance = async (): Promise<boolean> => {
@@ -30,8 +32,9 @@ export function createClassifier(db: Drizzle): Classifier {
     for (const { eventId, contributionId } of next) {
       const chunks = await readContribution(db, contributionId);
       if (chunks === "open") return false;
-      const memberships = chunks.map((record) => index.add(record));
-      await db.transaction((tx) => writeClasses(tx, memberships));
+      for (const record of chunks.slice(unwritten.length)) unwritten.push(index.add(record));
+      await db.transaction((tx) => writeClasses(tx, unwritten));
+      unwritten = [];
       position = eventId;
     }
     return next.length === classesPerTurn;
