@@ -36,8 +36,17 @@ export async function adapterFiles(places: AdapterPlaces, of: manifest.Manifest)
     return { hash, folder };
   }
   const folder = join(folderOf(places, hash), "files");
-  if ((await hashOf(folder)) !== hash) await write(folder, of);
+  const running = ensuring.get(folder) ?? ensure(folder, of).finally(() => ensuring.delete(folder));
+  ensuring.set(folder, running);
+  await running;
   return { hash, folder };
+}
+
+/** What this process is at, by folder: several models may name the same files, and are opened side by side. */
+const ensuring = new Map<string, Promise<void>>();
+
+async function ensure(folder: string, of: manifest.Manifest): Promise<void> {
+  if ((await hashOf(folder)) !== of.adapterHash) await write(folder, of);
 }
 
 /** What the engine keeps of an adapter on this machine: its files, its stores. All of it can be made again. */
@@ -55,7 +64,7 @@ async function hashOf(folder: string): Promise<Hex | null> {
   }
 }
 
-/** Whole or not at all. What a killed engine left half written goes; one that is just writing the same tries again. */
+/** Whole or not at all. What a killed engine left half written goes; another that is just writing the same tries again. */
 async function write(folder: string, { files }: manifest.Manifest): Promise<void> {
   const partial = `${folder}.${process.pid}.partial`;
   await mkdir(dirname(folder), { recursive: true });
