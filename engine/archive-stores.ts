@@ -4,12 +4,21 @@ import { type ArchiveOptions, directoryStore, type S3Options, s3Store } from "#e
 /** Where blobs are kept beyond DA's 14 days: a folder, a bucket of an S3-compatible store, both, or neither. */
 export const archiveSettings = {
   ARCHIVE_FOLDER: z.string().min(1).optional(),
-  /** The bucket's URL, path-style or with the bucket in the host. */
-  ARCHIVE_S3_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** The bucket's URL, path-style or with the bucket in the host. It stands in the log, so it holds no credentials. */
+  ARCHIVE_S3_URL: z
+    .url({ protocol: /^https?$/ })
+    .refine(isBare, "a bucket's URL has neither user nor password, query nor fragment")
+    .optional(),
   ARCHIVE_S3_REGION: z.string().min(1).default("us-east-1"),
   ARCHIVE_S3_ACCESS_KEY_ID: z.string().min(1).optional(),
   ARCHIVE_S3_SECRET_ACCESS_KEY: z.string().min(1).optional(),
 };
+
+function isBare(text: string): boolean {
+  if (!URL.canParse(text)) return true; // Said already.
+  const { username, password, search, hash } = new URL(text);
+  return `${username}${password}${search}${hash}` === "";
+}
 
 type ArchiveSettings = z.output<z.ZodObject<typeof archiveSettings>>;
 
