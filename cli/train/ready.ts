@@ -19,17 +19,20 @@ export async function awaitReady(db: Drizzle, modelId: Hex, say: (text: string) 
     if (text !== told) say(text);
     told = text;
   };
+  let failure: unknown;
   for (const deadline = Date.now() + readyMsMax; Date.now() < deadline; await sleep(lookMs)) {
     try {
       const state = await readState(db, modelId);
+      failure = undefined;
       if (state === "ready") return;
       tell(state === undefined ? "published; final in a moment" : "checked; the engine stores its gradients");
     } catch (error) {
       if (error instanceof AdapterRefusedError) throw error;
+      failure = error;
       tell("the database does not answer; it is asked again");
     }
   }
-  throw new AdapterNotReadyError(modelId);
+  throw new AdapterNotReadyError(modelId, failure);
 }
 
 /** Undefined until the engine has checked it. @throws AdapterRefusedError */
@@ -53,10 +56,11 @@ export class AdapterRefusedError extends PipelineError {
 
 export class AdapterNotReadyError extends PipelineError {
   override readonly name = "AdapterNotReadyError";
-  constructor(modelId: Hex) {
+  /** @param cause Why the database gave no answer at last, if so. */
+  constructor(modelId: Hex, cause: unknown) {
     super(
       `Model ${modelId} is published, but not ready after ${readyMsMax / 60_000} minutes. Look at the engine's log; nothing needs to be sent again.`,
-      { code: "adapter_not_ready", retryable: true },
+      { code: "adapter_not_ready", retryable: true, cause },
     );
   }
 }
