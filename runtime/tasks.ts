@@ -23,7 +23,7 @@ export interface LogProbRequest extends AdapterChoice {
   /**
    * Where the prompt is cut into parts: ascending, inside it. Parts run one after the other, and requests of one
    * call that begin with the same parts, cut alike, share their work: contexts made of the same passages, cut
-   * before each passage, cost about one passage each. A result's bits follow from its own prompt and cuts,
+   * after each passage, cost about one passage each. A result's bits follow from its own prompt and cuts,
    * whatever is shared; cut elsewhere it agrees to about 1e-5. None by default.
    */
   readonly cuts?: readonly number[] | undefined;
@@ -107,9 +107,16 @@ export function checkLogProb(limits: TaskLimits, request: LogProbRequest): LogPr
   checkContext(config, request.promptTokenIds.length + request.answerTokenIds.length);
   const { promptTokenIds, answerTokenIds, cuts = [] } = request;
   check(Array.isArray(cuts), "cuts", "a list of positions", cuts);
-  const isCut = cuts.every((cut, index) => Number.isSafeInteger(cut) && cut > (cuts[index - 1] ?? 0));
+  // Unlike `every`, `findIndex` looks at holes too.
+  const isNoCut = (cut: number, index: number) =>
+    !(Number.isSafeInteger(cut) && cut > (cuts[index - 1] ?? 0));
   const isInside = (cuts.at(-1) ?? 0) < promptTokenIds.length;
-  check(isCut && isInside, "cuts", "ascending, from 1 to the tokens of the prompt less 1", cuts);
+  check(
+    cuts.findIndex(isNoCut) < 0 && isInside,
+    "cuts",
+    "ascending, from 1 to the tokens of the prompt less 1",
+    cuts,
+  );
   checkMemory(limits, promptTokenIds.length + answerTokenIds.length);
   return { promptTokenIds, answerTokenIds, cuts, adapter: adapterOf(bank, request) };
 }

@@ -14,7 +14,7 @@ const rounds = 2;
 export const benchmark: Benchmark = {
   name: "rag",
   title: "Exact Shapley values of eight passages: log-probabilities of an answer under 256 contexts",
-  conditions: `the project's model, made-up facts of about 20 tokens and passages of packages' documentation of about 80, one thread each, CPU time, medians of ${rounds} alternating rounds; sums are compared; peer: ${pythonVariable} with transformers, one call at a time, logits of the answer alone. Prompts are cut before each passage, as the engine cuts them: a part that several contexts begin with is run once`,
+  conditions: `the project's model, made-up facts of about 20 tokens and passages of packages' documentation of about 80, one thread each, CPU time, medians of ${rounds} alternating rounds; sums are compared; peer: ${pythonVariable} with transformers, one call at a time, logits of the answer alone. Prompts are cut after each passage, as the engine cuts them: a part that several contexts begin with is run once`,
   run: async () => {
     const fact = drawFact("single", chunkCount, pcg32(1n));
     const [asked, ...others] = promptedQuestions(chunkCount, 7);

@@ -86,7 +86,7 @@ describe("prompts that are cut", () => {
 
   it("are refused where they are not ascending inside the prompt", async () => {
     await using model = await openModel(await randomModel());
-    for (const cuts of [[0], [3, 3], [5, 4], [1.5], [10], [Number.NaN]]) {
+    for (const cuts of [[0], [3, 3], [5, 4], [1.5], [10], [Number.NaN], new Array<number>(2)]) {
       const asked = model.logProb([{ promptTokenIds: draw(10, 1), answerTokenIds: [1], cuts }]);
       await expect(asked, String(cuts)).rejects.toThrow("cuts");
     }
