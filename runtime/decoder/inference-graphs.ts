@@ -37,11 +37,10 @@ export type MakeBuild = (graph: Graph, folder: ModelFolder) => Build;
  */
 export function buildGraphs(folder: ModelFolder, choice: GraphChoice = {}): ModelGraphs {
   const { makeBuild = frozenBuild, canExtend = false, canExtendLogProb = false } = choice;
-  const { keepsCache = false } = choice;
   claimTensors(folder, expectedTensors(folder.config));
   return {
     prefill: encode(prefillGraph(folder, makeBuild)),
-    decode: encode(decodeGraph(folder, makeBuild, keepsCache)),
+    decode: encode(decodeGraph(folder, makeBuild, choice)),
     logProb: encode(logProbGraph(folder, makeBuild)),
     ...(canExtend ? { extend: encode(extendGraph(folder, makeBuild)) } : {}),
     ...(canExtendLogProb ? judgingGraphs(folder, makeBuild) : {}),
@@ -144,7 +143,7 @@ function extendCacheGraph(folder: ModelFolder, makeBuild: MakeBuild): Graph {
  * → logits[B, V], newKey.i and newValue.i [B, K, 1, D], which the host writes into the next slot. With `keepsCache`
  * also keptKey.i and keptValue.i [B, K, P, D]: the past with the new token in the slot of its position.
  */
-function decodeGraph(folder: ModelFolder, makeBuild: MakeBuild, keepsCache: boolean): Graph {
+function decodeGraph(folder: ModelFolder, makeBuild: MakeBuild, { keepsCache = false }: GraphChoice): Graph {
   const graph = create("decode");
   const tokenIds = input(graph, "tokenIds", "int64", ["B"]);
   const positions = input(graph, "positions", "int64", ["B"]);

@@ -12,7 +12,4 @@ it("gives PEFT's logits under an adapter that 200 steps of this library trained 
   const adapter = await readAdapter(join(session, "adapter"));
   const logits = await logitsOf(join(import.meta.dirname, "../models/quote"), adapter, golden.tokenIds);
   expect(relativeError(logits, golden.logits)).toBeLessThan(1e-5);
-  const mean = (part: number[]) => part.reduce((sum, loss) => sum + loss, 0) / part.length;
-  expect(golden.losses).toHaveLength(200);
-  expect(mean(golden.losses.slice(-10))).toBeLessThan(0.6 * mean(golden.losses.slice(0, 10)));
 });
