@@ -14,4 +14,4 @@ it(`rebuilds every storage from the logs of ${steps} random steps (TEST_SEED=${s
     [...counts.values()].reduce((sum, count) => sum + count, 0),
   );
   expect(done).toBeGreaterThan(refused! / 2);
-});
+}, 300_000);

@@ -16,7 +16,12 @@ it("goes round once: trained, asked, paid, attributed, settled in two epochs, cl
   const [fees, ...parts] = [told.feesWei, told.splitsWei, told.leavesWei, told.carriedWei].map(BigInt);
   expect(fees).toBe(parts.reduce((sum, part) => sum + part, 0n));
   expect(told.claimedWei).toBe(told.leavesWei);
+  const { trainingRow } = told;
+  // A block's hash draws the rows, so that rarely none of them passes its gate and helps: then the demo says so.
+  const said = trainingRow
+    ? `trace ${trainingRow.claimTx} --account ${trainingRow.account}`
+    : "no training row of";
+  expect(run.output()).toContain(said);
   // Traced by the hop "verify", which fails where the trace does not lead to it.
-  expect(BigInt(told.trainingRow.amountWei)).toBeGreaterThan(0n);
-  expect(run.output()).toContain(`trace ${told.trainingRow.claimTx} --account ${told.trainingRow.account}`);
+  if (trainingRow) expect(BigInt(trainingRow.amountWei)).toBeGreaterThan(0n);
 }, 900_000);
