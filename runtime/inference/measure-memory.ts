@@ -1,9 +1,10 @@
 /** `node measure-memory.ts <folder> <weightMode> <threads>` prints how much this process grew to answer once, in MiB. */
-import { readFileSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import { openModel } from "#runtime/index";
 import { weightModes } from "./session-options.ts";
 
 const [folder = "", mode, threads] = process.argv.slice(2);
+const path = realpathSync(folder);
 const before = resident();
 const model = await openModel(folder, {
   weightMode: weightModes.find((known) => known === mode) ?? "packed",
@@ -17,9 +18,16 @@ console.log(
 );
 await model.close();
 
-/** Proportional set size: pages that several sessions map count once. */
+/** Proportional set size, of the model's files alone where it is of files: pages that several sessions map count once. */
 function resident() {
-  const rollup = readFileSync("/proc/self/smaps_rollup", "utf8");
-  const read = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1]) / 1024;
-  return { anonymous: read("Pss_Anon"), file: read("Pss_File") };
+  const text = readFileSync("/proc/self/smaps", "utf8");
+  let [anonymous, file, isModels] = [0, 0, false];
+  for (const line of text.split("\n")) {
+    const mapping = /^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+\s*(.*)$/.exec(line);
+    if (mapping) isModels = mapping[1]!.startsWith(path);
+    const [, name, kilobytes] = /^(Pss|Anonymous):\s+(\d+) kB/.exec(line) ?? [];
+    if (name === "Anonymous") anonymous += Number(kilobytes) / 1024;
+    if (name === "Pss" && isModels) file += Number(kilobytes) / 1024;
+  }
+  return { anonymous, file };
 }
