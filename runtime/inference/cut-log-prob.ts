@@ -1,8 +1,7 @@
-import { copyOf } from "#runtime/multi-lora/prefix-cache";
 import { chunkTokens } from "./chunks.ts";
 import { extend } from "./forward.ts";
 import { judge, type LogProbTask, type Placed } from "./judge.ts";
-import type { KvCache } from "./kv-cache.ts";
+import { copyOf, type KvCache } from "./kv-cache.ts";
 import type { LoadedModel } from "./session.ts";
 
 /**

@@ -2,10 +2,10 @@ import { setImmediate } from "node:timers/promises";
 import type { Tensor } from "onnxruntime-node";
 import { invariant } from "#runtime/errors";
 import type { SharedAdapter } from "#runtime/multi-lora/adapter-bank";
-import { extended, type PrefixCache } from "#runtime/multi-lora/prefix-cache";
+import type { PrefixCache } from "#runtime/multi-lora/prefix-cache";
 import { blockTokens } from "#runtime/time-block";
 import { chunkTokens } from "./chunks.ts";
-import { append, type CacheShape, empty, type KvCache, ofSequence } from "./kv-cache.ts";
+import { append, type CacheShape, empty, extended, type KvCache, ofSequence } from "./kv-cache.ts";
 import { floats, integers, type LoadedModel, type Run } from "./session.ts";
 
 /** What the caches of a model look like. */

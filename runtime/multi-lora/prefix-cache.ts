@@ -1,5 +1,4 @@
-import { type KvCache, ofSequence } from "#runtime/inference/kv-cache";
-import { blockTokens } from "#runtime/time-block";
+import { copyOf, type KvCache } from "#runtime/inference/kv-cache";
 
 /** Fewest tokens worth reusing: below it, a prefill costs no more. */
 const sharedTokensMin = 16;
@@ -54,62 +53,6 @@ function sharedTokens(x: readonly number[], y: readonly number[]): number {
   const end = Math.min(x.length, y.length);
   for (let index = 0; index < end; index++) if (x[index] !== y[index]) return index;
   return end;
-}
-
-/** The first `length` tokens of a cache of one row, in whole blocks. */
-export function copyOf(cache: KvCache, length: number): KvCache {
-  const capacity = blockTokens(length);
-  const take = (layer: Float32Array) =>
-    pasted(cache, capacity, [{ layer, capacity: cache.capacity, length }]);
-  return ofSequence(cache.shape, length, capacity, cache.keys.map(take), cache.values.map(take));
-}
-
-/** A cache of one row with `length` more tokens: keys and values [1, heads, width ≥ length, headSize] per layer. */
-export function extended(
-  cache: KvCache,
-  added: {
-    readonly keys: Float32Array[];
-    readonly values: Float32Array[];
-    readonly length: number;
-    readonly width: number;
-  },
-): KvCache {
-  const before = cache.lengths[0]!;
-  const total = before + added.length;
-  const capacity = blockTokens(total);
-  const join = (layer: Float32Array, fresh: Float32Array) =>
-    pasted(cache, capacity, [
-      { layer, capacity: cache.capacity, length: before },
-      { layer: fresh, capacity: added.width, length: added.length },
-    ]);
-  return ofSequence(
-    cache.shape,
-    total,
-    capacity,
-    cache.keys.map((layer, index) => join(layer, added.keys[index]!)),
-    cache.values.map((layer, index) => join(layer, added.values[index]!)),
-  );
-}
-
-/** The first `length` slots of each part, one after the other: [heads, capacity, headSize]. */
-function pasted(
-  { shape: { headCount, headSize } }: KvCache,
-  capacity: number,
-  parts: readonly { readonly layer: Float32Array; readonly capacity: number; readonly length: number }[],
-): Float32Array {
-  const whole = new Float32Array(headCount * capacity * headSize);
-  let slot = 0;
-  for (const part of parts) {
-    for (let head = 0; head < headCount; head++) {
-      const from = head * part.capacity * headSize;
-      whole.set(
-        part.layer.subarray(from, from + part.length * headSize),
-        (head * capacity + slot) * headSize,
-      );
-    }
-    slot += part.length;
-  }
-  return whole;
 }
 
 function bytesOf({ keys, values }: KvCache): number {
