@@ -238,6 +238,9 @@ contract DatanetDaoTest is Base {
         eq(daos.create(given), expected, "made");
         DatanetDao made = DatanetDao(payable(expected));
         eq(made.datanetId(), 1, "Datanet");
+        eq(made.settings().quorumBps, given.quorumBps, "quorum");
+        eq(made.clock(), block.number, "time is told in blocks");
+        eq(made.proposalThreshold(), params().minValidatorStake, "threshold");
         eq(made.votingPeriod(), 11, "period");
         eq(made.votingDelay(), DELAY, "delay");
         eq(keccak256(bytes(made.name())), keccak256("Tributary Datanet"), "name");

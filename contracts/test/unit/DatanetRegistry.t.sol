@@ -3,6 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IDatanetAccess} from "../../src/interfaces/IDatanetAccess.sol";
 import {IDatanetRegistry} from "../../src/interfaces/IDatanetRegistry.sol";
+import {IStakeVault} from "../../src/interfaces/IStakeVault.sol";
 import {Base, vm} from "../Base.sol";
 
 contract DatanetRegistryTest is Base {
@@ -64,6 +65,8 @@ contract DatanetRegistryTest is Base {
         emit IDatanetRegistry.ContributionSubmitted(
             datanetId, 1, contributor, "root", 3, "content", "MIT", "cert", voteEnd, 1_000
         );
+        vm.expectEmit();
+        emit IStakeVault.StakeLocked(scope, contributor, datanets.lockIdOf(1), 1);
         uint64 batchId = submit();
         eq(locksOf(contributor), 1, "locks");
         eq(stateOf(batchId), 1, "pending");
@@ -226,6 +229,12 @@ contract DatanetRegistryTest is Base {
         eq(locksOf(contributor), 0, "each lock released once");
         refuse(abi.encodeWithSelector(IDatanetRegistry.AlreadyResolved.selector, 5));
         datanets.retract(accepted, "why");
+    }
+
+    function test_refuses_to_retract_what_was_never_submitted() public {
+        refuse(abi.encodeWithSelector(IDatanetRegistry.UnknownBatch.selector, 9));
+        vm.prank(contributor);
+        datanets.retract(9, "why");
     }
 
     function test_refuses_to_retract_under_a_vote_against_which_would_dodge_the_slash() public {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
 import {DatanetRegistry} from "../../src/DatanetRegistry.sol";
 import {IAttributionLedger} from "../../src/interfaces/IAttributionLedger.sol";
 import {IChannelEscrow} from "../../src/interfaces/IChannelEscrow.sol";
@@ -16,17 +17,8 @@ contract GovernanceTest is Base {
 
     /// One decision of the holders, from proposal to execution.
     function decide(address target, bytes memory call_) private {
-        address[] memory targets = new address[](1);
-        uint256[] memory values = new uint256[](1);
-        bytes[] memory calls = new bytes[](1);
-        targets[0] = target;
-        calls[0] = call_;
-        token.transfer(voter, token.SUPPLY() / 20);
-        vm.prank(voter);
-        token.delegate(voter);
-        pass(1);
-        vm.prank(voter);
-        uint256 id = governor.propose(targets, values, calls, "why");
+        (uint256 id, address[] memory targets, uint256[] memory values, bytes[] memory calls) = propose(target, call_);
+        vm.assertTrue(governor.proposalNeedsQueuing(id), "by way of the timelock");
         pass(1 days + 1);
         vm.prank(voter);
         governor.castVote(id, 1);
@@ -35,6 +27,21 @@ contract GovernanceTest is Base {
         governor.queue(targets, values, calls, description);
         pass(TIMELOCK_DELAY);
         governor.execute(targets, values, calls, description);
+    }
+
+    function propose(address target, bytes memory call_)
+        private
+        returns (uint256 id, address[] memory targets, uint256[] memory values, bytes[] memory calls)
+    {
+        (targets, values, calls) = (new address[](1), new uint256[](1), new bytes[](1));
+        targets[0] = target;
+        calls[0] = call_;
+        token.transfer(voter, token.SUPPLY() / 20);
+        vm.prank(voter);
+        token.delegate(voter);
+        pass(1);
+        vm.prank(voter);
+        id = governor.propose(targets, values, calls, "why");
     }
 
     function test_the_deployer_holds_no_role_and_the_timelock_is_the_only_admin() public view {
@@ -91,6 +98,31 @@ contract GovernanceTest is Base {
         vm.assertTrue(isMember, "by vote");
         refuse(abi.encodeWithSignature("AccessManagerUnauthorizedAccount(address,uint64)", address(this), 0));
         permissions.grantRole(role, address(this), 0);
+    }
+
+    function test_the_governors_own_terms_change_by_vote_alone() public {
+        refuse(abi.encodeWithSelector(IGovernor.GovernorOnlyExecutor.selector, voter));
+        vm.prank(voter);
+        governor.setProposalThreshold(1);
+        decide(address(governor), abi.encodeCall(governor.setProposalThreshold, (1)));
+        eq(governor.proposalThreshold(), 1, "by vote");
+    }
+
+    function test_a_proposer_takes_a_proposal_back_before_the_vote_begins() public {
+        (uint256 id, address[] memory targets, uint256[] memory values, bytes[] memory calls) =
+            propose(address(governor), abi.encodeCall(governor.setProposalThreshold, (1)));
+        vm.prank(voter);
+        governor.cancel(targets, values, calls, keccak256("why"));
+        eq(uint256(governor.state(id)), uint256(IGovernor.ProposalState.Canceled), "taken back");
+    }
+
+    function test_a_quorum_reached_late_leaves_the_others_a_day_to_answer() public {
+        (uint256 id,,,) = propose(address(governor), abi.encodeCall(governor.setProposalThreshold, (1)));
+        eq(governor.proposalDeadline(id), block.timestamp + 8 days, "a day of delay, a week of votes");
+        pass(8 days - 1);
+        vm.prank(voter);
+        governor.castVote(id, 1);
+        eq(governor.proposalDeadline(id), block.timestamp + 1 days, "a day from the quorum");
     }
 
     function test_the_guardian_closes_the_doors_for_new_work_and_they_open_by_themselves() public {

@@ -56,6 +56,11 @@ contract ModelCurveTest is Base {
         eq(keccak256(bytes(curve.symbol())), keccak256("MDL"), "symbol");
         eq(factory.curveOf("m"), address(curve), "factory");
         eq(curve.modelId(), "m", "model");
+        (uint80 baseWei, uint80 slopeWei, uint40 capTokens, uint16 feeBps) = curve.params();
+        eq(baseWei, 0.01 ether, "base");
+        eq(slopeWei, 0.001 ether, "slope");
+        eq(capTokens, 1_000_000, "cap");
+        eq(feeBps, 100, "fee");
     }
 
     function test_refuses_trades_past_their_limits() public {
