@@ -1,6 +1,7 @@
 import { quantisedMatrix, weight } from "#runtime/families/weight-claims";
 import { constantFloat, type Graph, share, type Tensor } from "#runtime/onnx/graph";
 import * as op from "#runtime/onnx/ops";
+import { recomputed } from "#runtime/onnx/recompute";
 import type { ModelFolder } from "#runtime/weights/model-folder";
 import { type Attended, attendSequences, attendStep, type Projections } from "./attention.ts";
 import type { Attention, Decoder, FeedForward, Layer, Linear, Norm } from "./description.ts";
@@ -173,7 +174,8 @@ function widen(build: Build, feedForward: FeedForward, x: Tensor): Tensor {
     input.kind === "gated"
       ? [apply(input.gate, x), apply(input.up, x)]
       : op.halves(graph, apply(input.fused, x));
-  return finish(build, feedForward, op.mul(graph, activate(gate), up));
+  const gated = recomputed(graph, [gate, up], (gate, up) => op.mul(graph, activate(gate), up));
+  return finish(build, feedForward, gated);
 }
 
 /** The output matrix of a block, and the norm after it where there is one. */
@@ -187,11 +189,12 @@ const normalizer = (build: Build) => (x: Tensor, norm: Norm) => normalize(build,
 function normalize({ graph, folder }: Build, x: Tensor, { kind, name, epsilon }: Norm): Tensor {
   const stored = weight(graph, folder, `${name}.weight`);
   if (kind === "layer") {
-    return op.layerNorm(graph, x, stored, weight(graph, folder, `${name}.bias`), epsilon);
+    const bias = weight(graph, folder, `${name}.bias`);
+    return recomputed(graph, [x], (x) => op.layerNorm(graph, x, stored, bias, epsilon));
   }
   const factor =
     kind === "rms"
       ? stored
       : share(graph, `offset ${name}`, () => op.add(graph, stored, constantFloat(graph, 1)));
-  return op.rmsNorm(graph, x, factor, epsilon);
+  return recomputed(graph, [x], (x) => op.rmsNorm(graph, x, factor, epsilon));
 }

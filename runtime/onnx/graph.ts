@@ -51,11 +51,22 @@ export interface Graph {
   readonly tape: Step[];
   /** Values made once and reused, by what they mean: small constants and the sizes of symbolic axes. */
   readonly shared: Map<string, Tensor>;
+  /** How values are computed once more where derivatives need them, by name; see `recompute.ts`. */
+  readonly recomputations: Map<string, (after: Tensor) => Tensor>;
 }
 
 /** Start an empty graph. */
 export function create(name: string): Graph {
-  return { name, inputs: [], outputs: [], nodes: [], initializers: [], tape: [], shared: new Map() };
+  return {
+    name,
+    inputs: [],
+    outputs: [],
+    nodes: [],
+    initializers: [],
+    tape: [],
+    shared: new Map(),
+    recomputations: new Map(),
+  };
 }
 
 /** Declare an input. Symbolic dims named here can be used in later reshapes. */

@@ -2,6 +2,7 @@ import { scale } from "./elementwise.ts";
 import type { Graph, Tensor } from "./graph.ts";
 import { gemm } from "./matrix.ts";
 import { dequantised, isQuantised, type QuantisedMatrix, quantisedLinear } from "./quantised.ts";
+import { again } from "./recompute.ts";
 import { record, unrecorded } from "./tape.ts";
 
 /** A frozen weight and how it lies: [O, I] as most models store it, or [I, O] as GPT-2 does. */
@@ -71,7 +72,7 @@ export function adaptedLinear(graph: Graph, x: Tensor, frozen: FrozenLinear, cha
   };
   return record(graph, [x, a.target, b.target], output, [
     pullX,
-    (g) => a.outer(narrow(g), x),
+    (g) => a.outer(narrow(g), again(graph, x, g)),
     (g) => b.outer(g, scale(graph, h, alpha)),
   ]);
 }

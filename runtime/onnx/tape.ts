@@ -40,7 +40,9 @@ export function unrecorded<Result>(graph: Graph, build: () => Result): Result {
 /**
  * Emit the gradients of `loss` (a scalar, or any shape: then of the sum of its elements weighted by
  * `seed`, which has its shape) with respect to each of `parameters`, in their shapes. Reverse mode: each
- * step of the tape between them is visited once, last first. Source: Griewank and Walther 2008, §3.2.
+ * step of the tape between them is visited once, last first; what only parameters need is emitted after all of it,
+ * in the opposite order, because ONNX Runtime runs first what the last node needs: gradients are then finished
+ * while what they are made of is at hand. Source: Griewank and Walther 2008, §3.2.
  */
 export function gradients(
   graph: Graph,
@@ -51,8 +53,21 @@ export function gradients(
   invariant(loss.shape.join() === seed.shape.join(), `a seed has the loss's shape [${loss.shape}]`);
   const moving = dependents(graph, parameters);
   const found = new Map<string, Tensor>([[loss.name, seed]]);
+  const made = new Set(graph.tape.flatMap(({ outputs }) => outputs.map(({ name }) => name)));
+  const postponed: (() => void)[] = [];
   return unrecorded(graph, () => {
-    for (const step of graph.tape.toReversed()) pullBack(graph, step, moving, found);
+    for (const step of graph.tape.toReversed()) {
+      const arriving = step.outputs.map(({ name }) => found.get(name));
+      if (arriving.every((gradient) => gradient === undefined)) continue;
+      step.inputs.forEach((tensor, index) => {
+        const pull = step.pullbacks[index];
+        if (!pull || !moving.has(tensor.name)) return;
+        const add = () => addTo(graph, found, tensor, pull(arriving));
+        if (made.has(tensor.name)) add();
+        else postponed.push(add);
+      });
+    }
+    for (const add of postponed.toReversed()) add();
     return parameters.map((parameter) => {
       const gradient = found.get(parameter.name);
       invariant(gradient, `the loss does not depend on ${parameter.name}`);
@@ -81,20 +96,13 @@ function dependents(graph: Graph, parameters: readonly Tensor[]): Set<string> {
   return names;
 }
 
-function pullBack(graph: Graph, step: Step, moving: Set<string>, found: Map<string, Tensor>): void {
-  const arriving = step.outputs.map(({ name }) => found.get(name));
-  if (arriving.every((gradient) => gradient === undefined)) return;
-  step.inputs.forEach((tensor, index) => {
-    const pull = step.pullbacks[index];
-    if (!pull || !moving.has(tensor.name)) return;
-    const gradient = pull(arriving);
-    invariant(
-      gradient.shape.join() === tensor.shape.join(),
-      `the gradient of ${tensor.name} [${tensor.shape}] has shape [${gradient.shape}]`,
-    );
-    const known = found.get(tensor.name);
-    found.set(tensor.name, known ? sum(graph, known, gradient) : gradient);
-  });
+function addTo(graph: Graph, found: Map<string, Tensor>, tensor: Tensor, gradient: Tensor): void {
+  invariant(
+    gradient.shape.join() === tensor.shape.join(),
+    `the gradient of ${tensor.name} [${tensor.shape}] has shape [${gradient.shape}]`,
+  );
+  const known = found.get(tensor.name);
+  found.set(tensor.name, known ? sum(graph, known, gradient) : gradient);
 }
 
 function sum(graph: Graph, x: Tensor, y: Tensor): Tensor {
