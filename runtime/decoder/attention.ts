@@ -1,5 +1,6 @@
 import type { Graph, Tensor } from "#runtime/onnx/graph";
 import * as op from "#runtime/onnx/ops";
+import { recomputed } from "#runtime/onnx/recompute";
 import type { Attention, Decoder, Rope } from "./description.ts";
 import { extendBias, type Places, rotationOf, sequenceBias, stepBias } from "./positions.ts";
 
@@ -50,17 +51,20 @@ export function attendSequences(
   const key = op.reshape(graph, ready(x.key, 1, attention.keyNorm), ["B", heads, "T", headSize]);
   const value = op.transpose(graph, op.reshape(graph, x.value, ["B", "T", heads, headSize]), [0, 2, 1, 3]);
   const rows = op.reshape(graph, query, ["B", heads, "T*G", headSize]);
-  const scored = (keys: Tensor, bias: Tensor) => {
-    const scores = capped(graph, attention, op.matmul(graph, rows, op.flip(graph, keys)));
-    return op.add(graph, op.reshape(graph, scores, ["B", heads, "T", group, keys.shape[2]!]), bias);
-  };
   const folded = (weights: Tensor) => op.reshape(graph, weights, ["B", heads, "T*G", weights.shape.at(-1)!]);
-  const own = scored(key, sequenceBias(graph, decoder, places, attention));
-  const weighed = past
-    ? weighBoth(graph, scored(past.key, extendBias(graph, decoder, places, attention)), own)
-    : { own: op.softmax(graph, own), past: null };
-  let mixed = op.matmul(graph, folded(weighed.own), value);
-  if (past && weighed.past) mixed = op.add(graph, op.matmul(graph, folded(weighed.past), past.value), mixed);
+  // The scores are the square of the sequence: derivatives compute them again.
+  const mixed = recomputed(graph, [rows, key, value], (queries, keys, values) => {
+    const scored = (known: Tensor, bias: Tensor) => {
+      const scores = capped(graph, attention, op.matmul(graph, queries, op.flip(graph, known)));
+      return op.add(graph, op.reshape(graph, scores, ["B", heads, "T", group, known.shape[2]!]), bias);
+    };
+    const own = scored(keys, sequenceBias(graph, decoder, places, attention));
+    if (!past) return op.matmul(graph, folded(op.softmax(graph, own)), values);
+    const before = scored(past.key, extendBias(graph, decoder, places, attention));
+    const weighed = weighBoth(graph, before, own);
+    const recent = op.matmul(graph, folded(weighed.own), values);
+    return op.add(graph, op.matmul(graph, folded(weighed.past), past.value), recent);
+  });
   const spread = op.reshape(graph, mixed, ["B", heads, "T", group, headSize]);
   const context = op.transpose(graph, spread, [0, 2, 1, 3, 4]);
   return { context: op.reshape(graph, context, ["N", decoder.headCount * headSize]), key, value };

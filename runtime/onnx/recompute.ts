@@ -40,14 +40,15 @@ export function again(graph: Graph, x: Tensor, after: Tensor): Tensor {
 }
 
 /**
- * x, which nothing reads before `after` exists; both have the same number of rows. ONNX Runtime runs a node as soon
+ * x, which nothing reads before `after` exists; both have a first axis of the same size, and x one more unknown at most. ONNX Runtime runs a node as soon
  * as its inputs are there and takes equal nodes for one: without this it would recompute nothing, and keep all.
  */
 function late(graph: Graph, x: Tensor, after: Tensor): Tensor {
   const [rows, ...rest] = x.shape;
-  if (rows !== after.shape[0] || rest.some((dim) => typeof dim === "string")) return x;
+  if (rows !== after.shape[0] || rest.filter((dim) => typeof dim === "string").length > 1) return x;
   const count = node(graph, "Shape", [after], [1], { start: 0, end: 1 }, "int64");
-  const parts = [count, constantIntegers(graph, rest.map(Number))];
+  const others = rest.map((dim) => (typeof dim === "string" ? -1 : dim));
+  const parts = [count, constantIntegers(graph, others)];
   const sizes = node(graph, "Concat", parts, [x.shape.length], { axis: 0 });
   return node(graph, "Reshape", [x, sizes], x.shape);
 }
