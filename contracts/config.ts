@@ -10,6 +10,11 @@ const wei = z
   .transform((text) => BigInt(text));
 /** Up to 136 years: contracts keep times in 40 bits and more. */
 const seconds = z.int().min(0).max(0xffff_ffff);
+/** As the ledger and the vault bound them. */
+const period = z
+  .int()
+  .min(1)
+  .max(365 * 86_400);
 const bps = z.int().min(0).max(10_000);
 
 const configFile = z.strictObject({
@@ -19,10 +24,10 @@ const configFile = z.strictObject({
   poster: address,
   arbiter: address,
   guardian: address,
-  challengeWindowSeconds: seconds,
-  arbitrationTimeoutSeconds: seconds,
+  challengeWindowSeconds: period,
+  arbitrationTimeoutSeconds: period,
   bondAmountWei: wei,
-  unstakeCooldownSeconds: seconds,
+  unstakeCooldownSeconds: period,
   nodeStakeMinWei: wei,
   faultBondWei: wei,
   answerWindowSeconds: seconds,

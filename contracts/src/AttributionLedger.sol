@@ -33,6 +33,9 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     uint256 public constant DA_COMMITMENT_BYTES_MAX = 16_384;
     uint256 public constant EVIDENCE_BYTES_MAX = 16_384;
 
+    /// @notice Longest challenge window and arbitration: no deadline exceeds its 40 bits.
+    uint64 public constant PERIOD_SECONDS_MAX = 365 days;
+
     /// @notice `reason` in LeafDisputed of what a proof shows without an arbiter.
     uint8 public constant FAULT_ABOVE_TOTAL = 251;
     uint8 public constant FAULT_FALLS = 252;
@@ -88,6 +91,8 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
         uint64 challengeWindowSeconds_,
         uint64 arbitrationTimeoutSeconds_
     ) Permissioned(authority_) {
+        _checkPeriod(challengeWindowSeconds_);
+        _checkPeriod(arbitrationTimeoutSeconds_);
         token = token_;
         distributor = distributor_;
         certMirror = certMirror_;
@@ -257,6 +262,11 @@ contract AttributionLedger is IAttributionLedger, GuardedIntake, ReentrancyGuard
     function statusOf(uint64 epoch) external view returns (uint8 status, uint64 deadline, address poster) {
         Epoch memory state = _stateOf(epoch);
         return (state.status, state.deadline, state.poster);
+    }
+
+    function _checkPeriod(uint64 givenSeconds) private pure {
+        bool isInRange = givenSeconds > 0 && givenSeconds <= PERIOD_SECONDS_MAX;
+        require(isInRange, PeriodOutOfRange(givenSeconds, PERIOD_SECONDS_MAX));
     }
 
     function _checkHeader(EpochHeader calldata header, bytes calldata daCommitment, uint64 settledTo) private view {

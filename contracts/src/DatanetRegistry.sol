@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 import {DatanetAccess} from "./DatanetAccess.sol";
 import {IAttributionLedger} from "./interfaces/IAttributionLedger.sol";
 import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
@@ -13,6 +14,8 @@ import {Upgradeable} from "./Upgradeable.sol";
 /// A vote weighs what the validator had staked before the batch was submitted, and still has: nobody stakes into a
 /// running vote. Only a quorum against slashes, and only the contributor; a vote for the losing side costs nothing.
 contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgradeable {
+    using BitMaps for BitMaps.BitMap;
+
     uint16 private constant BPS = 10_000;
     /// @notice Most that owner and validators may take together of what a chunk earns.
     uint16 public constant OWNER_AND_VALIDATOR_BPS_MAX = 5_000;
@@ -40,9 +43,9 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     /// @inheritdoc IDatanetRegistry
     uint64 public batchCount;
     mapping(uint64 datanetId => Datanet) private _datanets;
-    mapping(uint64 batchId => Batch) private _batches;
-    mapping(uint64 batchId => Terms) private _terms;
-    mapping(uint64 batchId => mapping(address validator => bool)) public hasVoted;
+    mapping(uint64 batchId => PackedBatch) private _batches;
+    /// @dev By batchId: who votes on many batches writes into the same slot.
+    mapping(address validator => BitMaps.BitMap) private _voted;
 
     /// @dev With its DatanetParams in two slots: 96 bits hold the whole supply.
     /// @param rulesVersion Counts the Datanet's rules from 1; 0 where none were ever set.
@@ -59,16 +62,26 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         uint16 validatorBps;
     }
 
-    /// @dev What holds for one batch whatever the owner changes later.
+    /// @dev A batch and what holds for it whatever the owner changes later: three slots when it is submitted, and the sums
+    /// of the votes in one more.
     /// @param snapshotBlock Block before the submission, at whose end the votes were counted.
     /// @param rulesVersion Of the rules the batch must follow.
     /// @param qualityW Sum of weight · quality of the votes.
-    struct Terms {
-        uint48 snapshotBlock;
-        uint128 minValidatorStake;
+    struct PackedBatch {
+        address contributor;
+        uint40 voteEnd;
+        uint8 state;
+        uint16 quorumBps;
+        uint16 slashBps;
         uint16 quality;
+        uint64 datanetId;
+        uint96 snapshotVotable;
+        uint96 minValidatorStake;
+        uint48 snapshotBlock;
         uint32 rulesVersion;
-        uint256 qualityW;
+        uint112 qualityW;
+        uint96 forW;
+        uint96 againstW;
     }
 
     struct Rules {
@@ -176,10 +189,9 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
             daCommitment.length <= DA_COMMITMENT_BYTES_MAX,
             DaCommitmentTooLarge(daCommitment.length, DA_COMMITMENT_BYTES_MAX)
         );
-        Batch memory batch = _newBatch(datanetId, datanet, dataRoot);
+        PackedBatch memory batch = _newBatch(datanetId, datanet);
         batchId = ++batchCount;
         _batches[batchId] = batch;
-        _terms[batchId] = Terms(uint48(block.number) - 1, datanet.minValidatorStake, 0, datanet.rulesVersion, 0);
         emit ContributionSubmitted(
             datanetId,
             batchId,
@@ -197,16 +209,15 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
 
     /// @inheritdoc IDatanetRegistry
     function vote(uint64 batchId, bool support, uint16 quality) external {
-        Batch storage batch = _pendingBatch(batchId);
+        PackedBatch storage batch = _pendingBatch(batchId);
         require(block.timestamp < batch.voteEnd, VotingClosed(batch.voteEnd));
         require(quality <= QUALITY_MAX, QualityOutOfRange(quality, QUALITY_MAX));
         require(msg.sender != batch.contributor, ContributorCannotVote(msg.sender));
-        require(!hasVoted[batchId][msg.sender], AlreadyVoted(msg.sender));
-        uint128 weight = _weightOf(batchId, batch.datanetId, msg.sender);
-        uint128 minStake = _terms[batchId].minValidatorStake;
-        require(weight >= minStake, StakeTooSmall(weight, minStake));
-        hasVoted[batchId][msg.sender] = true;
-        _terms[batchId].qualityW += uint256(weight) * quality;
+        require(!_voted[msg.sender].get(batchId), AlreadyVoted(msg.sender));
+        uint96 weight = _weightOf(batch, msg.sender);
+        require(weight >= batch.minValidatorStake, StakeTooSmall(weight, batch.minValidatorStake));
+        _voted[msg.sender].set(batchId);
+        batch.qualityW += uint112(weight) * quality;
         if (support) batch.forW += weight;
         else batch.againstW += weight;
         emit ValidationVote(
@@ -217,8 +228,8 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     /// @inheritdoc IDatanetRegistry
     /// @dev A tie lapses: it neither accepts the data nor proves a fault.
     function resolve(uint64 batchId) external {
-        Batch storage batch = _pendingBatch(batchId);
-        (uint128 forW, uint128 againstW) = (batch.forW, batch.againstW);
+        PackedBatch storage batch = _pendingBatch(batchId);
+        (uint96 forW, uint96 againstW) = (batch.forW, batch.againstW);
         bool hasQuorum = _hasQuorum(batch);
         bool isDecided = hasQuorum && 2 * uint256(forW > againstW ? forW : againstW) > batch.snapshotVotable;
         require(isDecided || block.timestamp >= batch.voteEnd, VotingOpen(batch.voteEnd));
@@ -230,7 +241,7 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         _score(batchId, batch);
         (uint64 datanetId, address contributor) = (batch.datanetId, batch.contributor);
         if (outcome == REJECTED) {
-            vault.slash(datanetId, contributor, batch.slashBps, SLASH_REASON, batch.dataRoot, address(0));
+            vault.slash(datanetId, contributor, batch.slashBps, SLASH_REASON, lockIdOf(batchId), address(0));
         }
         vault.release(datanetId, contributor, lockIdOf(batchId));
     }
@@ -238,7 +249,7 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     /// @inheritdoc IDatanetRegistry
     /// @dev Not once someone has voted against it: retracting would dodge the slash.
     function retract(uint64 batchId, bytes32 reason) external {
-        Batch storage batch = _batches[batchId];
+        PackedBatch storage batch = _batches[batchId];
         uint8 state = batch.state;
         require(state != 0, UnknownBatch(batchId));
         require(batch.contributor == msg.sender, NotContributor(msg.sender));
@@ -251,7 +262,23 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
 
     /// @inheritdoc IDatanetRegistry
     function batchOf(uint64 batchId) external view returns (Batch memory) {
-        return _batches[batchId];
+        PackedBatch memory batch = _batches[batchId];
+        return Batch({
+            datanetId: batch.datanetId,
+            contributor: batch.contributor,
+            voteEnd: batch.voteEnd,
+            state: batch.state,
+            quorumBps: batch.quorumBps,
+            slashBps: batch.slashBps,
+            snapshotVotable: batch.snapshotVotable,
+            forW: batch.forW,
+            againstW: batch.againstW
+        });
+    }
+
+    /// @inheritdoc IDatanetRegistry
+    function hasVoted(uint64 batchId, address validator) external view returns (bool) {
+        return _voted[validator].get(batchId);
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -286,13 +313,13 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
 
     /// @inheritdoc IDatanetRegistry
     function rulesOfBatch(uint64 batchId) external view returns (bytes32 formatHash, bytes32 validationRuleHash) {
-        Rules storage rules = _rules[_batches[batchId].datanetId][_terms[batchId].rulesVersion];
+        Rules storage rules = _rules[_batches[batchId].datanetId][_batches[batchId].rulesVersion];
         return (rules.formatHash, rules.validationRuleHash);
     }
 
     /// @inheritdoc IDatanetRegistry
     function qualityOf(uint64 batchId) external view returns (uint16) {
-        return _terms[batchId].quality;
+        return _batches[batchId].quality;
     }
 
     /// @inheritdoc IDatanetRegistry
@@ -300,7 +327,7 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         return keccak256(abi.encode("datanet", datanetId));
     }
 
-    /// @notice lockId in the vault's StakeLocked and StakeReleased events.
+    /// @notice lockId in the vault's StakeLocked and StakeReleased events, evidenceHash in its Slashed.
     function lockIdOf(uint64 batchId) public pure returns (bytes32) {
         return keccak256(abi.encode("batch", batchId));
     }
@@ -326,11 +353,11 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
     }
 
     /// @dev Rounded down; nothing where nobody voted.
-    function _score(uint64 batchId, Batch storage batch) private {
+    function _score(uint64 batchId, PackedBatch storage batch) private {
         uint256 cast = uint256(batch.forW) + batch.againstW;
         if (cast == 0) return;
-        uint16 quality = uint16(_terms[batchId].qualityW / cast); // A mean of values up to QUALITY_MAX.
-        _terms[batchId].quality = quality;
+        uint16 quality = uint16(batch.qualityW / cast); // A mean of values up to QUALITY_MAX.
+        batch.quality = quality;
         emit ContributionScored(batch.datanetId, batchId, quality);
     }
 
@@ -338,42 +365,40 @@ contract DatanetRegistry is IDatanetRegistry, DatanetAccess, Permissioned, Upgra
         return _datanets[datanetId].owner;
     }
 
-    function _newBatch(uint64 datanetId, Datanet memory datanet, bytes32 dataRoot) private view returns (Batch memory) {
+    function _newBatch(uint64 datanetId, Datanet memory datanet) private view returns (PackedBatch memory batch) {
         bytes32 scope = scopeOf(datanetId);
         uint128 staked = vault.votableOf(scope, msg.sender);
         require(staked >= datanet.minContributorStake, StakeTooSmall(staked, datanet.minContributorStake));
-        uint48 before = uint48(block.number) - 1;
-        uint128 votable = vault.votableAt(scope, before) - vault.votableOfAt(scope, msg.sender, before);
-        return Batch({
-            datanetId: datanetId,
-            contributor: msg.sender,
-            voteEnd: uint64(block.timestamp) + datanet.votingPeriodSeconds,
-            state: PENDING,
-            quorumBps: datanet.quorumBps,
-            slashBps: datanet.slashBps,
-            snapshotVotable: votable,
-            forW: 0,
-            againstW: 0,
-            dataRoot: dataRoot
-        });
+        batch.contributor = msg.sender;
+        batch.voteEnd = uint40(block.timestamp + datanet.votingPeriodSeconds);
+        batch.state = PENDING;
+        batch.quorumBps = datanet.quorumBps;
+        batch.slashBps = datanet.slashBps;
+        batch.datanetId = datanetId;
+        batch.minValidatorStake = datanet.minValidatorStake;
+        batch.snapshotBlock = uint48(block.number) - 1;
+        batch.rulesVersion = datanet.rulesVersion;
+        // The vault holds no more than 96 bits.
+        uint128 votable = vault.votableAt(scope, batch.snapshotBlock);
+        batch.snapshotVotable = uint96(votable - vault.votableOfAt(scope, msg.sender, batch.snapshotBlock));
     }
 
-    function _pendingBatch(uint64 batchId) private view returns (Batch storage batch) {
+    function _pendingBatch(uint64 batchId) private view returns (PackedBatch storage batch) {
         batch = _batches[batchId];
         require(batch.state != 0, UnknownBatch(batchId));
         require(batch.state == PENDING, AlreadyResolved(batch.state));
     }
 
-    /// @return Smaller of what was staked before the submission and what is staked now.
-    function _weightOf(uint64 batchId, uint64 datanetId, address validator) private view returns (uint128) {
-        bytes32 scope = scopeOf(datanetId);
-        uint128 then_ = vault.votableOfAt(scope, validator, _terms[batchId].snapshotBlock);
+    /// @return Smaller of what was staked before the submission and what is staked now; the vault holds no more than 96 bits.
+    function _weightOf(PackedBatch storage batch, address validator) private view returns (uint96) {
+        bytes32 scope = scopeOf(batch.datanetId);
+        uint128 then_ = vault.votableOfAt(scope, validator, batch.snapshotBlock);
         uint128 now_ = vault.votableOf(scope, validator);
-        return then_ < now_ ? then_ : now_;
+        return uint96(then_ < now_ ? then_ : now_);
     }
 
     /// @dev Without votes neither side is ahead, so a batch lapses also where the quorum is zero.
-    function _hasQuorum(Batch storage batch) private view returns (bool) {
+    function _hasQuorum(PackedBatch storage batch) private view returns (bool) {
         uint256 cast = uint256(batch.forW) + batch.againstW;
         return cast * BPS >= uint256(batch.snapshotVotable) * batch.quorumBps;
     }

@@ -4,7 +4,6 @@ pragma solidity ^0.8.30;
 import {ERC20Burnable} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20Burnable.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {IStakeVault} from "./interfaces/IStakeVault.sol";
 
@@ -12,12 +11,12 @@ import {IStakeVault} from "./interfaces/IStakeVault.sol";
 /// @notice Stake: staked → (requestUnstake) exiting → (cooldown over and no lock) withdrawn whole; or → (cancelUnstake) staked.
 contract StakeVault is IStakeVault, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
-    using Checkpoints for Checkpoints.Trace208;
 
     /// @notice Most that one slash may take, in basis points of the stake.
     uint16 public constant SLASH_BPS_MAX = 5_000;
     /// @notice Who proved a fault has this part of what is slashed; the rest is burned, so that reporting oneself costs.
     uint16 public constant REPORTER_BPS = 2_000;
+    uint64 public constant UNSTAKE_COOLDOWN_SECONDS_MAX = 365 days;
 
     ERC20Burnable public immutable token;
     /// @notice Only these may lock, release and slash, each in its own scopes: a Datanet's, a node's, a model's.
@@ -28,22 +27,41 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
     address public immutable treasury;
     uint64 public immutable unstakeCooldownSeconds;
 
+    /// @dev One slot, and with it the last checkpoint: most accounts stake once and stay. 96 bits hold the whole supply.
     /// @param unlockAt 0 while staked; once exiting, the second from which the stake may leave.
     /// @param locks Open matters that may still slash this stake.
+    /// @param since Block from whose end on the stake votes as it does now.
+    /// @param changes Number of checkpoints of before, in `_pastOf`.
     struct Stake {
-        uint128 amount;
-        uint64 unlockAt;
+        uint96 amount;
+        uint40 unlockAt;
         uint32 locks;
+        uint48 since;
+        uint32 changes;
+    }
+
+    /// @dev Of a scope: the sum of its stakes that are not leaving; `since` and `changes` as above.
+    struct Total {
+        uint96 votable;
+        uint48 since;
+        uint32 changes;
+    }
+
+    /// @dev What voted from the end of the block `since` until the next checkpoint.
+    struct Checkpoint {
+        uint48 since;
+        uint96 votable;
     }
 
     mapping(bytes32 scope => mapping(address account => Stake)) private _stakes;
-    mapping(bytes32 scope => mapping(address account => Checkpoints.Trace208)) private _votableOf;
-    mapping(bytes32 scope => Checkpoints.Trace208) private _votable;
+    mapping(bytes32 scope => Total) private _totals;
+    mapping(bytes32 scope => mapping(address account => mapping(uint32 index => Checkpoint))) private _pastOf;
+    mapping(bytes32 scope => mapping(uint32 index => Checkpoint)) private _past;
 
     /// @inheritdoc IStakeVault
-    uint256 public totalStaked;
+    uint128 public totalStaked;
     /// @inheritdoc IStakeVault
-    uint256 public totalSlashed;
+    uint128 public totalSlashed;
 
     /// @param unstakeCooldownSeconds_ At least the longest time in which a fault can still be proven.
     constructor(
@@ -54,6 +72,10 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
         address treasury_,
         uint64 unstakeCooldownSeconds_
     ) {
+        require(
+            unstakeCooldownSeconds_ <= UNSTAKE_COOLDOWN_SECONDS_MAX,
+            CooldownTooLong(unstakeCooldownSeconds_, UNSTAKE_COOLDOWN_SECONDS_MAX)
+        );
         token = token_;
         registry = registry_;
         hub = hub_;
@@ -74,23 +96,24 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
 
     /// @inheritdoc IStakeVault
     function requestUnstake(bytes32 scope) external {
-        Stake storage held = _stakes[scope][msg.sender];
-        uint128 amount = held.amount;
-        require(amount > 0, ZeroAmount());
+        Stake memory held = _stakes[scope][msg.sender];
+        require(held.amount > 0, ZeroAmount());
         require(held.unlockAt == 0, UnstakeAlreadyRequested(held.unlockAt));
-        uint64 unlockAt = uint64(block.timestamp) + unstakeCooldownSeconds;
-        held.unlockAt = unlockAt;
-        uint128 newVotable = _setVotable(scope, msg.sender, amount, 0);
-        emit UnstakeRequested(scope, msg.sender, amount, unlockAt, newVotable);
+        uint128 newVotable = _checkpoint(scope, msg.sender, held, 0);
+        held.unlockAt = uint40(block.timestamp + unstakeCooldownSeconds);
+        _stakes[scope][msg.sender] = held;
+        emit UnstakeRequested(scope, msg.sender, held.amount, held.unlockAt, newVotable);
     }
 
     /// @inheritdoc IStakeVault
     /// @dev It votes again from now on; no vote of before counts it.
     function cancelUnstake(bytes32 scope) external {
-        Stake storage held = _stakes[scope][msg.sender];
+        Stake memory held = _stakes[scope][msg.sender];
         require(held.unlockAt != 0, NoUnstakeRequested());
+        uint128 newVotable = _checkpoint(scope, msg.sender, held, held.amount);
         held.unlockAt = 0;
-        emit UnstakeCancelled(scope, msg.sender, _setVotable(scope, msg.sender, 0, held.amount));
+        _stakes[scope][msg.sender] = held;
+        emit UnstakeCancelled(scope, msg.sender, newVotable);
     }
 
     /// @inheritdoc IStakeVault
@@ -130,13 +153,14 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
     {
         bytes32 scope = _scopeOf(id);
         require(bps <= SLASH_BPS_MAX, SlashTooLarge(bps, SLASH_BPS_MAX));
-        Stake storage held = _stakes[scope][account];
+        Stake memory held = _stakes[scope][account];
         uint128 stakeBefore = held.amount;
         amount = uint128((uint256(stakeBefore) * bps) / 10_000);
         if (amount == 0) return 0;
-        uint128 newStake = stakeBefore - amount;
+        uint96 newStake = uint96(stakeBefore - amount);
+        if (held.unlockAt == 0) _checkpoint(scope, account, held, newStake);
         held.amount = newStake;
-        if (held.unlockAt == 0) _setVotable(scope, account, stakeBefore, newStake);
+        _stakes[scope][account] = held;
         totalStaked -= amount;
         totalSlashed += amount;
         if (reporter == address(0)) {
@@ -159,37 +183,41 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
 
     /// @inheritdoc IStakeVault
     function votableOf(bytes32 scope, address account) external view returns (uint128) {
-        Stake storage held = _stakes[scope][account];
-        return held.unlockAt == 0 ? held.amount : 0;
+        return _votableOf(_stakes[scope][account]);
     }
 
     /// @inheritdoc IStakeVault
     function votable(bytes32 scope) external view returns (uint128) {
-        return uint128(_votable[scope].latest());
+        return _totals[scope].votable;
     }
 
     /// @inheritdoc IStakeVault
     function votableOfAt(bytes32 scope, address account, uint48 blockNumber) external view returns (uint128) {
         require(blockNumber < block.number, NotInThePast(blockNumber));
-        return uint128(_votableOf[scope][account].upperLookupRecent(blockNumber));
+        Stake memory held = _stakes[scope][account];
+        if (held.since <= blockNumber) return _votableOf(held);
+        return _lookUp(_pastOf[scope][account], held.changes, blockNumber);
     }
 
     /// @inheritdoc IStakeVault
     function votableAt(bytes32 scope, uint48 blockNumber) external view returns (uint128) {
         require(blockNumber < block.number, NotInThePast(blockNumber));
-        return uint128(_votable[scope].upperLookupRecent(blockNumber));
+        Total memory total = _totals[scope];
+        if (total.since <= blockNumber) return total.votable;
+        return _lookUp(_past[scope], total.changes, blockNumber);
     }
 
     function _stake(bytes32 scope, address account, uint128 amount) private nonReentrant {
         require(amount > 0, ZeroAmount());
-        Stake storage held = _stakes[scope][account];
+        Stake memory held = _stakes[scope][account];
         require(held.unlockAt == 0, UnstakeAlreadyRequested(held.unlockAt));
-        uint128 stakeBefore = held.amount;
-        uint128 newStake = stakeBefore + amount;
-        held.amount = newStake;
-        uint128 newVotable = _setVotable(scope, account, stakeBefore, newStake);
+        uint256 newStake = uint256(held.amount) + amount;
+        require(newStake <= type(uint96).max, StakeTooLarge(newStake, type(uint96).max));
+        uint128 newVotable = _checkpoint(scope, account, held, uint96(newStake));
+        held.amount = uint96(newStake);
+        _stakes[scope][account] = held;
         totalStaked += amount;
-        emit Staked(scope, account, amount, newStake, newVotable);
+        emit Staked(scope, account, amount, uint128(newStake), newVotable);
         IERC20(token).safeTransferFrom(msg.sender, address(this), amount);
     }
 
@@ -201,11 +229,47 @@ contract StakeVault is IStakeVault, ReentrancyGuardTransient {
         revert NotController(msg.sender);
     }
 
-    /// @return newVotable Votable stake of the whole scope.
-    function _setVotable(bytes32 scope, address account, uint128 from, uint128 to) private returns (uint128 newVotable) {
-        uint48 blockNumber = uint48(block.number);
-        newVotable = uint128(_votable[scope].latest()) - from + to;
-        _votableOf[scope][account].push(blockNumber, to);
-        _votable[scope].push(blockNumber, newVotable);
+    function _votableOf(Stake memory held) private pure returns (uint96) {
+        return held.unlockAt == 0 ? held.amount : 0;
+    }
+
+    /// @dev Before `held` changes, so that it votes with `votable_`; whoever calls this stores `held`.
+    /// @return Votable stake of the whole scope.
+    function _checkpoint(bytes32 scope, address account, Stake memory held, uint96 votable_) private returns (uint96) {
+        uint96 before = _votableOf(held);
+        (held.since, held.changes) = _keep(_pastOf[scope][account], held.since, held.changes, before);
+        Total memory total = _totals[scope];
+        (total.since, total.changes) = _keep(_past[scope], total.since, total.changes, total.votable);
+        total.votable = total.votable - before + votable_;
+        _totals[scope] = total;
+        return total.votable;
+    }
+
+    /// @dev What changes twice in a block counts at its end alone; before the first change there was nothing.
+    function _keep(mapping(uint32 => Checkpoint) storage past, uint48 since, uint32 changes, uint96 votable_)
+        private
+        returns (uint48, uint32)
+    {
+        if (since != 0 && since != block.number) past[changes++] = Checkpoint(since, votable_);
+        return (uint48(block.number), changes);
+    }
+
+    /// @return votable_ Of the last of `count` checkpoints that is not after `blockNumber`; 0 before the first.
+    function _lookUp(mapping(uint32 => Checkpoint) storage past, uint32 count, uint48 blockNumber)
+        private
+        view
+        returns (uint96 votable_)
+    {
+        uint32 low = 0;
+        while (low < count) {
+            uint32 middle = (low + count) / 2;
+            Checkpoint memory checkpoint = past[middle];
+            if (checkpoint.since > blockNumber) {
+                count = middle;
+            } else {
+                low = middle + 1;
+                votable_ = checkpoint.votable;
+            }
+        }
     }
 }

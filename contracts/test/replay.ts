@@ -138,9 +138,9 @@ export function replayDatanetRegistry(logs: Log[]): Slots {
         slots.set("datanetCount", [], args.datanetId);
         break;
       case "ContributionSubmitted": {
-        const { datanetId, batchId, contributor, voteEnd, snapshotVotable, dataRoot } = args;
+        const { datanetId, batchId, contributor, voteEnd, snapshotVotable } = args;
         const { quorumBps, slashBps } = slots.get<Params>("paramsOf", [datanetId], {} as Params);
-        const terms = { datanetId, contributor, voteEnd, quorumBps, slashBps, snapshotVotable, dataRoot };
+        const terms = { datanetId, contributor, voteEnd, quorumBps, slashBps, snapshotVotable };
         patch(batchId, { ...terms, state: 1, forW: 0n, againstW: 0n });
         slots.set("rulesOfBatch", [batchId], slots.get("rulesOf", [datanetId], [zeroHash, zeroHash]));
         slots.set("batchCount", [], batchId);

@@ -45,6 +45,8 @@ interface IAttributionLedger {
     event BondDebited(address indexed from, uint128 amount, uint128 newCredit);
     event BondWithdrawn(address indexed to, uint128 amount);
 
+    /// @param given, max In seconds; zero is out of range too.
+    error PeriodOutOfRange(uint64 given, uint64 max);
     error NotPoster(address caller);
     error NotArbiter(address caller);
     error ZeroRoot();

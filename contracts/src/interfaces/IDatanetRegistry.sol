@@ -30,7 +30,6 @@ interface IDatanetRegistry is IDatanetAccess {
         uint128 snapshotVotable;
         uint128 forW;
         uint128 againstW;
-        bytes32 dataRoot;
     }
 
     /// @param usageRoot Root over what each chunk of the Datanet earned in an epoch. @param amount Their sum, in wei.
@@ -102,6 +101,7 @@ interface IDatanetRegistry is IDatanetAccess {
     /// @notice Role POSTER, once per final epoch and Datanet.
     function recordUsage(uint64 epoch, Usage[] calldata usages) external;
 
+    function hasVoted(uint64 batchId, address validator) external view returns (bool);
     /// @notice Mean quality a resolved batch was given, 0 before and where nobody voted.
     function qualityOf(uint64 batchId) external view returns (uint16);
     function rulesOf(uint64 datanetId) external view returns (bytes32 formatHash, bytes32 validationRuleHash);

@@ -23,6 +23,8 @@ interface IStakeVault {
     /// @param given, max In basis points of the stake.
     error SlashTooLarge(uint128 given, uint128 max);
     error NotInThePast(uint48 blockNumber);
+    error StakeTooLarge(uint256 given, uint256 max);
+    error CooldownTooLong(uint64 given, uint64 max);
 
     /// @notice Stake the caller's tokens, on top of what is there and not leaving.
     function stake(bytes32 scope, uint128 amount) external;
@@ -51,6 +53,6 @@ interface IStakeVault {
     /// running vote. By block and not by time: blocks of one second share their timestamp on some chains.
     function votableOfAt(bytes32 scope, address account, uint48 blockNumber) external view returns (uint128);
     function votableAt(bytes32 scope, uint48 blockNumber) external view returns (uint128);
-    function totalStaked() external view returns (uint256);
-    function totalSlashed() external view returns (uint256);
+    function totalStaked() external view returns (uint128);
+    function totalSlashed() external view returns (uint128);
 }

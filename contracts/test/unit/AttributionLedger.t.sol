@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {AttributionLedger} from "../../src/AttributionLedger.sol";
 import {IAttributionLedger} from "../../src/interfaces/IAttributionLedger.sol";
 import {Base, vm} from "../Base.sol";
 
@@ -208,6 +209,16 @@ contract AttributionLedgerTest is Base {
         refuse(abi.encodeWithSelector(IAttributionLedger.DaCommitmentTooLarge.selector, 16_385, 16_384));
         vm.prank(poster);
         ledger.propose(1, given, new bytes(16_385));
+    }
+
+    function test_refuses_periods_that_leave_no_time_or_no_end() public {
+        for (uint64 i = 0; i < 4; i++) {
+            uint64 given = i % 2 == 0 ? 0 : 365 days + 1;
+            (uint64 window, uint64 arbitration) = i < 2 ? (given, WINDOW) : (WINDOW, given);
+            refuse(abi.encodeWithSelector(IAttributionLedger.PeriodOutOfRange.selector, given, 365 days));
+            new AttributionLedger(token, distributor, mirror, address(permissions), BOND, window, arbitration);
+        }
+        new AttributionLedger(token, distributor, mirror, address(permissions), BOND, 365 days, 1);
     }
 
     function test_only_the_poster_proposes_one_epoch_at_a_time_in_order() public {

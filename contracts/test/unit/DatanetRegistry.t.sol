@@ -132,6 +132,10 @@ contract DatanetRegistryTest is Base {
         uint64 batchId = submit();
         voteAs(alice, batchId, false);
         voteAs(bob, batchId, true);
+        vm.expectEmit();
+        emit IStakeVault.Slashed(
+            scope, contributor, "contribution-rejected", 200, 800, treasury, datanets.lockIdOf(batchId)
+        );
         datanets.resolve(batchId);
         eq(stateOf(batchId), 3, "rejected");
         eq(vault.votableOf(scope, contributor), 800, "slashed by a fifth");

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.30;
 
+import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
+import {StakeVault} from "../../src/StakeVault.sol";
 import {IStakeVault} from "../../src/interfaces/IStakeVault.sol";
 import {Base, vm} from "../Base.sol";
 
 contract StakeVaultTest is Base {
+    using Checkpoints for Checkpoints.Trace208;
+
     uint256 private constant ID = 5;
     bytes32 private constant SCOPE = keccak256(abi.encode("datanet", ID));
     address private alice = address(0xA11CE);
@@ -187,6 +191,54 @@ contract StakeVaultTest is Base {
         eq(supply - token.totalSupply(), 38, "burned");
         eq(vault.votable(SCOPE), 53, "votable");
         eq(vault.totalSlashed(), 47, "slashed");
+    }
+
+    function test_refuses_a_stake_that_does_not_fit_and_a_cooldown_that_nobody_outlives() public {
+        stake(100);
+        uint256 max = type(uint96).max;
+        refuse(abi.encodeWithSelector(IStakeVault.StakeTooLarge.selector, max + 1, max));
+        stake(uint128(max - 99));
+        refuse(abi.encodeWithSelector(IStakeVault.CooldownTooLong.selector, 365 days + 1, 365 days));
+        new StakeVault(token, registry, address(hub), address(proposals), treasury, 365 days + 1);
+        new StakeVault(token, registry, address(hub), address(proposals), treasury, 365 days);
+    }
+
+    mapping(address account => Checkpoints.Trace208) private expectedOf;
+    Checkpoints.Trace208 private expected;
+
+    /// OpenZeppelin's checkpoints are told the same story and must answer the same.
+    function testFuzz_past_votes_are_those_of_a_plain_list_of_checkpoints(uint256 seed) public {
+        uint48 first = uint48(block.number);
+        for (uint256 i = 0; i < 16; i++) {
+            seed = uint256(keccak256(abi.encode(seed)));
+            if (seed % 3 != 0) vm.roll(block.number + (seed >> 8) % 3);
+            change(seed % 2 == 0 ? alice : address(this), (seed >> 16) % 4, uint128(1 + (seed >> 32) % 20));
+        }
+        vm.roll(block.number + 2);
+        for (uint48 at = first - 1; at < block.number; at++) {
+            eq(vault.votableAt(SCOPE, at), expected.upperLookup(at), "scope");
+            eq(vault.votableOfAt(SCOPE, alice, at), expectedOf[alice].upperLookup(at), "alice");
+            eq(vault.votableOfAt(SCOPE, address(this), at), expectedOf[address(this)].upperLookup(at), "other");
+        }
+    }
+
+    function change(address who, uint256 kind, uint128 amount) private {
+        (uint128 held, uint64 unlockAt,) = vault.stakeOf(SCOPE, who);
+        if (kind == 3 && held > 0) {
+            vm.prank(registry);
+            vault.slash(ID, who, uint16(amount * 100), "r", "e", address(0));
+        }
+        vm.startPrank(who);
+        if (unlockAt != 0 && kind == 1) vault.cancelUnstake(SCOPE);
+        if (unlockAt == 0 && kind == 0) vault.stake(SCOPE, amount);
+        if (unlockAt == 0 && kind == 2 && held > 0) vault.requestUnstake(SCOPE);
+        if (unlockAt != 0 && kind == 2) {
+            vm.warp(unlockAt);
+            vault.unstake(SCOPE);
+        }
+        vm.stopPrank();
+        expectedOf[who].push(uint48(block.number), vault.votableOf(SCOPE, who));
+        expected.push(uint48(block.number), vault.votableOf(SCOPE, alice) + vault.votableOf(SCOPE, address(this)));
     }
 
     function test_past_votes_are_those_at_the_end_of_the_block() public {
