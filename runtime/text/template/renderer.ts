@@ -16,7 +16,12 @@ export const renderQueueMax = 256;
  * Memory of the process, in MiB. A template that needs more ends it, and only the rendering at hand is lost. In a
  * worker thread it could end the caller: V8 aborts the whole process where one large string does not fit.
  */
-const execArgv = ["--max-old-space-size=128", "--max-semi-space-size=16"];
+const limits = ["--max-old-space-size=128", "--max-semi-space-size=16"];
+
+/** The process reads its own code, and Node refuses it all else: writing, other processes, addons. */
+const permissions = ["--permission", "--allow-fs-read=*"];
+const canRefuse = process.allowedNodeEnvironmentFlags.has("--permission");
+const execArgv = canRefuse ? [...limits, ...permissions] : limits;
 
 /** Renders templates of unknown authors in a process of its own, one at a time, within limits of time and memory. */
 export interface TemplateRenderer extends AsyncDisposable {
