@@ -8,6 +8,7 @@ import {
   input,
   output,
   type Tensor,
+  withoutUnused,
 } from "#runtime/onnx/graph";
 import * as op from "#runtime/onnx/ops";
 import { gradients } from "#runtime/onnx/tape";
@@ -50,7 +51,7 @@ export function gradientGraph(folder: ModelFolder, targets: Targets, reduction: 
   factors.forEach(({ name }, index) => {
     output(graph, `gradient.${name}`, found[index]!);
   });
-  return graph;
+  return withoutUnused(graph);
 }
 
 /** Factors that stand for one copy per sequence: their gradients are not summed over B. */

@@ -1,6 +1,6 @@
 import { adaptedBuild, type Targets } from "#runtime/decoder/adapted";
 import { project, runSequences } from "#runtime/decoder/skeleton";
-import { create, type Graph, input, output } from "#runtime/onnx/graph";
+import { create, type Graph, input, output, withoutUnused } from "#runtime/onnx/graph";
 import * as op from "#runtime/onnx/ops";
 import { gradients } from "#runtime/onnx/tape";
 import type { ModelFolder } from "#runtime/weights/model-folder";
@@ -25,7 +25,7 @@ export function trainGraph(folder: ModelFolder, targets: Targets): Graph {
   factors.forEach(({ name }, index) => {
     output(graph, `gradient.${name}`, found[index]!);
   });
-  return graph;
+  return withoutUnused(graph);
 }
 
 /**
