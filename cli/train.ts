@@ -34,6 +34,7 @@ const help = `npm run tributary -- train <datanet> [<datanet> …] [options]
   --modules <names>   matrices it changes, comma-separated (default q_proj,v_proj)
   --records <n>       most records learned (default 10000)
   --gate <n>          records held out to judge the others by (default: one in eight, at most 64)
+  --waypoints <n>     states on the way kept for engines that measure by tracin or less, 4 are usual (default none)
   --seed <n>          of the start and the order of records (default 1)
   --price <wei>       price of one call (default: the base's)
   --owner-bps <n>     part of the model's share its owner keeps, in basis points; the rest is the base's (default 5000)
@@ -51,6 +52,7 @@ const options = {
   modules: text,
   records: text,
   gate: text,
+  waypoints: text,
   seed: text,
   price: text,
   base: text,
@@ -146,7 +148,7 @@ async function jobOf(
 
 /** Settings out of range are refused with their name and bounds when they are encoded. */
 function choiceOf(values: Values, datanetName: string): Choice {
-  const count = (option: "steps" | "rank" | "records" | "gate") =>
+  const count = (option: "steps" | "rank" | "records" | "gate" | "waypoints") =>
     values[option] === undefined ? undefined : countFrom(values[option], option);
   return {
     name: values.name ?? datanetName,
@@ -155,6 +157,7 @@ function choiceOf(values: Values, datanetName: string): Choice {
       rank: count("rank"),
       recordsMax: count("records"),
       gateRecords: count("gate"),
+      waypoints: count("waypoints"),
     },
     peak: values.peak === undefined ? undefined : numberFrom(values.peak, "peak"),
     seed: values.seed === undefined ? undefined : countFrom(values.seed, "seed"),

@@ -11,6 +11,7 @@ export type Choice = {
   seed?: number | undefined;
   recordsMax?: number | undefined;
   gateRecords?: number | undefined;
+  waypoints?: number | undefined;
 };
 
 /** Updates per learned record, and how many there are at least and at most, unless the user says otherwise. */
@@ -32,7 +33,7 @@ export function settingsFor(choice: Choice, recordCount: number): settings.Setti
   const learned = Math.min(trainRecordsMax, Math.max(1, recordCount - gateRecords));
   const rank = choice.rank ?? 8;
   return {
-    version: 1,
+    version: 2,
     name: choice.name,
     rank,
     alpha: choice.alpha ?? 2 * rank,
@@ -49,6 +50,7 @@ export function settingsFor(choice: Choice, recordCount: number): settings.Setti
     rowCount: 2,
     runsPerStep: 1,
     seed: choice.seed ?? 1,
+    waypoints: choice.waypoints ?? 0,
     template: "quote-closed-book-1",
     trainRecordsMax,
     gateRecords,

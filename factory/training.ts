@@ -4,12 +4,14 @@ import { Worker } from "node:worker_threads";
 import type { Hex } from "viem";
 import { type Adapter, type Example, hashAdapter, writeAdapter } from "#runtime/index";
 import { invariant, PipelineError } from "#schema/errors";
-import type * as settings from "#settlement/blob/training/settings";
+import * as settings from "#settlement/blob/training/settings";
 
 /** What the thread is given. `stop` is one int32, not zero once it shall end. */
 export type Lesson = {
   folder: string;
   checkpointFolder: string;
+  /** Where a state on the way is left, each in a folder named by its step. */
+  waypointFolder: string;
   settings: settings.Settings;
   /** What the adapter's configuration names as its base. */
   base: string;
@@ -35,7 +37,17 @@ export type Progress = {
   secondsLeft: number;
 };
 
-export type Trained = { adapterFolder: string; adapterHash: Hex; steps: number; loss: number };
+export type Trained = {
+  adapterFolder: string;
+  adapterHash: Hex;
+  /** States on the way, ascending. */
+  waypoints: readonly KeptWaypoint[];
+  steps: number;
+  loss: number;
+};
+
+/** A PEFT folder of the adapter as it was after `step` updates, with the optimizer's means beside. */
+export type KeptWaypoint = { step: number; folder: string; adapterHash: Hex };
 
 type Options = {
   /** Of the training: holds checkpoint and adapter. */
@@ -67,7 +79,20 @@ export async function runTraining(options: Options): Promise<Trained> {
   await rm(adapterFolder, { recursive: true, force: true });
   await writeAdapter(adapterFolder, adapter);
   const adapterHash = await hashAdapter(adapterFolder);
-  return { adapterFolder, adapterHash, steps: losses.length, loss: losses.at(-1)! };
+  const waypoints = await Promise.all(
+    settings.waypointSteps(options.settings).map(async (step) => {
+      const waypoint = join(waypointFolderOf(folder), `${step}`);
+      return { step, folder: waypoint, adapterHash: await hashAdapter(waypoint) };
+    }),
+  );
+  return { adapterFolder, adapterHash, waypoints, steps: losses.length, loss: losses.at(-1)! };
+}
+
+/** Beside an adapter's file in a waypoint's folder. */
+export const optimizerFile = "optimizer.safetensors";
+
+function waypointFolderOf(folder: string): string {
+  return join(folder, "waypoints");
 }
 
 /** Put a file in place whole or not at all. */
@@ -79,10 +104,11 @@ export async function writeWhole(path: string, content: string | Uint8Array): Pr
 type Ended = Extract<WorkerMessage, { kind: "ended" }>;
 
 async function learn(options: Options, checkpointFolder: string): Promise<Ended> {
-  const { baseFolder, settings, base, train, gate, onProgress, signal } = options;
+  const { folder, baseFolder, settings: chosen, base, train, gate, onProgress, signal } = options;
   const stop = new SharedArrayBuffer(4);
   const lesson: Lesson = {
-    ...{ folder: baseFolder, checkpointFolder, settings, base, train, gate, evaluations, stop },
+    ...{ folder: baseFolder, checkpointFolder, waypointFolder: waypointFolderOf(folder) },
+    ...{ settings: chosen, base, train, gate, evaluations, stop },
   };
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: lesson });
   const abort = () => Atomics.store(new Int32Array(stop), 0, 1);

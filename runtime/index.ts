@@ -51,11 +51,17 @@ export { readTokenizer, type Tokenizer, TokenizerError } from "./text/tokenizer.
 export { type AdamW, adamWDefaults } from "./training/adamw.ts";
 export { CheckpointError } from "./training/checkpoint.ts";
 export { type AdapterSettings, createAdapter, initialAdapter } from "./training/initial-adapter.ts";
+export {
+  type OptimizerMeans,
+  OptimizerMeansError,
+  readOptimizerMeans,
+  writeOptimizerMeans,
+} from "./training/optimizer-means.ts";
 export { type Example, ExampleError } from "./training/packing.ts";
 export { promptedExample } from "./training/prompted-example.ts";
-export type { Schedule } from "./training/schedule.ts";
+export { learningRate, type Schedule } from "./training/schedule.ts";
 export { type TrainSettings, TrainSettingsError } from "./training/settings.ts";
-export { type Evaluation, type Training, type TrainOptions, train } from "./training/train.ts";
+export { type Evaluation, type Training, type TrainOptions, train, type Waypoint } from "./training/train.ts";
 export { ModelFolderError } from "./weights/json-file.ts";
 export { ModelConfigError } from "./weights/model-config.ts";
 export { hashAdapter, hashArtifact } from "./weights/model-files.ts";

@@ -50,13 +50,21 @@ export async function trainAdapter(job: Job): Promise<TrainedModel> {
   const rows = await readRows(db, plan, baseFolder);
   const result = (await readResult(folder)) ?? (await learn(job, plan, rows));
   const packed = await packageTraining(plan, result, rows.datanetOf, payloadBytesMax);
-  if (!packed.hasFiles)
-    await cp(result.adapterFolder, join(job.adaptersFolder, result.adapterHash), { recursive: true });
+  await leaveLargeFiles(job.adaptersFolder, result, packed);
   const { name } = settingsOf(plan);
   const artifactHash = result.adapterHash;
   const modelId = modelIdOf(owner.address.toLowerCase() as Hex, artifactHash, name);
   await register(job, packed, { modelId, name, artifactHash });
   return { ...result, modelId, name, hasFiles: packed.hasFiles };
+}
+
+/** Files that fit into no payload, for engine and serving of this machine. */
+async function leaveLargeFiles(adaptersFolder: string, of: Result, packed: Package): Promise<void> {
+  const folder = join(adaptersFolder, of.adapterHash);
+  if (!packed.hasFiles) await cp(of.adapterFolder, folder, { recursive: true });
+  if (packed.hasWaypoints) return;
+  for (const waypoint of of.waypoints)
+    await cp(waypoint.folder, join(folder, "waypoints", `${waypoint.step}`), { recursive: true });
 }
 
 /** Records that were accepted a moment ago are still being fetched and compared with earlier ones. */
@@ -97,9 +105,11 @@ async function register(job: Job, packed: Package, identity: Identity): Promise<
   });
 }
 
+const hash = z.custom<Hex>((value) => /^0x[0-9a-f]{64}$/.test(String(value)));
 const resultFile = z.strictObject({
   adapterFolder: z.string(),
-  adapterHash: z.custom<Hex>((value) => /^0x[0-9a-f]{64}$/.test(String(value))),
+  adapterHash: hash,
+  waypoints: z.array(z.strictObject({ step: z.int(), folder: z.string(), adapterHash: hash })),
   steps: z.int(),
   loss: z.number(),
   evaluation: z.strictObject({
@@ -116,5 +126,11 @@ async function readResult(folder: string): Promise<Result | null> {
     throw error;
   });
   if (text === null) return null;
-  return { ...resultFile.parse(JSON.parse(text)), adapterFolder: join(folder, "adapter") };
+  const found = resultFile.parse(JSON.parse(text));
+  // The folder may have been moved.
+  const waypoints = found.waypoints.map((one) => ({
+    ...one,
+    folder: join(folder, "waypoints", `${one.step}`),
+  }));
+  return { ...found, adapterFolder: join(folder, "adapter"), waypoints };
 }

@@ -17,7 +17,7 @@ const trained: manifest.Manifest = {
   ...{ baseModelId: h("base"), baseArtifactHash: h("artifact"), adapterHash: h("adapter") },
   ...{ snapshotBlock: 3n, snapshotBlockHash: h("block"), datanetIds: [1n] },
   settings: settings.encode(settingsFor({ name: "harbour" }, 2)),
-  ...{ trainRows: [h("row"), h("other row")], gateRows: [h("held out")], files: [] },
+  ...{ trainRows: [h("row"), h("other row")], gateRows: [h("held out")], files: [], waypoints: [] },
 };
 const bytes = manifest.encode(trained);
 

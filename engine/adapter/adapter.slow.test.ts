@@ -5,11 +5,11 @@ import { and, eq } from "drizzle-orm";
 import { PgBoss } from "pg-boss";
 import { type Hex, keccak256, toHex, zeroHash } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { payloadBytesMax, type TrainedModel, trainAdapter } from "#cli/train/adapter";
-import { type Publisher, publish } from "#cli/train/publish";
+import { payloadBytesMax, type TrainedModel } from "#cli/train/adapter";
+import { publish } from "#cli/train/publish";
 import { modelIdOf, packageTraining } from "#factory/package";
 import { planTraining, readRows } from "#factory/plan";
-import { hashAdapter, hashArtifact } from "#runtime/index";
+import { hashAdapter } from "#runtime/index";
 import { sum } from "#schema/apportion";
 import { onchain } from "#schema/bind";
 import { invariant } from "#schema/errors";
@@ -25,12 +25,10 @@ import {
 } from "#schema/offchain/index";
 import { devAccount, until } from "#schema/testing/stack";
 import * as commitments from "#settlement/blob/commitments";
-import * as disclosures from "#settlement/blob/disclosure";
 import * as manifest from "#settlement/blob/training/manifest";
 import { loadPublicFacts } from "#settlement/loaders/reputation";
 import { contributor, owner } from "../../indexer/test/life.ts";
 import { engineVersion } from "../method.ts";
-import { openPool } from "../pool.ts";
 import { playerValues } from "../score/total.ts";
 import {
   ask,
@@ -46,11 +44,10 @@ import {
   startEngine,
   startNode,
 } from "../testing/pipeline.ts";
+import { madeUpTexts, openElsewhere, publisherOf, requestOf, trainOn } from "../testing/training.ts";
 import { readManifest } from "./files.ts";
 import type { InfluenceMethod } from "./methods.ts";
 import { readBlocks } from "./read-blocks.ts";
-import { scoreAdapterAnswer } from "./score.ts";
-import { createAdapterOpener } from "./store.ts";
 
 /** A chain with a Datanet of made-up sentences and an adapter trained on it; engine and node in this process. */
 let pipeline: Pipeline;
@@ -65,7 +62,7 @@ beforeAll(async () => {
   await finalise(pipeline.world);
   engine = await startEngine(pipeline);
   folder = await mkdtemp(join(tmpdir(), "tributary-training-"));
-  await train();
+  trained = await train();
   await finalise(pipeline.world);
   await until("the adapter is ready", async () => (await stateOf(trained.modelId)) === "ready", 240_000);
 }, 600_000);
@@ -141,13 +138,13 @@ describe("an adapter trained on a Datanet", () => {
   it("stores the same bytes again on another machine, from chain and DA alone", async () => {
     const before = await contentsOf(here());
     expect(before.size).toBeGreaterThan(4);
-    await using other = await openElsewhere();
+    await using other = await elsewhere();
     await other.open();
     expect(await contentsOf(other.folder)).toEqual(before);
   });
 
   it("scores the same again where files were swapped or bytes changed meanwhile", async () => {
-    await using other = await openElsewhere();
+    await using other = await elsewhere();
     const [row] = await database().select().from(receipt).where(eq(receipt.modelId, trained.modelId));
     const first = await other.score(row!.disclosure);
     invariant(first.ok, "it is scored");
@@ -157,7 +154,7 @@ describe("an adapter trained on a Datanet", () => {
     await writeFile(join(other.folder, "files/adapter_config.json"), "{}");
     const shard = [...whole.keys()].find((name) => /efim-dual.shard/.test(name))!;
     await writeFile(join(other.folder, shard), Buffer.alloc(8));
-    await using fresh = await openElsewhere(other.root);
+    await using fresh = await elsewhere(other.root);
     const spoilt = await fresh.score(row!.disclosure);
     expect(spoilt).toMatchObject({ ok: false, code: "store-damaged", retryable: true });
     expect(await fresh.score(row!.disclosure)).toEqual(first);
@@ -241,7 +238,7 @@ describe("a store of gradients", () => {
   });
 
   it("serves the hybrid method too, which averages influence with the likeness of the texts", async () => {
-    await using other = await openElsewhere(undefined, "hybrid");
+    await using other = await elsewhere(undefined, "hybrid");
     const [row] = await database().select().from(receipt).where(eq(receipt.modelId, trained.modelId));
     const scored = await other.score(row!.disclosure);
     invariant(scored.ok, "it is scored");
@@ -274,55 +271,12 @@ describe("a training that does not fit the chain", () => {
   });
 });
 
-/** An engine's threads over an empty folder, or one left by another. */
-async function openElsewhere(root?: string, method: InfluenceMethod = "efim-dual") {
-  const engineFolder = root ?? (await mkdtemp(join(tmpdir(), "tributary-elsewhere-")));
-  const pool = await openPool({ folder: modelFolder, workers: 1, adaptableModules: ["q_proj", "v_proj"] });
-  const places = { engineFolder, adaptersFolder: null };
-  const opener = createAdapterOpener({ db: database(), pool, places, method });
-  const [row] = await database().select().from(adapter).where(eq(adapter.modelId, trained.modelId));
-  const of = await readManifest(database(), row!.contentHash);
-  const open = () => opener(of, trained.modelId, () => undefined);
-  const way = { estimator: "shapley", seed: async () => zeroHash } as const;
-  return {
-    root: engineFolder,
-    folder: join(engineFolder, "adapters", trained.adapterHash),
-    open,
-    score: async (disclosure: Hex) => {
-      const disclosed = disclosures.decode(disclosure);
-      invariant(disclosed.ok, "a kept disclosure decodes");
-      const { question, answer, answerTokenIds, candidates } = disclosed.value;
-      const context = candidates.filter(({ inContext }) => inContext);
-      const chunks = await Promise.all(context.map(({ chunkId }) => readChunk(chunkId)));
-      const passages = chunks.map(({ id, text }) => ({ text, classId: id, similarityMicro: 0n }));
-      const answered = { question, answer, answerTokenIds, passages };
-      const signal = new AbortController().signal;
-      return scoreAdapterAnswer({ pool, signal }, await open(), answered, way);
-    },
-    [Symbol.asyncDispose]: async () => {
-      await pool[Symbol.asyncDispose]();
-      if (root === undefined) await rm(engineFolder, { recursive: true, force: true });
-    },
-  };
+function train(): Promise<TrainedModel> {
+  return trainOn(pipeline, folder, choice);
 }
 
-async function readChunk(id: Hex) {
-  const [row] = await database().select().from(chunk).where(eq(chunk.id, id));
-  return row!;
-}
-
-async function train(): Promise<TrainedModel> {
-  trained = await trainAdapter({
-    ...publisher(),
-    db: database(),
-    ...{ folder, adaptersFolder: join(folder, "large"), baseFolder: modelFolder },
-    request: await request(),
-    ...{ ownerBps: 5_000, pricePerCallWei: feeWei },
-    onPlan: () => undefined,
-    onProgress: () => undefined,
-    signal: new AbortController().signal,
-  });
-  return trained;
+function elsewhere(root?: string, method: InfluenceMethod = "efim-dual") {
+  return openElsewhere(pipeline, trained, method, root);
 }
 
 /** Where the engine keeps what it made of the adapter. */
@@ -345,13 +299,13 @@ async function publishSpoilt(weight: number): Promise<Hex> {
   const datanetOf = new Map([...of.trainRows, ...of.gateRows].map((id) => [id, 1n]));
   const packed = await packageTraining(
     { ...of, datanetIds: [1n], trainRows: [...of.trainRows], gateRows: [...of.gateRows] },
-    { adapterFolder: spoilt, adapterHash },
+    { adapterFolder: spoilt, adapterHash, waypoints: [] },
     datanetOf,
     payloadBytesMax,
   );
   const name = "harbour";
-  const modelId = modelIdOf(publisher().owner.address.toLowerCase() as Hex, adapterHash, name);
-  await publish(publisher(), spoilt, {
+  const modelId = modelIdOf(publisherOf(pipeline).owner.address.toLowerCase() as Hex, adapterHash, name);
+  await publish(publisherOf(pipeline), spoilt, {
     ...{ modelId, name, artifactHash: adapterHash, baseModelId: pipeline.modelId },
     ...{ ownerBps: 5_000, pricePerCallWei: feeWei, package: packed },
   });
@@ -365,32 +319,17 @@ async function publishTwin(): Promise<Hex> {
   const client = pipeline.world.client as never;
   const name = "twin";
   const plan = await planTraining({ db, client }, twin, {
-    ...(await request()),
-    choice: { ...choice, name },
+    ...(await requestOf(pipeline, { ...choice, name })),
   });
   const { datanetOf } = await readRows(db, plan, modelFolder);
   const packed = await packageTraining(plan, trained, datanetOf, payloadBytesMax);
   const { adapterHash: artifactHash } = trained;
-  const modelId = modelIdOf(publisher().owner.address.toLowerCase() as Hex, artifactHash, name);
-  await publish(publisher(), twin, {
+  const modelId = modelIdOf(publisherOf(pipeline).owner.address.toLowerCase() as Hex, artifactHash, name);
+  await publish(publisherOf(pipeline), twin, {
     ...{ modelId, name, artifactHash, baseModelId: pipeline.modelId },
     ...{ ownerBps: 5_000, pricePerCallWei: feeWei, package: packed },
   });
   return modelId;
-}
-
-async function request() {
-  const baseArtifactHash = await hashArtifact(modelFolder);
-  return { baseModelId: pipeline.modelId, baseArtifactHash, datanetIds: [1n], choice };
-}
-
-function publisher(): Publisher {
-  const { world, disperser, environment } = pipeline;
-  return {
-    chain: { rpcUrl: world.rpcUrl, client: world.client as never, deployment: world.deployment as never },
-    owner: devAccount(owner),
-    ...{ disperserUrl: disperser.url, srsFolder: environment.SRS_FOLDER!, eigendaKey },
-  };
 }
 
 async function openBoss(): Promise<AsyncDisposable & { boss: PgBoss }> {
@@ -501,17 +440,3 @@ async function namesOf(path: string): Promise<string[]> {
 
 /** A record of two hundred characters of some tokens each, and no word to cut it at: it fits into no row. */
 const tooLong = "\u{1F6A2}\u{2693}".repeat(100);
-
-/** Sentences of words drawn by a fixed generator: none resembles another. */
-function madeUpTexts(count: number): string[] {
-  const words =
-    "anchor barge cable dock eastern ferry gull harbour island jetty keel lantern mooring north oar pier quay rope sail tide umber vessel wharf yard".split(
-      " ",
-    );
-  let state = 7;
-  const next = () => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
-    return words[(state >>> 12) % words.length]!;
-  };
-  return Array.from({ length: count }, () => `The ${Array.from({ length: 14 }, next).join(" ")}.`);
-}

@@ -27,7 +27,7 @@ export function createAdapters(parts: Parts, config: Config): Adapters {
   return {
     open,
     fetchTraining: (task) =>
-      fetchTraining({ db, boss, reader, client, pool, places, adaptableModules }, task),
+      fetchTraining({ db, boss, reader, client, pool, places, adaptableModules, method }, task),
     buildStore: (task) =>
       buildAdapterStore(
         { db, pool, open, onProgress: (modelId, progress) => log.info("store", { modelId, ...progress }) },

@@ -2,7 +2,7 @@ import { and, eq, inArray } from "drizzle-orm";
 import type { Hex } from "viem";
 import { sum } from "#schema/apportion";
 import type { Drizzle } from "#schema/database";
-import { invariant } from "#schema/errors";
+import { invariant, type PipelineError } from "#schema/errors";
 import { adapter, chunk, trainingRecord } from "#schema/offchain/index";
 import { type GateRecord, throughGate } from "../composite/gate.ts";
 import { GradientNotFiniteError } from "../influence/block.ts";
@@ -12,6 +12,7 @@ import { recordRefusal } from "../refusal.ts";
 import { quantise } from "../score/quantise.ts";
 import { readManifest } from "./files.ts";
 import { isRealNats } from "./influence.ts";
+import { WaypointsMissingError } from "./methods.ts";
 import { isOurs, recordScores } from "./score.ts";
 import { type AdapterOpener, type BuildProgress, type OpenedAdapter, StoreTooLargeError } from "./store.ts";
 
@@ -50,9 +51,10 @@ export async function buildAdapterStore(
 }
 
 /** Whether another try ends the same, here and elsewhere: it is the adapter's own, and nothing that happened on this machine. */
-function isOfAdapter(error: unknown): error is StoreTooLargeError | GradientNotFiniteError | PoolTaskError {
+function isOfAdapter(error: unknown): error is PipelineError {
   if (error instanceof PoolTaskError) return !error.retryable && !isOurs(error.code);
-  return error instanceof StoreTooLargeError || error instanceof GradientNotFiniteError;
+  const kinds = [StoreTooLargeError, GradientNotFiniteError, WaypointsMissingError];
+  return kinds.some((kind) => error instanceof kind);
 }
 
 type Judged = { chunkId: Hex; passesGate: boolean; gateSumMicro: bigint; gateCount: number };

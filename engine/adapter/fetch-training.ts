@@ -16,8 +16,9 @@ import { type Pool, PoolTaskError } from "../pool.ts";
 import { enqueue } from "../queue/queues.ts";
 import type { Task } from "../queue/run-jobs.ts";
 import { recordRefusal } from "../refusal.ts";
-import { AdapterFilesMissingError, type AdapterPlaces, adapterFiles } from "./files.ts";
+import { AdapterFilesMissingError, type AdapterPlaces, adapterFiles, waypointFiles } from "./files.ts";
 import { type Base, type ModelOnChain, modelFault, rowsFault } from "./manifest-fault.ts";
+import { type InfluenceMethod, needsWaypoints, WaypointsMissingError } from "./methods.ts";
 
 export type TrainingParts = {
   db: Drizzle;
@@ -27,6 +28,7 @@ export type TrainingParts = {
   pool: Pool;
   places: AdapterPlaces;
   adaptableModules: readonly string[];
+  method: InfluenceMethod;
 };
 
 type Fault = { code: string; reason: string };
@@ -102,21 +104,39 @@ async function findFault(
   return rowsFault(of, model, block.hash, records) ?? (await findFilesFault(parts, of, isLastTry));
 }
 
-/** Whether the runtime can load the adapter on its base: its files are a stranger's. */
+/** Whether the runtime can load the adapter on its base, and the method its waypoints: their files are a stranger's. */
 async function findFilesFault(
-  { pool, places }: TrainingParts,
+  parts: TrainingParts,
   of: manifest.Manifest,
   isLastTry: boolean,
 ): Promise<Fault | null> {
   try {
-    await pool.run({ kind: "load-adapter", adapter: await adapterFiles(places, of) });
-    return null;
+    return await loadFiles(parts, of);
   } catch (error) {
     const isFinal = error instanceof PoolTaskError ? !error.retryable : isLastTry;
     if (isFinal && (error instanceof PoolTaskError || error instanceof AdapterFilesMissingError))
       return { code: error.code, reason: error.message };
     throw error;
   }
+}
+
+async function loadFiles(
+  { pool, places, method }: TrainingParts,
+  of: manifest.Manifest,
+): Promise<Fault | null> {
+  const files = await adapterFiles(places, of);
+  const { blocks } = await pool.run({ kind: "load-adapter", adapter: files, optimizerPath: null });
+  if (!needsWaypoints(method)) return null;
+  if (of.waypoints.length === 0) {
+    const { code, message: reason } = new WaypointsMissingError(of.adapterHash, method);
+    return { code, reason };
+  }
+  for (const { step, adapter: waypoint, optimizerPath } of await waypointFiles(places, of)) {
+    const loaded = await pool.run({ kind: "load-adapter", adapter: waypoint, optimizerPath });
+    if (JSON.stringify(loaded.blocks) !== JSON.stringify(blocks))
+      return { code: "adapter_mismatch", reason: `after step ${step} it has other matrices than at its end` };
+  }
+  return null;
 }
 
 async function readModel(db: Drizzle, published: Published): Promise<ModelOnChain> {

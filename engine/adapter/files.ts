@@ -1,4 +1,5 @@
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { eq } from "drizzle-orm";
 import { type Hex, hexToBytes } from "viem";
@@ -36,17 +37,65 @@ export async function adapterFiles(places: AdapterPlaces, of: manifest.Manifest)
     return { hash, folder };
   }
   const folder = join(folderOf(places, hash), "files");
-  const running = ensuring.get(folder) ?? ensure(folder, of).finally(() => ensuring.delete(folder));
-  ensuring.set(folder, running);
-  await running;
+  await once(folder, async () => {
+    if ((await hashOf(folder)) !== hash) await writeFiles(folder, of.files);
+  });
   return { hash, folder };
 }
+
+/** One state on a training's way, on this machine. */
+export type WaypointFiles = { step: number; adapter: AdapterFiles; optimizerPath: string };
+
+/**
+ * The same of its waypoints, in their order; the last is the adapter with its optimizer's means.
+ * @throws AdapterFilesMissingError
+ */
+export async function waypointFiles(places: AdapterPlaces, of: manifest.Manifest): Promise<WaypointFiles[]> {
+  const found: WaypointFiles[] = [];
+  for (const waypoint of of.waypoints) {
+    const folder = await waypointFolder(places, of, waypoint);
+    const adapter = { hash: waypoint.adapterHash, folder };
+    found.push({ step: waypoint.step, adapter, optimizerPath: join(folder, optimizerFile) });
+  }
+  return found;
+}
+
+async function waypointFolder(
+  places: AdapterPlaces,
+  of: manifest.Manifest,
+  waypoint: manifest.Waypoint,
+): Promise<string> {
+  const { step, adapterHash, optimizerHash, optimizer } = waypoint;
+  const isWhole = async (folder: string) =>
+    (await hashOf(folder)) === adapterHash && (await sha256Of(join(folder, optimizerFile))) === optimizerHash;
+  if (optimizer === "0x") {
+    const { adaptersFolder } = places;
+    const folder = adaptersFolder && join(adaptersFolder, of.adapterHash, "waypoints", `${step}`);
+    if (!folder || !(await isWhole(folder)))
+      throw new AdapterFilesMissingError(of.adapterHash, `waypoints/${step}`);
+    return folder;
+  }
+  const folder = join(folderOf(places, of.adapterHash), "waypoints", `${adapterHash}-${optimizerHash}`);
+  const write = async () => {
+    if (await isWhole(folder)) return;
+    const [config, weights] = of.files;
+    const own = { ...weights!, content: waypoint.weights === "0x" ? weights!.content : waypoint.weights };
+    await writeFiles(folder, [config!, own, { name: optimizerFile, content: optimizer }]);
+  };
+  await once(folder, write);
+  return folder;
+}
+
+/** Name of the optimizer's means in a waypoint's folder. */
+const optimizerFile = "optimizer.safetensors";
 
 /** What this process is at, by folder: several models may name the same files, and are opened side by side. */
 const ensuring = new Map<string, Promise<void>>();
 
-async function ensure(folder: string, of: manifest.Manifest): Promise<void> {
-  if ((await hashOf(folder)) !== of.adapterHash) await write(folder, of);
+function once(folder: string, ensure: () => Promise<void>): Promise<void> {
+  const running = ensuring.get(folder) ?? ensure().finally(() => ensuring.delete(folder));
+  ensuring.set(folder, running);
+  return running;
 }
 
 /** What the engine keeps of an adapter on this machine: its files, its stores. All of it can be made again. */
@@ -64,8 +113,16 @@ async function hashOf(folder: string): Promise<Hex | null> {
   }
 }
 
+async function sha256Of(path: string): Promise<Hex | null> {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw error;
+  });
+  return bytes && `0x${createHash("sha256").update(bytes).digest("hex")}`;
+}
+
 /** Whole or not at all. What a killed engine left half written goes; another that is just writing the same tries again. */
-async function write(folder: string, { files }: manifest.Manifest): Promise<void> {
+async function writeFiles(folder: string, files: readonly manifest.AdapterFile[]): Promise<void> {
   const partial = `${folder}.${process.pid}.partial`;
   await mkdir(dirname(folder), { recursive: true });
   const halves = (await readdir(dirname(folder))).filter((name) => name.endsWith(".partial"));
@@ -80,9 +137,11 @@ async function write(folder: string, { files }: manifest.Manifest): Promise<void
 
 export class AdapterFilesMissingError extends PipelineError {
   override readonly name = "AdapterFilesMissingError";
-  constructor(hash: Hex) {
+  /** @param below Folder below the adapter's, where they belong there. */
+  constructor(hash: Hex, below?: string) {
+    const folder = below === undefined ? "a folder of that name" : `${hash}/${below}`;
     super(
-      `the files of adapter ${hash} are not in its payload. Put them into a folder of that name in ADAPTERS_FOLDER.`,
+      `the files of adapter ${hash} are not in its payload. Put them into ${folder} in ADAPTERS_FOLDER.`,
       { code: "adapter_unavailable", retryable: true },
     );
   }

@@ -6,6 +6,7 @@ import { PipelineError } from "#schema/errors";
 import { adapter, refusal } from "#schema/offchain/index";
 import * as commitments from "#settlement/blob/commitments";
 import { readManifest } from "./files.ts";
+import { WaypointsMissingError } from "./methods.ts";
 import type { AdapterOpener, OpenedAdapter } from "./store.ts";
 
 type Receipt = { modelId: Hex; batchId: bigint; adapterSet: Hex };
@@ -43,7 +44,13 @@ export async function findAdapter({ db, artifactHash, open }: FindParts, of: Rec
   const [known] = await db.select().from(adapter).where(eq(adapter.modelId, of.modelId));
   if (known?.state === "ready") {
     const manifest = await readManifest(db, known.contentHash);
-    return { ok: true, adapter: await open(manifest, of.modelId, () => undefined) };
+    try {
+      return { ok: true, adapter: await open(manifest, of.modelId, () => undefined) };
+    } catch (error) {
+      // It became ready under an engine with another method.
+      if (error instanceof WaypointsMissingError) return unavailable(error.message);
+      throw error;
+    }
   }
   if (known === undefined) {
     const reason = await whyNever(db, of);

@@ -10,9 +10,9 @@ import { type Base, hashFiles, type ModelOnChain, modelFault, rowsFault } from "
 const h = (seed: string): Hex => keccak256(toHex(seed));
 const owner: Hex = `0x${"ab".repeat(20)}`;
 const given = {
-  ...{ version: 1, name: "harbour", rank: 8, alpha: 16, isRankStabilized: false, targetModules: ["q_proj"] },
+  ...{ version: 2, name: "harbour", rank: 8, alpha: 16, isRankStabilized: false, targetModules: ["q_proj"] },
   schedule: { kind: "cosine", peak: 0.01, warmupSteps: 2, stepsMax: 20 },
-  ...{ gradientNormMax: 1, rowTokens: 256, rowCount: 2, runsPerStep: 1, seed: 1 },
+  ...{ gradientNormMax: 1, rowTokens: 256, rowCount: 2, runsPerStep: 1, seed: 1, waypoints: 0 },
   ...{ template: "quote-closed-book-1", trainRecordsMax: 100, gateRecords: 2, damping: 0.1 },
 } as settings.Settings;
 const records: SnapshotRecord[] = Array.from({ length: 9 }, (_, i) => ({
@@ -28,7 +28,7 @@ const rows = draw(records, h("block"), given)!;
 const good: manifest.Manifest = {
   ...{ baseModelId: h("base"), baseArtifactHash: h("base files"), adapterHash },
   ...{ snapshotBlock: 9n, snapshotBlockHash: h("block"), datanetIds: [1n, 2n] },
-  ...{ settings: settings.encode(given), trainRows: rows.train, gateRows: rows.gate, files },
+  ...{ settings: settings.encode(given), trainRows: rows.train, gateRows: rows.gate, files, waypoints: [] },
 };
 const named = new Set([...rows.train, ...rows.gate]);
 const model: ModelOnChain = {
@@ -81,6 +81,21 @@ describe("a training manifest", () => {
     ["rows_mismatch", {}, h("block"), []],
   ])("is refused as %s where its rows are not those of the snapshot", (code, change, hash, stood) => {
     expect(rowsFault({ ...good, ...change }, model, hash, stood)?.code).toBe(code);
+  });
+
+  it("is refused where a state on the way has other files than it names", () => {
+    const sha = (hex: Hex): Hex => `0x${createHash("sha256").update(hexToBytes(hex)).digest("hex")}`;
+    const [weights, optimizer] = [toHex("earlier"), toHex("means")];
+    const early = hashFiles([files[0]!, { ...files[1]!, content: weights }]);
+    const waypoints: manifest.Waypoint[] = [
+      { step: 10, adapterHash: early, optimizerHash: sha(optimizer), weights, optimizer },
+      { step: 20, adapterHash, optimizerHash: sha(optimizer), weights: "0x", optimizer },
+    ];
+    expect(modelFault({ ...good, waypoints }, model, base)).toBeNull();
+    for (const change of [{ weights: toHex("other") }, { optimizer: toHex("other") }]) {
+      const spoilt = { ...good, waypoints: [{ ...waypoints[0]!, ...change }, waypoints[1]!] };
+      expect(modelFault(spoilt, model, base)?.code).toBe("adapter_mismatch");
+    }
   });
 
   it("is refused where the roots on chain are others, missing or more", () => {

@@ -59,6 +59,17 @@ export function modelFault(of: manifest.Manifest, model: ModelOnChain, base: Bas
   const filesHash = of.files.length === 0 ? of.adapterHash : hashFiles(of.files);
   if (filesHash !== of.adapterHash)
     return fault("adapter_mismatch", `its files hash to ${filesHash}, not ${of.adapterHash}`);
+  return waypointsFault(of);
+}
+
+/** First of its waypoints whose files are others than it names. */
+function waypointsFault({ files, waypoints }: manifest.Manifest): Fault | null {
+  for (const { step, adapterHash, optimizerHash, weights, optimizer } of waypoints) {
+    if (weights !== "0x" && hashFiles([files[0]!, { ...files[1]!, content: weights }]) !== adapterHash)
+      return fault("adapter_mismatch", `its files after step ${step} do not hash to ${adapterHash}`);
+    if (optimizer !== "0x" && sha256(hexToBytes(optimizer)) !== optimizerHash.slice(2))
+      return fault("adapter_mismatch", `its optimizer after step ${step} does not hash to ${optimizerHash}`);
+  }
   return null;
 }
 
@@ -97,8 +108,12 @@ export function rowsFault(
 
 /** Hash over an adapter's files, in the order of their names, as `sha256sum … | sha256sum` gives it. */
 export function hashFiles(files: readonly manifest.AdapterFile[]): Hex {
-  const sha = (bytes: string | Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-  return `0x${sha(files.map(({ name, content }) => `${sha(hexToBytes(content))}  ${name}\n`).join(""))}`;
+  const lines = files.map(({ name, content }) => `${sha256(hexToBytes(content))}  ${name}\n`);
+  return `0x${sha256(lines.join(""))}`;
+}
+
+function sha256(bytes: string | Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** ModelRegistry.registerModel. */

@@ -7,7 +7,11 @@ import { matrix, row } from "../influence/matrix.ts";
  * A store as matrices, one per block with a row per record, in float32. All of it is in memory.
  * @throws StoreDamagedError where a byte changed, or there is no store.
  */
-export async function readBlocks(folder: string): Promise<{ recordIds: string[]; blocks: Block[] }> {
+export async function readBlocks(folder: string): Promise<{
+  recordIds: string[];
+  names: string[];
+  blocks: Block[];
+}> {
   const manifest = await readManifest(folder);
   if (manifest === null) throw new StoreDamagedError("manifest.json", "it is missing");
   const { layout, shards } = manifest;
@@ -30,5 +34,5 @@ export async function readBlocks(folder: string): Promise<{ recordIds: string[];
     }
     for (let index = 0; index < shard.records; index++) recordIds.push(recordIdAt(ids, index));
   }
-  return { recordIds, blocks };
+  return { recordIds, names: layout.blocks.map(({ name }) => name), blocks };
 }

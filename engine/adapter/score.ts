@@ -6,6 +6,7 @@ import { quantise, toWad } from "../score/quantise.ts";
 import { playerValues, scalePassages } from "../score/total.ts";
 import { type Answered, type Influence, type Score, scoreAnswer, type Way } from "../value.ts";
 import { recordInfluences } from "./influence.ts";
+import { storeMethodOf } from "./methods.ts";
 import type { OpenedAdapter } from "./store.ts";
 import type { Query, TextRecord } from "./tasks.ts";
 
@@ -80,12 +81,14 @@ type Asked = { query: Query; text: string };
  */
 export async function recordScores(
   pool: Pool,
-  { files, store, tokensMax, method, records, discard }: OpenedAdapter,
+  { files, states, store, tokensMax, method, records, discard }: OpenedAdapter,
   { query, text }: Asked,
 ): Promise<Scores> {
   try {
-    const task = { kind: "record-scores", adapter: files, store, query, tokensMax } as const;
-    const { scores } = await pool.run(task);
+    const { scores } = await pool.run({
+      ...({ kind: "record-scores", adapters: states, method: storeMethodOf(method) } as const),
+      ...{ store, adapterHash: files.hash, query, tokensMax },
+    });
     return { ok: true, scores: method === "hybrid" ? withTexts(scores, records, text) : scores };
   } catch (error) {
     if (!(error instanceof PoolTaskError)) throw error;
@@ -106,7 +109,7 @@ function withTexts(scores: Float64Array, records: readonly TextRecord[], text: s
 
 /** Files of an adapter that was accepted, and stores, fail for what happened on this machine: never the receipt's fault. */
 export function isOurs(code: string): boolean {
-  return /^(store|adapter)-/.test(code);
+  return /^(store|adapter|optimizer)-/.test(code);
 }
 
 /** Passages stretched to the context's value; their standard errors by the same factor. */

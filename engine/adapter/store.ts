@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { asc, eq } from "drizzle-orm";
 import type { Hex } from "viem";
+import { learningRate, type Schedule } from "#runtime/index";
 import type { Drizzle } from "#schema/database";
 import { invariant, PipelineError } from "#schema/errors";
 import { chunk, trainingRecord } from "#schema/offchain/index";
@@ -16,9 +17,9 @@ import {
 } from "../gradient-store/manifest.ts";
 import { engineVersion } from "../method.ts";
 import type { Pool } from "../pool.ts";
-import { type AdapterFiles, type AdapterPlaces, adapterFiles, folderOf } from "./files.ts";
-import { type InfluenceMethod, storeMethodOf } from "./methods.ts";
-import type { StoreName, TextRecord } from "./tasks.ts";
+import { type AdapterFiles, type AdapterPlaces, adapterFiles, folderOf, waypointFiles } from "./files.ts";
+import { type InfluenceMethod, needsWaypoints, storeMethodOf, WaypointsMissingError } from "./methods.ts";
+import { lossBlock, type StoredState, type StoreName, type TextRecord } from "./tasks.ts";
 
 /** A training record as it was learned. */
 export type StoreRecord = TextRecord & { chunkId: Hex };
@@ -26,6 +27,8 @@ export type StoreRecord = TextRecord & { chunkId: Hex };
 /** What is needed to answer for an adapter's records on this machine. */
 export type OpenedAdapter = {
   files: AdapterFiles;
+  /** The adapter at each state its records are measured at: as it ended, or its waypoints. */
+  states: readonly AdapterFiles[];
   store: StoreName;
   tokensMax: number;
   method: InfluenceMethod;
@@ -58,8 +61,8 @@ export type AdapterOpener = (
  * Make sure that an adapter's files and its store lie on this machine, whole: what is missing or damaged is made anew, from
  * its payload and its records' texts alone, to the same bytes on one execution profile. Goes on where a killed build
  * stopped. One build of a model's at a time.
- * @throws StoreTooLargeError, AdapterFilesMissingError; StoreBuildError with the runtime's code where the records have no
- * gradient.
+ * @throws StoreTooLargeError, AdapterFilesMissingError, WaypointsMissingError; PoolTaskError with the runtime's code where
+ * the records have no gradient.
  */
 export function createAdapterOpener(parts: StoreParts): AdapterOpener {
   const building = new Map<Hex, Promise<OpenedAdapter>>();
@@ -84,11 +87,12 @@ export function createAdapterOpener(parts: StoreParts): AdapterOpener {
 
 /** Whether what was opened is there yet. Files that were swapped are written anew: the threads look at them again. */
 async function isStill(
-  { places }: StoreParts,
+  { places, method }: StoreParts,
   of: manifest.Manifest,
   known: OpenedAdapter,
 ): Promise<boolean> {
   await adapterFiles(places, of);
+  if (needsWaypoints(method)) await waypointFiles(places, of);
   return isWhole(known.store.folder, known.records.length);
 }
 
@@ -100,25 +104,57 @@ async function openAdapter(
 ): Promise<OpenedAdapter> {
   const { pool, places, method } = parts;
   const files = await adapterFiles(places, of);
-  const loaded = await pool.run({ kind: "load-adapter", adapter: files });
-  const described = describe(of, loaded.blocks);
+  const { blocks } = await pool.run({ kind: "load-adapter", adapter: files, optimizerPath: null });
+  const read = settings.decode(of.settings);
+  invariant(read.ok, "settings of a kept payload were decoded before");
+  const { rowTokens: tokensMax, damping, schedule } = read.value;
+  const states = await statesOf(parts, of, files, schedule);
   const records = await readRecords(parts.db, modelId);
   // By model: whoever registers the same files anew says that other records taught them.
   const folder = join(folderOf(places, of.adapterHash), modelId, `engine-${engineVersion}`);
-  const gradients = join(folder, "gradients");
   const storeMethod = storeMethodOf(method);
   const solved = join(folder, storeMethod);
-  const read = settings.decode(of.settings);
-  invariant(read.ok, "settings of a kept payload were decoded before");
-  const { rowTokens: tokensMax, damping } = read.value;
   const build = async () => {
-    await buildGradients({ pool, files, folder: gradients, tokensMax, onProgress }, described, records);
-    const description = { ...described, content: "solved" as const };
-    await pool.run({ kind: "solve", from: gradients, to: solved, description, method: storeMethod, damping });
+    const description = describeStates(of, blocks, states);
+    const from = await buildStates(
+      { pool, folder, tokensMax, onProgress },
+      states,
+      describe(of, blocks),
+      records,
+    );
+    await pool.run({ kind: "solve", from, to: solved, description, method: storeMethod, damping });
   };
   if (!(await isWhole(solved, records.length))) await rebuildIfDamaged(build, folder);
   const discard = () => rm(solved, { recursive: true, force: true });
-  return { files, store: { folder: solved, engineVersion }, tokensMax, method, records, discard };
+  const store = { folder: solved, engineVersion };
+  return { files, states: states.map(({ adapter }) => adapter), store, tokensMax, method, records, discard };
+}
+
+/** The adapter at one state, and what led there. Gradients of a state lie in the folder `name`. */
+type State = {
+  name: string;
+  adapter: AdapterFiles;
+  learningRate: number;
+  optimizer: StoredState["optimizer"];
+};
+
+/** The states a method looks at. @throws WaypointsMissingError */
+async function statesOf(
+  { places, method }: StoreParts,
+  of: manifest.Manifest,
+  files: AdapterFiles,
+  schedule: Schedule,
+): Promise<State[]> {
+  if (!needsWaypoints(method))
+    return [{ name: "gradients", adapter: files, learningRate: 0, optimizer: null }];
+  if (of.waypoints.length === 0) throw new WaypointsMissingError(of.adapterHash, method);
+  const found = await waypointFiles(places, of);
+  return found.map(({ step, adapter, optimizerPath }) => ({
+    ...{ name: `gradients-${step}`, adapter },
+    // Of the update that led there; steps count from 0.
+    learningRate: learningRate(schedule, step - 1),
+    optimizer: method === "less" ? { path: optimizerPath, steps: step } : null,
+  }));
 }
 
 /** A store of another layout, or with a changed byte, is no one's to mend: it is made anew, once. */
@@ -132,39 +168,72 @@ async function rebuildIfDamaged(build: () => Promise<void>, folder: string): Pro
   }
 }
 
-type Gradients = {
+type Building = {
   pool: Pool;
-  files: AdapterFiles;
   folder: string;
   tokensMax: number;
   onProgress: (progress: BuildProgress) => void;
 };
-async function buildGradients(
-  { pool, files, folder, tokensMax, onProgress }: Gradients,
+
+/** Gradients of all records at each state, one store each. Progress counts the records of all states. */
+async function buildStates(
+  { pool, folder, tokensMax, onProgress }: Building,
+  states: readonly State[],
   description: Description,
   records: readonly StoreRecord[],
-): Promise<void> {
+): Promise<StoredState[]> {
   const byId = new Map<string, StoreRecord>(records.map((record) => [record.chunkId, record]));
-  await buildStore({
-    folder,
-    description,
-    recordIds: records.map(({ chunkId }) => chunkId),
-    gradientsOf: async (ids) => {
+  const stored: StoredState[] = [];
+  for (const [at, { name, adapter, ...state }] of states.entries()) {
+    const gradientsOf = async (ids: readonly string[]) => {
       const texts = ids.map((id) => byId.get(id)!).map(({ source, text }) => ({ source, text }));
-      return (await pool.run({ kind: "gradients", adapter: files, records: texts, tokensMax })).gradients;
-    },
-    onProgress,
-  });
+      return (await pool.run({ kind: "gradients", adapter, records: texts, tokensMax })).gradients;
+    };
+    await buildStore({
+      folder: join(folder, name),
+      ...{ description, recordIds: records.map(({ chunkId }) => chunkId), gradientsOf },
+      onProgress: ({ recordsDone }) =>
+        onProgress({
+          recordsDone: at * records.length + recordsDone,
+          recordsTotal: states.length * records.length,
+        }),
+    });
+    stored.push({ folder: join(folder, name), ...state });
+  }
+  return stored;
 }
 
+/** Of the gradients at one state, the losses behind them. */
 function describe(of: manifest.Manifest, blocks: Layout["blocks"]): Description {
+  return describeStore(of, "gradients", [...blocks, lossBlock]);
+}
+
+/** Of what a method keeps, the blocks of all states one behind another. */
+function describeStates(
+  of: manifest.Manifest,
+  blocks: Layout["blocks"],
+  states: readonly State[],
+): Description {
+  const prefix = (at: number) => (states.length === 1 ? "" : `${at} `);
+  const all = states.flatMap((_, at) =>
+    blocks.map(({ name, columns }) => ({ name: `${prefix(at)}${name}`, columns })),
+  );
+  return describeStore(of, "solved", all);
+}
+
+/** @throws StoreTooLargeError */
+function describeStore(
+  of: manifest.Manifest,
+  content: Description["content"],
+  blocks: Layout["blocks"],
+): Description {
   const recordBytes = 4 * blocks.reduce((sum, { columns }) => sum + columns, 0);
   const bytes = recordBytes * of.trainRows.length;
   if (bytes > storeBytesMax) throw new StoreTooLargeError(of.adapterHash, bytes);
   return {
     engineVersion,
     adapterHash: of.adapterHash,
-    content: "gradients",
+    content,
     layout: { encoding: "float32", blocks: [...blocks] },
     recordsPerShard: Math.max(1, Math.min(shardRecordsMax, Math.floor(shardBytes / recordBytes))),
   };

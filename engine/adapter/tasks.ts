@@ -6,9 +6,11 @@ import {
   type Gradients,
   hashAdapter,
   type Model,
+  type OptimizerMeans,
   openGradients,
   promptedExample,
   readAdapter,
+  readOptimizerMeans,
   renderPrompt,
   type Tokenizer,
 } from "#runtime/index";
@@ -19,23 +21,45 @@ import type { Layout } from "../gradient-store/layout.ts";
 import type { Description } from "../gradient-store/manifest.ts";
 import { openStore, type Store } from "../gradient-store/store.ts";
 import { matrix, row } from "../influence/matrix.ts";
+import type { AdamState } from "../influence/trajectory.ts";
 import type { AdapterFiles } from "./files.ts";
-import { type StoreMethod, solveBlock } from "./methods.ts";
+import type { StoreMethod } from "./methods.ts";
 import { readBlocks } from "./read-blocks.ts";
+import { queryOf, type RecordState, solve } from "./solve.ts";
 
 /** What a thread is asked about an adapter. Records longer than `tokensMax` tokens teach nothing and have no gradient. */
 export type AdapterTask =
-  | { kind: "load-adapter"; adapter: AdapterFiles }
+  | { kind: "load-adapter"; adapter: AdapterFiles; optimizerPath: string | null }
   | { kind: "gradients"; adapter: AdapterFiles; records: readonly TextRecord[]; tokensMax: number }
   | {
       kind: "solve";
-      from: string;
+      from: readonly StoredState[];
       to: string;
       description: Description;
       method: StoreMethod;
       damping: number;
     }
-  | { kind: "record-scores"; adapter: AdapterFiles; store: StoreName; query: Query; tokensMax: number };
+  | {
+      kind: "record-scores";
+      /** One for each state of the store. */
+      adapters: readonly AdapterFiles[];
+      method: StoreMethod;
+      store: StoreName;
+      adapterHash: Hex;
+      query: Query;
+      tokensMax: number;
+    };
+
+/** Where the gradients of all records lie that one state of a training has; the last block is the losses. */
+export type StoredState = {
+  folder: string;
+  learningRate: number;
+  /** AdamW's means after `steps` updates; null where the method asks for none. */
+  optimizer: { path: string; steps: number } | null;
+};
+
+/** Behind an adapter's blocks: Σ −log p of the record's answers. */
+export const lossBlock = { name: "loss", columns: 1 } as const;
 
 export type TextRecord = { source: string; text: string };
 export type StoreName = { folder: string; engineVersion: number };
@@ -47,7 +71,7 @@ export type Query =
 
 export type AdapterResult =
   | { ok: true; kind: "load-adapter"; blocks: Layout["blocks"] }
-  /** A vector per block for each record, in the order of the layout. */
+  /** For each record a vector per block, in the order of the layout, and one of its loss. */
   | { ok: true; kind: "gradients"; gradients: Float32Array[][] }
   | { ok: true; kind: "solve" }
   /** Of all records, in the order of the store. */
@@ -57,10 +81,10 @@ type Parts = { folder: string; model: Model; tokenizer: Tokenizer };
 
 /** Most float32 bytes of gradients that one run of the graph may give. */
 const runBytesMax = 128 * 1024 * 1024;
-/** Adapters a thread keeps loaded, gradients and store of the last one. */
+/** Adapters a thread keeps loaded, for answers and for gradients; no fewer than a training has waypoints. */
 const adaptersMax = 16;
 
-/** Everything a thread does with adapters. It holds the last adapter's gradient graph and store; others are opened anew. */
+/** Everything a thread does with adapters. It holds one gradient graph, of the last shape of adapters, and the last store. */
 export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
   const { open, gradientsOf } = createGradients(folder);
   let store: { key: string; store: Store } | null = null;
@@ -102,62 +126,94 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
     run: async (task: AdapterTask): Promise<AdapterResult> => {
       if (task.kind === "load-adapter") {
         await load(task.adapter);
-        return { ok: true, kind: task.kind, blocks: blocksOf((await open(task.adapter)).adapter) };
+        const blocks = blocksOf((await open(task.adapter)).adapter);
+        if (task.optimizerPath !== null) await readMeans(task.optimizerPath, blocks);
+        return { ok: true, kind: task.kind, blocks };
       }
       if (task.kind === "gradients") {
         const groups = task.records.map((record) => lessonsOf(record, task.tokensMax));
         return { ok: true, kind: task.kind, gradients: await gradientsOf(task.adapter, groups) };
       }
       if (task.kind === "solve") {
-        await solve(task);
+        await solveStore(task);
         return { ok: true, kind: task.kind };
       }
       const examples = examplesOfQuery(task.query, task.tokensMax);
-      const [query] = await gradientsOf(task.adapter, [examples]);
-      const { scores } = await openStored(task.store, task.adapter.hash);
-      return { ok: true, kind: task.kind, scores: scores(query!) };
+      const states: Float32Array[][] = [];
+      for (const adapter of task.adapters) {
+        const [found] = await gradientsOf(adapter, [examples]);
+        states.push(found!.slice(0, -1));
+      }
+      const { scores } = await openStored(task.store, task.adapterHash);
+      return { ok: true, kind: task.kind, scores: scores(queryOf(task.method, states)) };
     },
   };
 }
 
-/** Gradients of one adapter at a time: the last one asked for stays open. */
-function createGradients(folder: string) {
-  let opened: { hash: Hex; adapter: Adapter; gradients: Gradients } | null = null;
+type Opened = { adapter: Adapter; gradients: Pick<Gradients, "of"> };
 
-  const open = async (files: AdapterFiles) => {
-    if (opened?.hash === files.hash) return opened;
+/** Gradients under adapters of one shape at a time, which share a graph. */
+function createGradients(folder: string) {
+  let graph: { shape: string; gradients: Gradients } | null = null;
+  const opened = new Map<Hex, Opened>();
+
+  const openAnew = async (files: AdapterFiles): Promise<Opened> => {
     const found = await hashAdapter(files.folder);
     if (found !== files.hash)
       throw new AdapterError("adapter-mismatch", files.folder, `it hashes to ${found}, not ${files.hash}`);
-    opened = null;
     const adapter = await readAdapter(files.folder);
-    opened = { hash: files.hash, adapter, gradients: await openGradients(folder, adapter, { kind: "full" }) };
-    return opened;
+    const shape = shapeOf(adapter);
+    if (graph?.shape === shape) return { adapter, gradients: graph.gradients.under(adapter) };
+    graph = null;
+    opened.clear();
+    const gradients = await openGradients(folder, adapter, { kind: "full" });
+    graph = { shape, gradients };
+    return { adapter, gradients };
   };
 
-  /** Summed over the examples of each group, in float64, by block. Examples of all groups share runs of the graph. */
+  const open = async (files: AdapterFiles): Promise<Opened> => {
+    const found = opened.get(files.hash) ?? (await openAnew(files));
+    opened.delete(files.hash);
+    opened.set(files.hash, found);
+    if (opened.size > adaptersMax) opened.delete(opened.keys().next().value!);
+    return found;
+  };
+
+  /**
+   * Gradients and losses summed over the examples of each group, in float64, by block. Examples of all groups share runs of
+   * the graph.
+   */
   const gradientsOf = async (
     files: AdapterFiles,
     groups: readonly Example[][],
   ): Promise<Float32Array[][]> => {
     const { adapter, gradients } = await open(files);
     const blocks = blocksOf(adapter);
-    const sums = groups.map(() => blocks.map(({ columns }) => new Float64Array(columns)));
+    const sums = groups.map(() => [...blocks, lossBlock].map(({ columns }) => new Float64Array(columns)));
     const width = blocks.reduce((sum, { columns }) => sum + columns, 0);
     const perRun = Math.max(1, Math.floor(runBytesMax / (4 * width)));
     const all = groups.flatMap((examples, group) => examples.map((example) => ({ example, group })));
     for (let from = 0; from < all.length; from += perRun) {
       const slice = all.slice(from, from + perRun);
       const found = await gradients.of(slice.map(({ example }) => example));
-      found.forEach(({ factors }, at) => {
+      found.forEach(({ factors, loss }, at) => {
         const group = sums[slice[at]!.group]!;
         for (const [block, { name }] of blocks.entries()) addInto(group[block]!, factors.get(name));
+        group.at(-1)![0]! += loss;
       });
     }
     return sums.map((vectors) => vectors.map((sum) => Float32Array.from(sum)));
   };
 
   return { open, gradientsOf };
+}
+
+/** What a gradient graph is made for. */
+function shapeOf({ isRankStabilized, modules }: Adapter): string {
+  const sizes = [...modules].map(([name, { rank, alpha, inSize, outSize }]) => [
+    ...[name, rank, alpha, inSize, outSize],
+  ]);
+  return JSON.stringify([isRankStabilized, sizes]);
 }
 
 function addInto(sum: Float64Array, values: Float32Array | undefined): void {
@@ -173,13 +229,15 @@ function blocksOf({ modules }: Adapter): Layout["blocks"] {
   ]);
 }
 
-/** A store of gradients → the store of what its method keeps of them. Goes on after a kill. */
-async function solve({ from, to, description, method, damping }: Extract<AdapterTask, { kind: "solve" }>) {
-  const { recordIds, blocks } = await readBlocks(from);
-  const solved = blocks.map((block) => {
-    const { rows, columns, values } = solveBlock(method, block, damping);
-    return matrix(rows, columns, Float32Array.from(values));
-  });
+/** Stores of gradients, one for each state → the store of what the method keeps of them. Goes on after a kill. */
+async function solveStore(of: Extract<AdapterTask, { kind: "solve" }>): Promise<void> {
+  const { from, to, description, method, damping } = of;
+  const stored = await Promise.all(from.map(readState));
+  const states = stored.map(({ state }) => state);
+  const solved = solve(method, states, damping).map(({ rows, columns, values }) =>
+    matrix(rows, columns, Float32Array.from(values)),
+  );
+  const { recordIds } = stored[0]!;
   const positionOf = new Map(recordIds.map((id, position) => [id, position]));
   await buildStore({
     folder: to,
@@ -188,4 +246,25 @@ async function solve({ from, to, description, method, damping }: Extract<Adapter
     gradientsOf: async (ids) =>
       ids.map((id) => solved.map((block) => Float32Array.from(row(block, positionOf.get(id)!)))),
   });
+}
+
+async function readState({ folder, learningRate, optimizer }: StoredState) {
+  const { recordIds, names, blocks } = await readBlocks(folder);
+  const gradients = blocks.slice(0, -1);
+  const layout = gradients.map(({ columns }, at) => ({ name: names[at]!, columns }));
+  const means = optimizer && (await readMeans(optimizer.path, layout));
+  const moments = means && layout.map(({ name }) => momentsOf(means, name, optimizer.steps));
+  const state: RecordState = { blocks: gradients, losses: blocks.at(-1)!.values, learningRate, moments };
+  return { recordIds, state };
+}
+
+function readMeans(path: string, blocks: Layout["blocks"]): Promise<OptimizerMeans> {
+  return readOptimizerMeans(path, new Map(blocks.map(({ name, columns }) => [name, columns])));
+}
+
+/** Of the update that would come next. */
+function momentsOf(means: OptimizerMeans, name: string, steps: number): AdamState {
+  const found = means.get(name);
+  invariant(found, "means of each block were read");
+  return { first: found.mean, second: found.square, step: steps + 1 };
 }

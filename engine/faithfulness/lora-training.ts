@@ -165,7 +165,7 @@ function momentsOf({ parameters, steps }: TrainState): Map<string, AdamState> {
       {
         first: numbersOf(mean, value.length),
         second: numbersOf(square, value.length),
-        step: steps,
+        step: steps + 1,
       },
     ]),
   );

@@ -296,7 +296,11 @@ export async function ask(
 
 export type Asking = { channelId: Hex; maxWei: bigint; question: string; body?: object };
 
-export type Stage = { url: string; end: (signal: NodeJS.Signals) => Promise<number | NodeJS.Signals> };
+export type Stage = {
+  url: string;
+  pid: number;
+  end: (signal: NodeJS.Signals) => Promise<number | NodeJS.Signals>;
+};
 
 /** A stage as a process of its own, once it says that it is ready. */
 export async function spawnStage(
@@ -316,6 +320,7 @@ export async function spawnStage(
   const ready = JSON.parse(String(line)) as { ready: boolean; url: string };
   return {
     url: ready.url,
+    pid: child.pid!,
     end: (signal) => {
       child.kill(signal);
       return exited;

@@ -4,7 +4,7 @@ import { invariant, NotFiniteError } from "#runtime/errors";
 import { claimTensors } from "#runtime/families/weight-claims";
 import { type Device, takeDevice } from "#runtime/inference/device";
 import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
-import type { Adapter } from "#runtime/lora/adapter";
+import { type Adapter, AdapterError } from "#runtime/lora/adapter";
 import { encode } from "#runtime/onnx/model";
 import { blockTokens } from "#runtime/time-block";
 import { checkExamples, type Example } from "#runtime/training/packing";
@@ -29,6 +29,8 @@ export interface Queries {
 export interface Gradients {
   /** Gradient of every example, in order. The same bits whatever else is in the call. */
   of(examples: readonly Example[], queries?: Queries): Promise<ExampleGradient[]>;
+  /** The same graph under another adapter of the same modules, ranks and scales; close the first alone. @throws AdapterError */
+  under(adapter: Adapter): Pick<Gradients, "of">;
   /** Give back the GPU, where it runs on one; it takes no calls afterwards. */
   close(): void;
 }
@@ -57,20 +59,36 @@ export async function openGradients(
     throw error;
   });
   const { contextTokensMax, vocabularySize } = model.config;
-  const factors = feedsOf(targets, (name) => {
-    const module = adapter.modules.get(name.slice(0, -2));
-    invariant(module, `targets are modules of the adapter`);
-    return name.endsWith(".a") ? module.a : module.b;
-  });
+  const under = (given: Adapter): Pick<Gradients, "of"> => {
+    const factors = factorFeeds(targets, given);
+    return {
+      of: async (examples, queries) => {
+        checkExamples(examples, contextTokensMax, vocabularySize);
+        invariant((reduction.kind === "products") === (queries !== undefined), "products need queries");
+        const more = queries ? queryFeeds(targets, queries) : {};
+        return runAll(run, { ...factors, ...more }, examples, [...Object.keys(factors)]);
+      },
+    };
+  };
   return {
-    of: async (examples, queries) => {
-      checkExamples(examples, contextTokensMax, vocabularySize);
-      invariant((reduction.kind === "products") === (queries !== undefined), "products need queries");
-      const more = queries ? queryFeeds(targets, queries) : {};
-      return runAll(run, { ...factors, ...more }, examples, [...Object.keys(factors)]);
+    ...under(adapter),
+    under: (other) => {
+      assertSameTargets(targets, adapterTargets(model, other));
+      return under(other);
     },
     close: giveBack,
   };
+}
+
+/** Rank and scale are in the graph. @throws AdapterError */
+function assertSameTargets(ours: Targets, theirs: Targets): void {
+  const spell = (targets: Targets) =>
+    [...targets].map(([name, { module }]) => `${name} of rank ${module.rank}, scale ${module.scale}`).sort();
+  const [wanted, given] = [spell(ours), spell(theirs)];
+  const at = wanted.findIndex((line, index) => line !== given[index]);
+  if (at === -1 && given.length === wanted.length) return;
+  const reason = `it has ${given.at(at) ?? "fewer matrices"}, the graph is of ${wanted.at(at)}`;
+  throw new AdapterError("adapter-mismatch", wanted.at(at) ?? "adapter", reason);
 }
 
 /** Examples of one padded length share runs; that length follows from each example's own. */
@@ -147,11 +165,13 @@ function part(outputs: Record<string, Float32Array>, name: string, row: number, 
   return all.slice(row * size, (row + 1) * size);
 }
 
-function feedsOf(targets: Targets, valuesOf: (name: string) => Float32Array): Parameters<Run>[0] {
+function factorFeeds(targets: Targets, { modules }: Adapter): Parameters<Run>[0] {
   const feeds: Parameters<Run>[0] = {};
   for (const [name, { linear, module }] of targets) {
-    feeds[`${name}.a`] = floats(valuesOf(`${name}.a`), [module.rank, linear.inSize]);
-    feeds[`${name}.b`] = floats(valuesOf(`${name}.b`), [linear.outSize, module.rank]);
+    const factors = modules.get(name);
+    invariant(factors, "targets are modules of the adapter");
+    feeds[`${name}.a`] = floats(factors.a, [module.rank, linear.inSize]);
+    feeds[`${name}.b`] = floats(factors.b, [linear.outSize, module.rank]);
   }
   return feeds;
 }

@@ -7,6 +7,7 @@ import { hashArtifact } from "#runtime/weights/model-files";
 import { type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
 import { adamWDefaults } from "./adamw.ts";
 import { CheckpointError, type Progress, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { meansOf, type OptimizerMeans } from "./optimizer-means.ts";
 import { type Batch, checkExamples, type Example, packEpoch, packInOrder } from "./packing.ts";
 import { learningRate } from "./schedule.ts";
 import { checkSettings, type TrainSettings } from "./settings.ts";
@@ -20,6 +21,9 @@ export interface TrainOptions extends TrainSettings {
   readonly checkpointFolder?: string;
   readonly onStep?: (report: StepReport & { readonly step: number; readonly learningRate: number }) => void;
   readonly onEvaluation?: (evaluation: Evaluation) => void;
+  /** Updates, counted from 1, after which `onWaypoint` is told, and waited for; again where a resumed training passes them again. */
+  readonly waypointSteps?: readonly number[];
+  readonly onWaypoint?: (waypoint: Waypoint) => Promise<void>;
   /** Ends training after the step at hand, with a checkpoint. */
   readonly signal?: AbortSignal;
 }
@@ -28,6 +32,13 @@ export interface TrainOptions extends TrainSettings {
 export interface Evaluation {
   readonly step: number;
   readonly loss: number;
+}
+
+/** A training on its way: copies of the adapter and of the optimizer's means after a number of updates. */
+export interface Waypoint {
+  readonly step: number;
+  readonly adapter: Adapter;
+  readonly means: OptimizerMeans;
 }
 
 export interface Training {
@@ -94,6 +105,12 @@ async function runSteps(
     progress.steps += 1;
     progress.losses.push(report.loss);
     onStep?.({ ...report, step, learningRate: rate });
+    if (options.waypointSteps?.includes(progress.steps))
+      await options.onWaypoint?.({
+        step: progress.steps,
+        adapter: trainer.adapter(),
+        means: meansOf(trainer.state),
+      });
     if (progress.steps % stepsPerEvaluation > 0 && progress.steps < schedule.stepsMax) continue;
     await evaluate(trainer, options, progress);
     await save(trainer, options, progress);
@@ -164,8 +181,9 @@ async function fingerprintOf(
   options: TrainOptions,
   graphHash: string,
 ): Promise<string> {
-  const { examples, evaluationExamples, checkpointFolder, onStep, onEvaluation, signal, seed, ...settings } =
+  const { examples, evaluationExamples, checkpointFolder, onStep, onEvaluation, signal, seed, ...others } =
     options;
+  const { waypointSteps, onWaypoint, ...settings } = others;
   const hash = createHash("sha256");
   hash.update(JSON.stringify([ortVersion, await detectCpuIsa(), graphHash]));
   hash.update(await hashArtifact(model.files.folder));

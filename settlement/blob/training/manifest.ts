@@ -26,6 +26,21 @@ export type Manifest = {
   gateRows: readonly Hex[];
   /** The PEFT folder's files by name; empty where they fit into no blob, and are found by `adapterHash`. */
   files: readonly AdapterFile[];
+  /** States on the way, ascending by step: those of `settings.waypointSteps`. */
+  waypoints: readonly Waypoint[];
+};
+
+/**
+ * The training after `step` updates. `weights` is the adapter's safetensors file then, `adapterHash` the hash of a PEFT folder
+ * that holds it; the last is the adapter itself and has no `weights`. `optimizer` holds AdamW's running means, its SHA-256
+ * `optimizerHash`. Both are empty in all waypoints where they fit into no blob, and are found by their hashes.
+ */
+export type Waypoint = {
+  step: number;
+  adapterHash: Hex;
+  optimizerHash: Hex;
+  weights: Hex;
+  optimizer: Hex;
 };
 
 /** One file of an adapter; `content` in hex. */
@@ -54,7 +69,8 @@ export function snapshotRoot(chunkIds: readonly Hex[]): Hex {
   return tree.rootOf(chunkIds);
 }
 
-function faultOf({ datanetIds, trainRows, gateRows, files, settings: text }: Manifest): string | null {
+function faultOf(of: Manifest): string | null {
+  const { datanetIds, trainRows, gateRows, files, settings: text } = of;
   const counts: [string, number, number][] = [
     ["Datanets", datanetIds.length, datanetsMax],
     ["rows", trainRows.length, settings.trainRowsMax],
@@ -68,13 +84,30 @@ function faultOf({ datanetIds, trainRows, gateRows, files, settings: text }: Man
   const names = files.map(({ name }) => name);
   if (names.length > 0 && names.join() !== fileNames.join()) return `files are ${fileNames.join(" and ")}`;
   const read = settings.decode(text);
-  return read.ok ? null : `settings: ${read.reason}`;
+  return read.ok ? waypointsFault(of, read.value) : `settings: ${read.reason}`;
+}
+
+function waypointsFault({ waypoints, adapterHash, files }: Manifest, of: settings.Settings): string | null {
+  const steps = settings.waypointSteps(of);
+  const given = waypoints.map(({ step }) => step);
+  if (given.join() !== steps.join()) return `waypoints after steps ${given}, the settings say ${steps}`;
+  const last = waypoints.at(-1);
+  if (last === undefined) return null;
+  if (last.adapterHash !== adapterHash) return "the last waypoint is not the adapter";
+  const isKept = last.optimizer !== "0x";
+  if (isKept && files.length === 0) return "waypoints of an adapter whose own files are not there";
+  const isRight = waypoints.every(({ weights, optimizer }, index) => {
+    const hasWeights = isKept && index < waypoints.length - 1;
+    return (weights !== "0x") === hasWeights && (optimizer !== "0x") === isKept;
+  });
+  return isRight ? null : "waypoints have all of their files, the last no weights, or none has any";
 }
 
 const body = codec(
   parseAbiParameters([
     "Body body",
-    "struct Body { bytes32 baseModelId; bytes32 baseArtifactHash; bytes32 adapterHash; uint64 snapshotBlock; bytes32 snapshotBlockHash; uint64[] datanetIds; string settings; bytes32[] trainRows; bytes32[] gateRows; File[] files; }",
+    "struct Body { bytes32 baseModelId; bytes32 baseArtifactHash; bytes32 adapterHash; uint64 snapshotBlock; bytes32 snapshotBlockHash; uint64[] datanetIds; string settings; bytes32[] trainRows; bytes32[] gateRows; File[] files; Waypoint[] waypoints; }",
     "struct File { string name; bytes content; }",
+    "struct Waypoint { uint32 step; bytes32 adapterHash; bytes32 optimizerHash; bytes weights; bytes optimizer; }",
   ]),
 );

@@ -5,11 +5,14 @@ import type { Decoded } from "#schema/errors";
 export const trainRowsMax = 10_000;
 export const gateRowsMax = 256;
 
+/** Most states on the way that a payload keeps. */
+export const waypointsMax = 16;
+
 /** Most characters of settings. */
 const charactersMax = 16_384;
 
-const schema = z.strictObject({
-  version: z.literal(1),
+const fields = z.strictObject({
+  version: z.literal(2),
   /** The model's name in the registry: part of its id. */
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
   rank: z.int().min(1).max(1_024),
@@ -31,6 +34,8 @@ const schema = z.strictObject({
   rowCount: z.int().min(1).max(1_024),
   runsPerStep: z.int().min(1).max(1_024),
   seed: z.int().min(0),
+  /** States on the way that are kept beside the adapter: after equal parts of the steps, the last at the end. */
+  waypoints: z.int().min(0).max(waypointsMax),
   /** How a record becomes what is learned (examples.ts). */
   template: z.literal("quote-closed-book-1"),
   /** Most records learned, and how many are held out first (rows.ts). */
@@ -40,8 +45,18 @@ const schema = z.strictObject({
   damping: z.union([z.literal(1), z.literal(0.1), z.literal(0.01)]),
 });
 
+const schema = fields.refine(({ waypoints, schedule }) => waypoints <= schedule.stepsMax, {
+  error: "there are no more waypoints than steps",
+  path: ["waypoints"],
+});
+
 /** What decides a training beside its rows and its base model. */
 export type Settings = z.infer<typeof schema>;
+
+/** Updates after which a state is kept, ascending; none, or the last is after all of them. */
+export function waypointSteps({ waypoints, schedule: { stepsMax } }: Settings): number[] {
+  return Array.from({ length: waypoints }, (_, i) => Math.floor(((i + 1) * stepsMax) / waypoints));
+}
 
 /** Canonical JSON: keys in ascending order at every depth, no spaces. @throws ZodError for settings outside their ranges. */
 export function encode(settings: Settings): string {

@@ -9,7 +9,7 @@ import * as settings from "./settings.ts";
 
 const h = (seed: string): Hex => keccak256(toHex(seed));
 const given: settings.Settings = {
-  version: 1,
+  version: 2,
   name: "harbour",
   rank: 8,
   alpha: 16,
@@ -21,6 +21,7 @@ const given: settings.Settings = {
   rowCount: 4,
   runsPerStep: 1,
   seed: 7,
+  waypoints: 0,
   template: "quote-closed-book-1",
   trainRecordsMax: 64,
   gateRecords: 2,
@@ -37,6 +38,7 @@ const trained: manifest.Manifest = {
   trainRows: [h("a"), h("b")],
   gateRows: [h("c")],
   files: manifest.fileNames.map((name) => ({ name, content: "0x0102" as Hex })),
+  waypoints: [],
 };
 
 describe("a training manifest", () => {
@@ -68,9 +70,57 @@ describe("a training manifest", () => {
     expect(decoded).toMatchObject({ ok: false, reason: expect.stringMatching(reason) });
   });
 
+  const kept = {
+    step: 15,
+    adapterHash: h("early"),
+    optimizerHash: h("o"),
+    weights: "0x01",
+    optimizer: "0x02",
+  };
+  const last = { ...kept, step: 30, adapterHash: h("adapter"), weights: "0x" };
+  const withWaypoints = { settings: settings.encode({ ...given, waypoints: 2 }) };
+
+  it.each([
+    ["with their files", [kept, last]],
+    ["by their hashes alone", [kept, last].map((one) => ({ ...one, weights: "0x", optimizer: "0x" }))],
+  ])("comes back equal with states on the way, %s", (_, waypoints) => {
+    const whole = { ...trained, ...withWaypoints, waypoints } as manifest.Manifest;
+    expect(manifest.decode(manifest.encode(whole))).toEqual({ ok: true, value: whole });
+  });
+
+  it.each<[string, unknown[], RegExp, Partial<manifest.Manifest>?]>([
+    ["fewer states than its settings say", [last], /the settings say 15,30/],
+    [
+      "states that its settings do not say",
+      [kept, last],
+      /the settings say $/,
+      { settings: trained.settings },
+    ],
+    ["states at other steps", [{ ...kept, step: 14 }, last], /after steps 14,30/],
+    ["another adapter at the end", [kept, { ...last, adapterHash: h("x") }], /is not the adapter/],
+    ["weights that are missing", [{ ...kept, weights: "0x" }, last], /have all of their files/],
+    ["weights of the adapter again", [kept, { ...last, weights: "0x01" }], /have all of their files/],
+    ["an optimizer that is missing", [{ ...kept, optimizer: "0x" }, last], /have all of their files/],
+    ["states alone", [kept, last], /own files are not there/, { files: [] }],
+  ])("is refused with %s", (_, waypoints, reason, change = {}) => {
+    const given = { ...trained, ...withWaypoints, ...change, waypoints } as manifest.Manifest;
+    const decoded = manifest.decode(manifest.encode(given));
+    expect(decoded).toMatchObject({ ok: false, reason: expect.stringMatching(reason) });
+  });
+
+  it("keeps states after equal parts of the steps, the last at the end, and no more than there are", () => {
+    const of = (waypoints: number, stepsMax: number): settings.Settings => {
+      return { ...given, waypoints, schedule: { ...given.schedule, stepsMax } };
+    };
+    expect(settings.waypointSteps(of(4, 30))).toEqual([7, 15, 22, 30]);
+    expect(settings.waypointSteps(of(3, 3))).toEqual([1, 2, 3]);
+    expect(settings.waypointSteps(of(0, 3))).toEqual([]);
+    expect(() => settings.encode(of(4, 3))).toThrow(/no more waypoints than steps/);
+  });
+
   it("is refused as another kind of payload, and wherever a byte is missing", () => {
     const bytes = manifest.encode(trained);
-    expect(payload.open(bytes)).toMatchObject({ ok: true, value: { kind: 4, version: 1 } });
+    expect(payload.open(bytes)).toMatchObject({ ok: true, value: { kind: 4, version: 2 } });
     for (let length = 0; length < bytes.length; length += 13)
       expect(manifest.decode(bytes.subarray(0, length)).ok).toBe(false);
   });

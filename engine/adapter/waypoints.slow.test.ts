@@ -1,0 +1,252 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { eq } from "drizzle-orm";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { TrainedModel } from "#cli/train/adapter";
+import { settingsFor } from "#factory/settings";
+import {
+  type Example,
+  learningRate,
+  openGradients,
+  promptedExample,
+  readAdapter,
+  readOptimizerMeans,
+  readTokenizer,
+  renderPrompt,
+} from "#runtime/index";
+import { invariant } from "#schema/errors";
+import { adapter, chunk, influence, receipt, refusal, score } from "#schema/offchain/index";
+import { until } from "#schema/testing/stack";
+import * as disclosures from "#settlement/blob/disclosure";
+import { examplesOf } from "#settlement/blob/training/examples";
+import { contributor } from "../../indexer/test/life.ts";
+import { matrix, row } from "../influence/matrix.ts";
+import { adamDirection, less, tracIn } from "../influence/trajectory.ts";
+import { complement, trak } from "../influence/trak.ts";
+import {
+  ask,
+  contribute,
+  feeWei,
+  finalise,
+  modelFolder,
+  openPipeline,
+  type Pipeline,
+  type Running,
+  startEngine,
+  startNode,
+} from "../testing/pipeline.ts";
+import { madeUpTexts, openElsewhere, trainOn } from "../testing/training.ts";
+
+/** An engine that measures by TracIn, an adapter trained without states on its way, and one with three. */
+let pipeline: Pipeline;
+let engine: Running;
+let folder: string;
+let without: TrainedModel;
+let trained: TrainedModel;
+const choice = { name: "pier", steps: 9, gateRecords: 2, waypoints: 3 };
+
+beforeAll(async () => {
+  pipeline = await openPipeline();
+  await contribute(pipeline, contributor, madeUpTexts(24));
+  await finalise(pipeline.world);
+  engine = await startEngine(pipeline, { INFLUENCE_METHOD: "tracin" });
+  folder = await mkdtemp(join(tmpdir(), "tributary-waypoints-"));
+  without = await trainOn(pipeline, join(folder, "without"), { ...choice, name: "bare", waypoints: 0 });
+  trained = await trainOn(pipeline, join(folder, "with"), choice);
+  await finalise(pipeline.world);
+  await until("the adapter is ready", async () => (await stateOf(trained)) === "ready", 240_000);
+}, 600_000);
+
+afterAll(async () => {
+  await engine?.[Symbol.asyncDispose]();
+  await pipeline?.[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe("an engine that measures by a training's way", () => {
+  it("refuses a training that kept none of it, and says how to train", async () => {
+    await until("it is refused", async () => (await refusalOf(without)) !== undefined, 60_000);
+    expect(await refusalOf(without)).toMatchObject({
+      code: "waypoints_missing",
+      reason: expect.stringMatching(/by tracin.*Train it with --waypoints 4/),
+    });
+    await using elsewhere = await openElsewhere(pipeline, trained, "less");
+    await expect(elsewhere.open({ ...elsewhere.of, waypoints: [] })).rejects.toThrow(/--waypoints 4/);
+  });
+
+  it("scores an answer by it, the same again elsewhere from the payload alone", async () => {
+    await using node = await startNode(pipeline);
+    await until("the adapter is listed", async () => (await listed(node.url)).includes("pier"));
+    const question = "What does pier.md#0 say about the harbour master keeps?";
+    await ask(pipeline, node.url, {
+      channelId: pipeline.channelId,
+      question,
+      maxWei: feeWei,
+      body: { model: "pier" },
+    });
+    await until("it is settled and scored", async () => {
+      await pipeline.world.client.mine({ blocks: 10 });
+      return (await database().select().from(score)).length === 1;
+    });
+    const published = await database()
+      .select()
+      .from(influence)
+      .where(eq(influence.player, "adapter"))
+      .orderBy(influence.rank);
+    expect(new Set(published.map(({ estimator }) => estimator))).toEqual(new Set(["tracin"]));
+    await using elsewhere = await openElsewhere(pipeline, trained, "tracin");
+    const scored = await elsewhere.score((await answered()).disclosure);
+    invariant(scored.ok, "it is scored");
+    expect(scored.records.map(({ scoreWad }) => scoreWad)).toEqual(published.map(({ scoreWad }) => scoreWad));
+  });
+
+  it.each(["tracin", "less", "trak"] as const)(
+    "gives by %s what the library gives of the training's files",
+    async (method) => {
+      await using elsewhere = await openElsewhere(pipeline, trained, method);
+      const { states, store, tokensMax, files } = await elsewhere.open();
+      const query = await queryOfAnswer();
+      const { scores } = await elsewhere.pool.run({
+        ...({
+          kind: "record-scores",
+          adapters: states,
+          method,
+          store,
+          adapterHash: files.hash,
+          query,
+          tokensMax,
+        } as const),
+      });
+      const wanted = await reference(method);
+      expect(scores).toHaveLength(wanted.length);
+      const largest = Math.max(...wanted.map(Math.abs));
+      for (const [i, value] of scores.entries())
+        expect(Math.abs(value - wanted[i]!)).toBeLessThan(1e-5 * largest);
+    },
+  );
+});
+
+/** Scores of all records for the answer: functions of influence/ over the folders that the training left. */
+async function reference(method: "tracin" | "less" | "trak"): Promise<Float64Array> {
+  await using elsewhere = await openElsewhere(pipeline, trained, method);
+  const { records, tokensMax } = await elsewhere.open();
+  const tokenizer = await readTokenizer(modelFolder);
+  const lessons = records.map((record) =>
+    examplesOf(record)
+      .map(({ question, answer }) => promptedExample(tokenizer, { passages: [], question }, answer))
+      .filter(({ tokenIds }) => tokenIds.length <= tokensMax),
+  );
+  const { question, passages, answerTokenIds } = await queryOfAnswer();
+  const prompt = tokenizer.encode(renderPrompt({ passages, question }));
+  const asked: Example = { tokenIds: [...prompt, ...answerTokenIds], answerFrom: prompt.length };
+  const { schedule } = settingsFor(choice, 1);
+  const n = records.length;
+  const checkpoints = [];
+  for (const { step, folder: waypoint } of trained.waypoints) {
+    const loaded = await readAdapter(waypoint);
+    const gradients = await openGradients(modelFolder, loaded, { kind: "full" });
+    const [found] = await gradients.of([asked]);
+    const names = [...found!.factors.keys()];
+    const sums = await Promise.all(lessons.map((examples) => summed(gradients, examples, found!.factors)));
+    const blocks = names.map((name) => {
+      const rows = sums.map(({ factors }) => factors.get(name)!);
+      return matrix(n, rows[0]!.length, Float64Array.from(rows.flatMap((values) => [...values])));
+    });
+    const means = await readOptimizerMeans(
+      join(waypoint, "optimizer.safetensors"),
+      new Map(names.map((name) => [name, found!.factors.get(name)!.length])),
+    );
+    const steps = blocks.map((block, at) => {
+      const { mean: first, square: second } = means.get(names[at]!)!;
+      const rows = Array.from({ length: n }, (_, i) =>
+        adamDirection(row(block, i), { first, second, step: step + 1 }),
+      );
+      return matrix(n, block.columns, Float64Array.from(rows.flatMap((values) => [...values])));
+    });
+    const query = names.map((name) => found!.factors.get(name)!);
+    const rate = learningRate(schedule, step - 1);
+    checkpoints.push({
+      blocks,
+      steps,
+      query,
+      learningRate: rate,
+      losses: sums.map(({ loss }) => loss),
+      loss: found!.loss,
+    });
+  }
+  if (method === "tracin") return tracIn(checkpoints).map((x) => n * x);
+  if (method === "less")
+    return less(checkpoints.map((one) => ({ ...one, blocks: one.steps }))).map((x) => n * x);
+  const { blocks, losses, query, loss } = checkpoints.at(-1)!;
+  const complements = Float64Array.from(losses, (one) => complement(-one));
+  const columns = blocks.reduce((sum, block) => sum + block.columns, 0);
+  const features = Array.from({ length: n }, (_, i) =>
+    blocks.flatMap((block) => [...row(block, i)].map((x) => x / complements[i]!)),
+  );
+  const flat = query.flatMap((values) => [...values]).map((x) => x / complement(-loss));
+  const model = {
+    features: matrix(n, columns, Float64Array.from(features.flat())),
+    query: Float64Array.from(flat),
+    complements,
+  };
+  return trak([model], 0.1 * columns).map((x) => n * complement(-loss) * x);
+}
+
+type Graph = Awaited<ReturnType<typeof openGradients>>;
+
+async function summed(
+  gradients: Graph,
+  examples: readonly Example[],
+  like: ReadonlyMap<string, Float32Array>,
+) {
+  const found = await gradients.of(examples);
+  const factors = new Map(
+    [...like].map(([name, { length }]) => {
+      const sum = new Float64Array(length);
+      for (const one of found) for (const [i, value] of one.factors.get(name)!.entries()) sum[i]! += value;
+      return [name, sum] as const;
+    }),
+  );
+  return { factors, loss: found.reduce((sum, { loss }) => sum + loss, 0) };
+}
+
+async function answered() {
+  const [row] = await database().select().from(receipt).where(eq(receipt.modelId, trained.modelId));
+  return row!;
+}
+
+async function queryOfAnswer() {
+  const disclosed = disclosures.decode((await answered()).disclosure);
+  invariant(disclosed.ok, "a kept disclosure decodes");
+  const { question, answerTokenIds, candidates } = disclosed.value;
+  const texts = candidates
+    .filter(({ inContext }) => inContext)
+    .map(
+      async ({ chunkId }) => (await database().select().from(chunk).where(eq(chunk.id, chunkId)))[0]!.text,
+    );
+  return { question, answerTokenIds, passages: await Promise.all(texts) };
+}
+
+function database() {
+  return pipeline.world.database.db;
+}
+
+async function stateOf({ modelId }: TrainedModel): Promise<string | undefined> {
+  expect(await refusalOf(trained), "nothing is refused").toBeUndefined();
+  const [row] = await database().select().from(adapter).where(eq(adapter.modelId, modelId));
+  return row?.state;
+}
+
+async function refusalOf({ modelId }: TrainedModel) {
+  const [row] = await database()
+    .select()
+    .from(refusal)
+    .where(eq(refusal.subject, `training:${modelId}`));
+  return row;
+}
+
+async function listed(url: string): Promise<string[]> {
+  const { data = [] } = (await (await fetch(`${url}/v1/models`)).json()) as { data?: { id: string }[] };
+  return data.map(({ id }) => id);
+}
