@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { Archive, directoryStore, retrievePayload, verifyCertificate } from "#eigenda/index";
 import { samplePayload, startTestDisperser } from "#eigenda/testing/disperser";
 import { until } from "#schema/testing/stack";
-import { keepArchive, type Named } from "./archivist.ts";
+import { keepArchive, type Named, takenTrainings } from "./archivist.ts";
 import { createMetrics } from "./metrics.ts";
 
 let setup: Awaited<ReturnType<typeof startTestDisperser>>;
@@ -65,6 +65,23 @@ it("archives what the chain names, passes over what is no certificate, and tells
   expect(errors.some((message) => message.startsWith("ALARM: a blob is lost"))).toBe(true);
   stop.abort();
   await work;
+});
+
+it("takes trainings of paid models and the oldest of others, the first manifest of each in two blobs", () => {
+  const published = ["a", "b", "a", "c", "a", "d", "a"].map((model, at) => ({
+    modelId: `0x${model}` as const,
+    // The third of a is another manifest: it does not count.
+    manifestHash: at === 4 ? ("0x2" as const) : ("0x1" as const),
+    ...{ certificate: `0x0${at}` as const, block: BigInt(at) },
+  }));
+  const of = (...paid: `0x${string}`[]) => {
+    const { taken, leftOut } = takenTrainings(published, new Set(paid), 2);
+    return [taken.map(({ certificate }) => certificate).join(), leftOut];
+  };
+  expect(of()).toEqual(["0x00,0x02,0x01", 2]);
+  expect(of("0xa")).toEqual(["0x00,0x02,0x01,0x03", 1]);
+  expect(of("0xa", "0xd")).toEqual(["0x00,0x02,0x01,0x03,0x05", 0]);
+  expect(takenTrainings(published.slice(0, 2), new Set(), 2).leftOut).toBe(0);
 });
 
 function namedBy(certificate: Uint8Array): Named {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { inArray } from "drizzle-orm";
+import { asc, inArray } from "drizzle-orm";
 import { type Hex, hexToBytes, keccak256, type PublicClient } from "viem";
 import {
   type Archive,
@@ -12,7 +12,7 @@ import {
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import type { Log } from "#schema/log";
-import { archiveLookMs } from "./constants.ts";
+import { archivedPerTrainingMax, archivedUnpaidMax, archiveLookMs } from "./constants.ts";
 import type { BlobReader } from "./fetch/payload.ts";
 import type { Metrics } from "./metrics.ts";
 
@@ -20,7 +20,7 @@ import type { Metrics } from "./metrics.ts";
 export type Named = { certificate: Hex; block: bigint };
 
 export type Archivist = {
-  /** All that the chain names so far. */
+  /** All that the chain names so far and the archive takes. */
   named: () => Promise<Named[]>;
   client: Pick<PublicClient, "getBlock">;
   archive: Archive;
@@ -98,19 +98,57 @@ async function archiveOne(
   }
 }
 
-/** Contributions once accepted, training payloads, receipts and provenance, as the indexer has them. */
-export async function readNamed(db: Drizzle): Promise<Named[]> {
-  const { contribution, batch, epoch, trainingManifest } = onchain;
+/**
+ * Contributions once accepted, training payloads that `takenTrainings` takes, receipts and provenance, as the indexer has them.
+ * @param onLeftOut Told how many trainings of unpaid models wait outside.
+ */
+export async function readNamed(db: Drizzle, onLeftOut: (count: number) => void): Promise<Named[]> {
+  const { contribution, batch, epoch, modelUsage, trainingManifest } = onchain;
   const contributions = await db
     .select({ certificate: contribution.daCommitment, block: contribution.submittedBlock })
     .from(contribution)
     .where(inArray(contribution.state, usedStates));
-  const trainings = await db
-    .select({ certificate: trainingManifest.daCommitment, block: trainingManifest.blockNumber })
-    .from(trainingManifest);
+  const { modelId, manifestHash } = trainingManifest;
+  const published = await db
+    .select({
+      ...{ modelId, manifestHash, certificate: trainingManifest.daCommitment },
+      block: trainingManifest.blockNumber,
+    })
+    .from(trainingManifest)
+    .orderBy(asc(trainingManifest.eventId));
+  const used = await db.selectDistinct({ modelId: modelUsage.modelId }).from(modelUsage);
+  const trainings = takenTrainings(published, new Set(used.map((row) => row.modelId)));
+  onLeftOut(trainings.leftOut);
   const batches = await db.select({ certificate: batch.daCommitment, block: batch.blockNumber }).from(batch);
   const epochs = await db.select({ certificate: epoch.daCommitment, block: epoch.proposedBlock }).from(epoch);
-  return [...contributions, ...trainings, ...batches, ...epochs];
+  return [...contributions, ...trainings.taken, ...batches, ...epochs];
+}
+
+type Published = Named & { modelId: Hex; manifestHash: Hex };
+
+/**
+ * The trainings that an archive takes, of those published, in the order of the log: of each model the manifest that counts,
+ * its first, in at most `archivedPerTrainingMax` blobs. All of models that were paid for; of the others the oldest, so
+ * that what was taken stays taken and strangers' models fill no disk. The rest waits for its model's first paid answer,
+ * while DA still has it. Pure.
+ */
+export function takenTrainings(
+  published: readonly Published[],
+  paid: ReadonlySet<Hex>,
+  unpaidMax = archivedUnpaidMax,
+): { taken: Named[]; leftOut: number } {
+  const taken: Named[] = [];
+  let [unpaid, leftOut] = [0, 0];
+  for (const [modelId, own] of Map.groupBy(published, (row) => row.modelId)) {
+    if (!paid.has(modelId) && ++unpaid > unpaidMax) {
+      leftOut += 1;
+      continue;
+    }
+    const counted = own.filter(({ manifestHash }) => manifestHash === own[0]!.manifestHash);
+    for (const { certificate, block } of counted.slice(0, archivedPerTrainingMax))
+      taken.push({ certificate, block });
+  }
+  return { taken, leftOut };
 }
 
 function tell(sweep: Sweep, { metrics, log }: Archivist): void {

@@ -51,5 +51,12 @@ export const spanVocabularyMax = 4_000_000;
 /** Tasks waiting for a worker of the pool. */
 export const poolQueueMax = 256;
 
+/**
+ * Trainings of models that nobody has paid for yet which are archived, the oldest: anyone may register models. With a blob
+ * of 16 MiB each that is 4 GiB. And blobs of one training: the same payload may be dispersed again.
+ */
+export const archivedUnpaidMax = 256;
+export const archivedPerTrainingMax = 2;
+
 /** Time between two looks for blobs on chain that are not in the archive yet. */
 export const archiveLookMs = 10_000;

@@ -19,7 +19,7 @@ import { archiveStores } from "./archive-stores.ts";
 import { keepArchive, readNamed } from "./archivist.ts";
 import { createClassifier } from "./classify.ts";
 import type { Config } from "./config.ts";
-import { jobsPerTurn, jobWatchSeconds, stopMsMax } from "./constants.ts";
+import { archivedUnpaidMax, jobsPerTurn, jobWatchSeconds, stopMsMax } from "./constants.ts";
 import { fetchBatch } from "./fetch/batch.ts";
 import { fetchContribution } from "./fetch/contribution.ts";
 import type { BlobReader } from "./fetch/payload.ts";
@@ -84,12 +84,13 @@ export async function runEngine(
   });
   onReady(health.url);
   const ended = new AbortController();
+  const onLeftOut = tellLeftOut(metrics, log);
   const watching = watchProgress(parts, ended.signal);
   const keep =
     archive &&
     keepArchive(
       {
-        named: () => readNamed(db),
+        named: () => readNamed(db, onLeftOut),
         client,
         archive,
         source: relay,
@@ -106,6 +107,17 @@ export async function runEngine(
     ended.abort();
     await Promise.all([keep, watching]);
   }
+}
+
+/** Says how many trainings wait outside the archive, once for each number. */
+function tellLeftOut(metrics: Metrics, log: Log): (count: number) => void {
+  let told = 0;
+  return (count) => {
+    metrics.archiveUnpaid.set(count);
+    if (count !== told)
+      log.info("trainings not archived", { code: "archive_unpaid_full", count, max: archivedUnpaidMax });
+    told = count;
+  };
 }
 
 type Means = {

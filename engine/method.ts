@@ -47,6 +47,8 @@ export function describeMethod(
     ...settings,
     `training records by ${influenceMethod}, at most ${recordsHelpedMax} that helped and ${recordsHarmedMax} that harmed`,
     `dispute tolerance ${disputeToleranceMicro} micro-nats for a value, judged on this profile`,
+    // Logarithms and cosines are V8's own, the same bits wherever it was compiled for the same processors.
+    `numbers of V8 ${process.versions.v8} on ${process.arch}`,
     `profile ${profile ?? "none: values are nominal"}`,
   ].join("; ");
   return { text, hash: keccak256(stringToHex(text)) };

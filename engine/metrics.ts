@@ -37,6 +37,11 @@ export function createMetrics() {
       help: "Certificates on chain whose blob could not be archived at the last look.",
       registers,
     }),
+    archiveUnpaid: new Gauge({
+      name: "tributary_engine_archive_unpaid",
+      help: "Trainings of models nobody paid for yet that the archive does not take until somebody does.",
+      registers,
+    }),
     /** What the last sweep of the archive found; `alarms` and `lost` call for a person. */
     archive: (name: string, help: string) => {
       const full = `tributary_engine_archive_${name}`;

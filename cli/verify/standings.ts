@@ -1,6 +1,12 @@
 import type { Hex } from "viem";
-import { type JudgedContribution, type PublicFacts, reputationsOf } from "#engine/reputation/history";
+import {
+  type GateVerdict,
+  type JudgedContribution,
+  type PublicFacts,
+  reputationsOf,
+} from "#engine/reputation/history";
 import type { Standing } from "#settlement/blob/provenance";
+import { trainRowsMax } from "#settlement/blob/training/settings";
 import type { CheckedEpoch, Header } from "./epoch.ts";
 import { check, type Report } from "./link.ts";
 import type { Sources } from "./sources.ts";
@@ -9,9 +15,9 @@ import type { Sources } from "./sources.ts";
 const outcomes: Record<number, JudgedContribution["outcome"]> = { 2: "accepted", 3: "rejected", 4: "lapsed" };
 
 /**
- * No contributor may be attenuated less than resolutions and slashings in the chain's logs allow. Copies only add to what
- * is held against him, and take every contribution to find (`tributary rebuild`). Where an owner of a Datanet trained an
- * adapter, a passed gate may speak for him too: then nothing is said here.
+ * No contributor may be attenuated less than resolutions and slashings in the chain's logs allow. Copies only add to what is
+ * held against him, and take every contribution to find (`tributary rebuild`). The gate of an adapter whose owner owned the
+ * Datanet counts too: its verdicts are the engine's, so the bound is what he would have had all of them passed.
  */
 export async function checkStandings(
   sources: Sources,
@@ -21,42 +27,61 @@ export async function checkStandings(
 ): Promise<void> {
   const { toBlock, epoch } = header;
   const { standings } = provenance;
-  if (await mayGatesCount(sources, toBlock)) {
-    const detail = `${standings.length} attenuations taken from the payload: gates of adapters count in them`;
-    report({ name: "standings", ok: true, hash: null, detail });
-    return;
-  }
   const facts = await factsFromLogs(sources, toBlock);
+  const gates = await possibleGates(sources, toBlock, facts.contributions);
   const toBlocks = headers.filter((one) => one.epoch <= epoch).map((one) => one.toBlock);
-  const reputations = reputationsOf(facts, toBlocks);
+  const reputations = reputationsOf({ ...facts, gates }, toBlocks);
   const wrong = standings.find(
     ({ account, attenuationWad }) => attenuationWad > reputations.contributorWad(account, []),
   );
   const text = `${standings.length} attenuations, none above what votes and slashings allow`;
-  check(report, "standings", null, wrong === undefined, wrong ? faultOf(wrong) : text);
+  const gated = new Set(gates.map(({ modelId }) => modelId)).size;
+  const trust =
+    gated === 0 ? "" : `, had every record passed the gates of ${gated} adapters of Datanet owners`;
+  check(report, "standings", null, wrong === undefined, wrong ? faultOf(wrong) : `${text}${trust}`);
 }
 
-/** Whether any adapter was trained by an account that ever owned a Datanet: gates of others count for nobody. */
-async function mayGatesCount(sources: Sources, toBlock: bigint): Promise<boolean> {
-  const [trained, registered, created, transferred] = await Promise.all([
+/**
+ * Verdicts that may speak for contributors: of adapters trained by an account that ever owned a Datanet, all records passed
+ * of contributions to Datanets they name. More than the engine can have counted, and as late as can be: evidence fades.
+ */
+async function possibleGates(
+  sources: Sources,
+  toBlock: bigint,
+  contributions: readonly JudgedContribution[],
+): Promise<GateVerdict[]> {
+  const [trained, registered, used, created, transferred] = await Promise.all([
     sources.events("ModelRegistry", "TrainingManifestPublished", toBlock),
     sources.events("ModelRegistry", "ModelRegistered", toBlock),
+    sources.events("ModelRegistry", "DatanetUsed", toBlock),
     sources.events("DatanetRegistry", "DatanetCreated", toBlock),
     sources.events("DatanetRegistry", "DatanetOwnershipTransferred", toBlock),
   ]);
   const modelIds = new Set(trained.map(({ args }) => args.modelId));
-  const datanetOwners = new Set([
+  const owners = new Set([
     ...created.map(({ args }) => args.owner),
     ...transferred.map(({ args }) => args.to),
   ]);
-  return registered.some(({ args }) => modelIds.has(args.modelId) && datanetOwners.has(args.owner));
+  const models = registered.filter(({ args }) => modelIds.has(args.modelId) && owners.has(args.owner));
+  return models.flatMap(({ args: { modelId, owner } }) => {
+    const own = used.filter(({ args }) => args.modelId === modelId).map(({ args }) => args.datanetId);
+    const learned = contributions.filter(
+      ({ datanetId, outcome }) => own.includes(datanetId) && outcome === "accepted",
+    );
+    return learned.flatMap(({ contributionId, items }) =>
+      Array.from({ length: Math.min(items, trainRowsMax) }, (_, index) => ({
+        ...{ contributionId, modelId, chunkId: `${index}`, passes: true, block: toBlock },
+        ...{ modelOwner: owner, datanetOwner: owner },
+      })),
+    );
+  });
 }
 
 function faultOf({ account, attenuationWad }: Standing): string {
   return `${account} is attenuated to ${attenuationWad} wad, less than the log's events ask for`;
 }
 
-async function factsFromLogs(sources: Sources, toBlock: bigint): Promise<PublicFacts> {
+async function factsFromLogs(sources: Sources, toBlock: bigint): Promise<Omit<PublicFacts, "gates">> {
   const [submitted, resolved, scored, slashed] = await Promise.all([
     sources.events("DatanetRegistry", "ContributionSubmitted", toBlock),
     sources.events("DatanetRegistry", "ContributionResolved", toBlock),
@@ -84,7 +109,7 @@ async function factsFromLogs(sources: Sources, toBlock: bigint): Promise<PublicF
     const slashing = { account: lowercase(account), scope, block: blockNumber };
     return [`${txHash} ${scope} ${slashing.account}`, slashing] as const;
   });
-  return { contributions, slashings: [...new Map(slashings).values()], copies: [], gates: [] };
+  return { contributions, slashings: [...new Map(slashings).values()], copies: [] };
 }
 
 function lowercase(address: Hex): Hex {

@@ -1,5 +1,3 @@
-import { fold } from "../duplicates/shingles.ts";
-import { textSimilarity } from "../influence/text-similarity.ts";
 import { hybridInfluence } from "../influence/trajectory.ts";
 import { type Pool, PoolTaskError } from "../pool.ts";
 import { quantise, toWad } from "../score/quantise.ts";
@@ -8,7 +6,7 @@ import { type Answered, type Influence, type Score, scoreAnswer, type Way } from
 import { recordInfluences } from "./influence.ts";
 import { storeMethodOf } from "./methods.ts";
 import type { OpenedAdapter } from "./store.ts";
-import type { Query, TextRecord } from "./tasks.ts";
+import type { Query } from "./tasks.ts";
 
 /** Influence of a training record on one answer. */
 export type RecordInfluence = Influence;
@@ -81,7 +79,7 @@ type Asked = { query: Query; text: string };
  */
 export async function recordScores(
   pool: Pool,
-  { files, states, store, tokensMax, method, records, discard }: OpenedAdapter,
+  { files, states, store, tokensMax, method, similarities, discard }: OpenedAdapter,
   { query, text }: Asked,
 ): Promise<Scores> {
   try {
@@ -89,22 +87,13 @@ export async function recordScores(
       ...({ kind: "record-scores", adapters: states, method: storeMethodOf(method) } as const),
       ...{ store, adapterHash: files.hash, query, tokensMax },
     });
-    return { ok: true, scores: method === "hybrid" ? withTexts(scores, records, text) : scores };
+    return { ok: true, scores: similarities === null ? scores : hybridInfluence(scores, similarities(text)) };
   } catch (error) {
     if (!(error instanceof PoolTaskError)) throw error;
     const { code, message: reason } = error;
     if (code.startsWith("store-")) await discard();
     return { ok: false, code, reason, retryable: error.retryable || isOurs(code) };
   }
-}
-
-function withTexts(scores: Float64Array, records: readonly TextRecord[], text: string): Float64Array {
-  const words = (of: string) => fold(of).split(" ");
-  const [similarities] = textSimilarity(
-    records.map((record) => words(`${record.source} ${record.text}`)),
-    [words(text)],
-  );
-  return hybridInfluence(scores, similarities!);
 }
 
 /** Files of an adapter that was accepted, and stores, fail for what happened on this machine: never the receipt's fault. */

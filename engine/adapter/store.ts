@@ -8,6 +8,7 @@ import { invariant, PipelineError } from "#schema/errors";
 import { chunk, trainingRecord } from "#schema/offchain/index";
 import type * as manifest from "#settlement/blob/training/manifest";
 import * as settings from "#settlement/blob/training/settings";
+import { fold } from "../duplicates/shingles.ts";
 import { buildStore, StoreMismatchError } from "../gradient-store/build.ts";
 import type { Layout } from "../gradient-store/layout.ts";
 import {
@@ -15,6 +16,7 @@ import {
   readManifest as readStoreManifest,
   StoreDamagedError,
 } from "../gradient-store/manifest.ts";
+import { textSimilarity } from "../influence/text-similarity.ts";
 import { engineVersion } from "../method.ts";
 import type { Pool } from "../pool.ts";
 import { type AdapterFiles, type AdapterPlaces, adapterFiles, folderOf, waypointFiles } from "./files.ts";
@@ -34,6 +36,8 @@ export type OpenedAdapter = {
   method: InfluenceMethod;
   /** In the order of the store. */
   records: readonly StoreRecord[];
+  /** How alike a text is to each record; null where the method compares no texts. */
+  similarities: ((text: string) => Float64Array) | null;
   /** Throw the store away, so that who opens it next makes it anew. */
   discard: () => Promise<void>;
 };
@@ -127,7 +131,17 @@ async function openAdapter(
   if (!(await isWhole(solved, records.length))) await rebuildIfDamaged(build, folder);
   const discard = () => rm(solved, { recursive: true, force: true });
   const store = { folder: solved, engineVersion };
-  return { files, states: states.map(({ adapter }) => adapter), store, tokensMax, method, records, discard };
+  const similarities = method === "hybrid" ? similaritiesTo(records) : null;
+  return {
+    ...{ files, states: states.map(({ adapter }) => adapter), store, tokensMax },
+    ...{ method, records, similarities, discard },
+  };
+}
+
+function similaritiesTo(records: readonly TextRecord[]): (text: string) => Float64Array {
+  const words = (text: string) => fold(text).split(" ");
+  const similarity = textSimilarity(records.map(({ source, text }) => words(`${source} ${text}`)));
+  return (text) => similarity(words(text));
 }
 
 /** The adapter at one state, and what led there. Gradients of a state lie in the folder `name`. */

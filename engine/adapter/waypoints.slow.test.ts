@@ -76,7 +76,7 @@ describe("an engine that measures by a training's way", () => {
   });
 
   it("scores an answer by it, the same again elsewhere from the payload alone", async () => {
-    await using node = await startNode(pipeline);
+    await using node = await startNode(pipeline, { BATCH_RECEIPTS: "1" });
     await until("the adapter is listed", async () => (await listed(node.url)).includes("pier"));
     const question = "What does pier.md#0 say about the harbour master keeps?";
     await ask(pipeline, node.url, {

@@ -90,10 +90,8 @@ export async function judgeLora(world: LoraWorld): Promise<LoraJudgement> {
   );
   const asked = judging.map((q) => vectors[q]!);
   const efimScores = asked.map(efim.scoresOf);
-  const text = textSimilarity(
-    records.map(({ words }) => words),
-    judging.map((q) => queries[q]!.words),
-  );
+  const similarity = textSimilarity(records.map(({ words }) => words));
+  const text = judging.map((q) => similarity(queries[q]!.words));
   const checkpoints = await lessCheckpoints(
     training.folder,
     waypoints,

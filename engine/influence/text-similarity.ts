@@ -1,12 +1,11 @@
 /**
- * Cosine similarity of TF-IDF vectors of each record with each query, [queries][records]: what a comparison of texts
+ * Cosine similarity of TF-IDF vectors of each record with a query, over the records: what a comparison of texts
  * alone says, the baseline any influence must beat. Weights are tf · (ln((1 + n)/(1 + df)) + 1), the smoothed form of
  * scikit-learn's TfidfVectorizer; a text is its words as given. Correlation, no cause.
  */
 export function textSimilarity(
   records: readonly (readonly string[])[],
-  queries: readonly (readonly string[])[],
-): Float64Array[] {
+): (query: readonly string[]) => Float64Array {
   const documents = new Map<string, number>();
   for (const words of records)
     for (const word of new Set(words)) documents.set(word, (documents.get(word) ?? 0) + 1);
@@ -21,12 +20,12 @@ export function textSimilarity(
     return new Map(weights.map(([word, weight]) => [word, norm === 0 ? 0 : weight / norm]));
   };
   const weighed = records.map(weigh);
-  return queries.map((words) => {
+  return (words) => {
     const query = weigh(words);
     return Float64Array.from(weighed, (record) => {
       let product = 0;
       for (const [word, weight] of query) product += weight * (record.get(word) ?? 0);
       return product;
     });
-  });
+  };
 }

@@ -29,3 +29,13 @@ it("matches a record's words whatever stands between them, and an unknown word w
   expect(more.every(({ length }) => length === 1)).toBe(true);
   expect(vocabulary.read(wordsOf("diary"))).toEqual([2 ** 30]);
 });
+
+it("gives the same ids where its words take several maps", () => {
+  const [one, several] = [new Vocabulary(), new Vocabulary({ entriesMax: 3 })];
+  for (const text of ["a b c d", "d e a f g", "h a g i j", "b"]) {
+    const words = wordsOf(text);
+    expect(several.add(words)).toEqual(one.add(words));
+  }
+  expect(several.size).toBe(10);
+  expect(several.read(wordsOf("j k a"))).toEqual(one.read(wordsOf("j k a")));
+});
