@@ -1,6 +1,6 @@
 """The PyTorch side of benchmarks/runtime: reads one JSON request per line, answers with CPU ms and a check.
 
-Needs torch 2.13, transformers 5.18, peft 0.21. Requests: {"work": "train" | "gradients" | "decode", ...}.
+Needs torch 2.13, transformers 5.18, peft 0.21. Requests: {"work": "train" | "gradients" | "store" | "decode", ...}.
 """
 
 import json
@@ -74,10 +74,8 @@ def gradients_by_vmap(request):
     return elapsed, sum(gradient[0].double().pow(2).sum().item() for gradient in found.values()) ** 0.5
 
 
-def gradients(request):
-    """Captured activations and batched products: no gradient of a weight is formed by autograd."""
-    model = model_of(request).train()
-    token_ids = torch.tensor(request["tokenIds"])
+def captured(model, work):
+    """Activations captured and products batched: the gradient of each example in each factor, none of a weight by autograd."""
     layers = {name: module for name, module in model.named_modules() if ".lora_A.0" in name or ".lora_B.0" in name}
     inputs, results, handles = {}, {}, []
     for parameter in model.parameters():
@@ -90,13 +88,49 @@ def gradients(request):
             out.register_hook(lambda g, name=name: results.__setitem__(name, torch.bmm(g.transpose(1, 2), inputs[name])))
         handles.append(module.register_forward_hook(forward))
     start = time.process_time()
-    loss_of(model, token_ids).backward()
+    work()
     elapsed = time.process_time() - start
     for handle in handles:
         handle.remove()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name)
+    return elapsed, results
+
+
+def gradients(request):
+    model = model_of(request).train()
+    token_ids = torch.tensor(request["tokenIds"])
+    elapsed, results = captured(model, lambda: loss_of(model, token_ids).backward())
     return elapsed, sum(result[0].double().pow(2).sum().item() for result in results.values()) ** 0.5
+
+
+def store(request):
+    """The same for a list of examples, in batches of the like length padded on the right, loss on answers alone, as int8 with a scale for each factor in a file."""
+    model = model_of(request).train()
+    rows = sorted(zip(request["tokenIds"], request["answerFrom"]), key=lambda row: len(row[0]))
+    elapsed, norm = 0.0, 0.0
+    with open(request["path"], "wb") as file:
+        for first in range(0, len(rows), request["batch"]):
+            batch = rows[first : first + request["batch"]]
+            width = max(len(ids) for ids, _ in batch)
+            token_ids = torch.tensor([ids + [0] * (width - len(ids)) for ids, _ in batch])
+            mask = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids, _ in batch])
+            labels = torch.tensor([[-100] * start + ids[start:] + [-100] * (width - len(ids)) for ids, start in batch])
+
+            def work():
+                logits = model(input_ids=token_ids, attention_mask=mask, use_cache=False).logits
+                flat = logits[:, :-1].flatten(0, 1)
+                torch.nn.functional.cross_entropy(flat, labels[:, 1:].flatten(), ignore_index=-100, reduction="sum").backward()
+
+            seconds, results = captured(model, work)
+            start = time.process_time()
+            for result in results.values():
+                scale = result.abs().amax(dim=(1, 2), keepdim=True).clamp_min(1e-30) / 127
+                file.write(scale.numpy().tobytes())
+                file.write(torch.round(result / scale).to(torch.int8).numpy().tobytes())
+            elapsed += seconds + time.process_time() - start
+            norm += sum(result.double().pow(2).sum().item() for result in results.values())
+    return elapsed, norm**0.5
 
 
 @torch.no_grad()
@@ -117,6 +151,7 @@ def decode(request):
 works = {
     "train": train,
     "gradients": gradients,
+    "store": store,
     "gradientsByLoop": gradients_by_loop,
     "gradientsByVmap": gradients_by_vmap,
     "decode": decode,

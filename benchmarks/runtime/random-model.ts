@@ -9,6 +9,8 @@ import { writeSafetensors } from "#runtime/weights/safetensors-writer";
 
 export const seven = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
 
+export const vocabularySize = 4096;
+
 /** 4 layers of 256, and 8 layers of 1024 (107 million weights). */
 export const sizes = {
   tiny: {
@@ -31,7 +33,7 @@ export async function writeModel(folder: string, size: keyof typeof sizes): Prom
   await mkdir(folder, { recursive: true });
   const config = {
     model_type: "llama",
-    vocab_size: 4096,
+    vocab_size: vocabularySize,
     max_position_embeddings: 1024,
     rms_norm_eps: 1e-5,
     rope_theta: 10_000,
