@@ -276,7 +276,7 @@ function train(): Promise<TrainedModel> {
 }
 
 function elsewhere(root?: string, method: InfluenceMethod = "efim-dual") {
-  return openElsewhere(pipeline, trained, method, root);
+  return openElsewhere(pipeline, trained, method, root === undefined ? {} : { root });
 }
 
 /** Where the engine keeps what it made of the adapter. */

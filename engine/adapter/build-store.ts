@@ -14,7 +14,8 @@ import { readManifest } from "./files.ts";
 import { isRealNats } from "./influence.ts";
 import { WaypointsMissingError } from "./methods.ts";
 import { isOurs, recordScores } from "./score.ts";
-import { type AdapterOpener, type BuildProgress, type OpenedAdapter, StoreTooLargeError } from "./store.ts";
+import type { AdapterOpener, BuildProgress, OpenedAdapter } from "./store.ts";
+import { StoreTooLargeError } from "./store-shape.ts";
 
 export type StoreJobParts = {
   db: Drizzle;

@@ -79,13 +79,13 @@ type Asked = { query: Query; text: string };
  */
 export async function recordScores(
   pool: Pool,
-  { files, states, store, tokensMax, method, similarities, discard }: OpenedAdapter,
+  { files, shape, states, store, tokensMax, method, similarities, discard }: OpenedAdapter,
   { query, text }: Asked,
 ): Promise<Scores> {
   try {
     const { scores } = await pool.run({
       ...({ kind: "record-scores", adapters: states, method: storeMethodOf(method) } as const),
-      ...{ store, adapterHash: files.hash, query, tokensMax },
+      ...{ store, adapterHash: files.hash, query, tokensMax, shape },
     });
     return { ok: true, scores: similarities === null ? scores : hybridInfluence(scores, similarities(text)) };
   } catch (error) {

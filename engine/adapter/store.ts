@@ -4,7 +4,7 @@ import { asc, eq } from "drizzle-orm";
 import type { Hex } from "viem";
 import { learningRate, type Schedule } from "#runtime/index";
 import type { Drizzle } from "#schema/database";
-import { invariant, PipelineError } from "#schema/errors";
+import { invariant } from "#schema/errors";
 import { chunk, trainingRecord } from "#schema/offchain/index";
 import type * as manifest from "#settlement/blob/training/manifest";
 import * as settings from "#settlement/blob/training/settings";
@@ -16,11 +16,13 @@ import {
   readManifest as readStoreManifest,
   StoreDamagedError,
 } from "../gradient-store/manifest.ts";
+import type { ProjectionShape } from "../influence/projection.ts";
 import { textSimilarity } from "../influence/text-similarity.ts";
 import { engineVersion } from "../method.ts";
 import type { Pool } from "../pool.ts";
 import { type AdapterFiles, type AdapterPlaces, adapterFiles, folderOf, waypointFiles } from "./files.ts";
 import { type InfluenceMethod, needsWaypoints, storeMethodOf, WaypointsMissingError } from "./methods.ts";
+import { shaped, shapeOf } from "./store-shape.ts";
 import { lossBlock, type StoredState, type StoreName, type TextRecord } from "./tasks.ts";
 
 /** A training record as it was learned. */
@@ -29,6 +31,8 @@ export type StoreRecord = TextRecord & { chunkId: Hex };
 /** What is needed to answer for an adapter's records on this machine. */
 export type OpenedAdapter = {
   files: AdapterFiles;
+  /** How gradients are kept, null as they are. */
+  shape: ProjectionShape | null;
   /** The adapter at each state its records are measured at: as it ended, or its waypoints. */
   states: readonly AdapterFiles[];
   store: StoreName;
@@ -42,10 +46,15 @@ export type OpenedAdapter = {
   discard: () => Promise<void>;
 };
 
-export type StoreParts = { db: Drizzle; pool: Pool; places: AdapterPlaces; method: InfluenceMethod };
+export type StoreParts = {
+  db: Drizzle;
+  pool: Pool;
+  places: AdapterPlaces;
+  method: InfluenceMethod;
+  /** Most bytes of a store's gradients; default `storeBytesMax`. */
+  bytesMax?: number;
+};
 
-/** Most bytes of one store's gradients in float32: they are in memory while they are solved, and so is the result. */
-export const storeBytesMax = 1024 ** 3;
 /** Bytes of one shard, about: what a killed build loses at most. */
 const shardBytes = 4 * 1024 ** 2;
 const shardRecordsMax = 64;
@@ -108,7 +117,7 @@ async function openAdapter(
 ): Promise<OpenedAdapter> {
   const { pool, places, method } = parts;
   const files = await adapterFiles(places, of);
-  const { blocks } = await pool.run({ kind: "load-adapter", adapter: files, optimizerPath: null });
+  const loaded = await pool.run({ kind: "load-adapter", adapter: files, optimizerPath: null });
   const read = settings.decode(of.settings);
   invariant(read.ok, "settings of a kept payload were decoded before");
   const { rowTokens: tokensMax, damping, schedule } = read.value;
@@ -118,10 +127,13 @@ async function openAdapter(
   const folder = join(folderOf(places, of.adapterHash), modelId, `engine-${engineVersion}`);
   const storeMethod = storeMethodOf(method);
   const solved = join(folder, storeMethod);
+  const sizes = { blocks: loaded.blocks, records: of.trainRows.length, states: states.length };
+  const shape = shapeOf({ adapterHash: of.adapterHash, method: storeMethod, ...sizes }, parts.bytesMax);
+  const blocks = shaped(loaded.blocks, shape);
   const build = async () => {
     const description = describeStates(of, blocks, states);
     const from = await buildStates(
-      { pool, folder, tokensMax, onProgress },
+      { pool, folder, tokensMax, shape, onProgress },
       states,
       describe(of, blocks),
       records,
@@ -133,7 +145,7 @@ async function openAdapter(
   const store = { folder: solved, engineVersion };
   const similarities = method === "hybrid" ? similaritiesTo(records) : null;
   return {
-    ...{ files, states: states.map(({ adapter }) => adapter), store, tokensMax },
+    ...{ files, shape, states: states.map(({ adapter }) => adapter), store, tokensMax },
     ...{ method, records, similarities, discard },
   };
 }
@@ -186,12 +198,13 @@ type Building = {
   pool: Pool;
   folder: string;
   tokensMax: number;
+  shape: ProjectionShape | null;
   onProgress: (progress: BuildProgress) => void;
 };
 
 /** Gradients of all records at each state, one store each. Progress counts the records of all states. */
 async function buildStates(
-  { pool, folder, tokensMax, onProgress }: Building,
+  { pool, folder, tokensMax, shape, onProgress }: Building,
   states: readonly State[],
   description: Description,
   records: readonly StoreRecord[],
@@ -201,7 +214,7 @@ async function buildStates(
   for (const [at, { name, adapter, ...state }] of states.entries()) {
     const gradientsOf = async (ids: readonly string[]) => {
       const texts = ids.map((id) => byId.get(id)!).map(({ source, text }) => ({ source, text }));
-      return (await pool.run({ kind: "gradients", adapter, records: texts, tokensMax })).gradients;
+      return (await pool.run({ kind: "gradients", adapter, records: texts, tokensMax, shape })).gradients;
     };
     await buildStore({
       folder: join(folder, name),
@@ -235,15 +248,12 @@ function describeStates(
   return describeStore(of, "solved", all);
 }
 
-/** @throws StoreTooLargeError */
 function describeStore(
   of: manifest.Manifest,
   content: Description["content"],
   blocks: Layout["blocks"],
 ): Description {
   const recordBytes = 4 * blocks.reduce((sum, { columns }) => sum + columns, 0);
-  const bytes = recordBytes * of.trainRows.length;
-  if (bytes > storeBytesMax) throw new StoreTooLargeError(of.adapterHash, bytes);
   return {
     engineVersion,
     adapterHash: of.adapterHash,
@@ -271,15 +281,5 @@ async function isWhole(folder: string, records: number): Promise<boolean> {
   } catch (error) {
     if (error instanceof StoreDamagedError) return false;
     throw error;
-  }
-}
-
-export class StoreTooLargeError extends PipelineError {
-  override readonly name = "StoreTooLargeError";
-  constructor(adapterHash: Hex, bytes: number) {
-    super(
-      `the gradients of adapter ${adapterHash} are too large to store. Max: ${storeBytesMax} bytes. Given: ${bytes} bytes.`,
-      { code: "store_too_large", retryable: false },
-    );
   }
 }

@@ -21,6 +21,7 @@ import type { Layout } from "../gradient-store/layout.ts";
 import type { Description } from "../gradient-store/manifest.ts";
 import { openStore, type Store } from "../gradient-store/store.ts";
 import { matrix, row } from "../influence/matrix.ts";
+import { type ProjectionShape, projectWide } from "../influence/projection.ts";
 import type { AdamState } from "../influence/trajectory.ts";
 import type { AdapterFiles } from "./files.ts";
 import type { StoreMethod } from "./methods.ts";
@@ -30,7 +31,13 @@ import { queryOf, type RecordState, solve } from "./solve.ts";
 /** What a thread is asked about an adapter. Records longer than `tokensMax` tokens teach nothing and have no gradient. */
 export type AdapterTask =
   | { kind: "load-adapter"; adapter: AdapterFiles; optimizerPath: string | null }
-  | { kind: "gradients"; adapter: AdapterFiles; records: readonly TextRecord[]; tokensMax: number }
+  | {
+      kind: "gradients";
+      adapter: AdapterFiles;
+      records: readonly TextRecord[];
+      tokensMax: number;
+      shape: ProjectionShape | null;
+    }
   | {
       kind: "solve";
       from: readonly StoredState[];
@@ -48,6 +55,7 @@ export type AdapterTask =
       adapterHash: Hex;
       query: Query;
       tokensMax: number;
+      shape: ProjectionShape | null;
     };
 
 /** Where the gradients of all records lie that one state of a training has; the last block is the losses. */
@@ -79,7 +87,7 @@ export type AdapterResult =
 
 type Parts = { folder: string; model: Model; tokenizer: Tokenizer };
 
-/** Most float32 bytes of gradients that one run of the graph may give. */
+/** Most bytes of gradients, in float64, that are summed at a time, and half as many of one run of the graph. */
 const runBytesMax = 128 * 1024 * 1024;
 /** Adapters a thread keeps loaded, for answers and for gradients; no fewer than a training has waypoints. */
 const adaptersMax = 16;
@@ -132,7 +140,7 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
       }
       if (task.kind === "gradients") {
         const groups = task.records.map((record) => lessonsOf(record, task.tokensMax));
-        return { ok: true, kind: task.kind, gradients: await gradientsOf(task.adapter, groups) };
+        return { ok: true, kind: task.kind, gradients: await gradientsOf(task.adapter, groups, task.shape) };
       }
       if (task.kind === "solve") {
         await solveStore(task);
@@ -141,7 +149,7 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
       const examples = examplesOfQuery(task.query, task.tokensMax);
       const states: Float32Array[][] = [];
       for (const adapter of task.adapters) {
-        const [found] = await gradientsOf(adapter, [examples]);
+        const [found] = await gradientsOf(adapter, [examples], task.shape);
         states.push(found!.slice(0, -1));
       }
       const { scores } = await openStored(task.store, task.adapterHash);
@@ -179,30 +187,25 @@ function createGradients(folder: string) {
     return found;
   };
 
-  /**
-   * Gradients and losses summed over the examples of each group, in float64, by block. Examples of all groups share runs of
-   * the graph.
-   */
+  /** Gradients and losses summed over the examples of each group, in float64, by block; then projected to the shape. */
   const gradientsOf = async (
     files: AdapterFiles,
     groups: readonly Example[][],
+    shape: ProjectionShape | null,
   ): Promise<Float32Array[][]> => {
     const { adapter, gradients } = await open(files);
     const blocks = blocksOf(adapter);
-    const sums = groups.map(() => [...blocks, lossBlock].map(({ columns }) => new Float64Array(columns)));
     const width = blocks.reduce((sum, { columns }) => sum + columns, 0);
-    const perRun = Math.max(1, Math.floor(runBytesMax / (4 * width)));
-    const all = groups.flatMap((examples, group) => examples.map((example) => ({ example, group })));
-    for (let from = 0; from < all.length; from += perRun) {
-      const slice = all.slice(from, from + perRun);
-      const found = await gradients.of(slice.map(({ example }) => example));
-      found.forEach(({ factors, loss }, at) => {
-        const group = sums[slice[at]!.group]!;
-        for (const [block, { name }] of blocks.entries()) addInto(group[block]!, factors.get(name));
-        group.at(-1)![0]! += loss;
-      });
+    const perTurn = Math.max(1, Math.floor(runBytesMax / (8 * width)));
+    const found: Float32Array[][] = [];
+    for (let from = 0; from < groups.length; from += perTurn) {
+      const sums = await sumOf(gradients, groups.slice(from, from + perTurn), blocks, perTurn);
+      for (const vectors of sums) {
+        const shaped = shape === null ? vectors : projectWide(vectors, shape);
+        found.push(shaped.map((vector) => Float32Array.from(vector)));
+      }
     }
-    return sums.map((vectors) => vectors.map((sum) => Float32Array.from(sum)));
+    return found;
   };
 
   return { open, gradientsOf };
@@ -214,6 +217,27 @@ function shapeOf({ isRankStabilized, modules }: Adapter): string {
     ...[name, rank, alpha, inSize, outSize],
   ]);
   return JSON.stringify([isRankStabilized, sizes]);
+}
+
+/** Sums of each group by block, and its losses. Examples of all groups share runs of the graph, at most `perRun` in one. */
+async function sumOf(
+  gradients: Pick<Gradients, "of">,
+  groups: readonly Example[][],
+  blocks: Layout["blocks"],
+  perRun: number,
+): Promise<Float64Array[][]> {
+  const sums = groups.map(() => [...blocks, lossBlock].map(({ columns }) => new Float64Array(columns)));
+  const all = groups.flatMap((examples, group) => examples.map((example) => ({ example, group })));
+  for (let from = 0; from < all.length; from += perRun) {
+    const slice = all.slice(from, from + perRun);
+    const found = await gradients.of(slice.map(({ example }) => example));
+    found.forEach(({ factors, loss }, at) => {
+      const group = sums[slice[at]!.group]!;
+      for (const [block, { name }] of blocks.entries()) addInto(group[block]!, factors.get(name));
+      group.at(-1)![0]! += loss;
+    });
+  }
+  return sums;
 }
 
 function addInto(sum: Float64Array, values: Float32Array | undefined): void {

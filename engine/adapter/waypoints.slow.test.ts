@@ -21,6 +21,7 @@ import { until } from "#schema/testing/stack";
 import * as disclosures from "#settlement/blob/disclosure";
 import { examplesOf } from "#settlement/blob/training/examples";
 import { contributor } from "../../indexer/test/life.ts";
+import { spearman } from "../faithfulness/correlation.ts";
 import { matrix, row } from "../influence/matrix.ts";
 import { adamDirection, less, tracIn } from "../influence/trajectory.ts";
 import { complement, trak } from "../influence/trak.ts";
@@ -105,7 +106,7 @@ describe("an engine that measures by a training's way", () => {
     "gives by %s what the library gives of the training's files",
     async (method) => {
       await using elsewhere = await openElsewhere(pipeline, trained, method);
-      const { states, store, tokensMax, files } = await elsewhere.open();
+      const { states, store, tokensMax, files, shape } = await elsewhere.open();
       const query = await queryOfAnswer();
       const { scores } = await elsewhere.pool.run({
         ...({
@@ -116,6 +117,7 @@ describe("an engine that measures by a training's way", () => {
           adapterHash: files.hash,
           query,
           tokensMax,
+          shape,
         } as const),
       });
       const wanted = await reference(method);
@@ -125,6 +127,28 @@ describe("an engine that measures by a training's way", () => {
         expect(Math.abs(value - wanted[i]!)).toBeLessThan(1e-5 * largest);
     },
   );
+});
+
+it("keeps projected gradients where they are too large, which rank records much as whole ones do", async () => {
+  const query = await queryOfAnswer();
+  const scoresWithin = async (bytesMax?: number) => {
+    const within = bytesMax === undefined ? {} : { bytesMax };
+    await using elsewhere = await openElsewhere(pipeline, trained, "efim-dual", within);
+    const { states, store, tokensMax, files, shape } = await elsewhere.open();
+    const method = "efim-dual" as const;
+    const rest = { method, store, adapterHash: files.hash, query, tokensMax, shape };
+    const { scores } = await elsewhere.pool.run({
+      kind: "record-scores",
+      adapters: states,
+      ...rest,
+    } as const);
+    return { shape, scores };
+  };
+  const whole = await scoresWithin();
+  expect(whole.shape).toBeNull();
+  const projected = await scoresWithin(200_000);
+  expect(projected.shape?.columns).toBeGreaterThan(64);
+  expect(spearman([...whole.scores], [...projected.scores])).toBeGreaterThan(0.8);
 });
 
 /** Scores of all records for the answer: functions of influence/ over the folders that the training left. */

@@ -42,6 +42,11 @@ export function projectQuery(query: Query, shape: ProjectionShape): Query {
   return query.map((v, position) => project(v, seeded(shape, position)));
 }
 
+/** Blocks wider than the shape alone; the others are exact as they are. */
+export function projectWide(query: Query, shape: ProjectionShape): Query {
+  return query.map((v, position) => (v.length <= shape.columns ? v : project(v, seeded(shape, position))));
+}
+
 function seeded(shape: ProjectionShape, position: number): ProjectionShape {
   return { ...shape, seed: mix(shape.seed ^ Math.imul(position + 1, 0x85ebca77)) };
 }
