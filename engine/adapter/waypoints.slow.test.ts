@@ -22,9 +22,10 @@ import * as disclosures from "#settlement/blob/disclosure";
 import { examplesOf } from "#settlement/blob/training/examples";
 import { contributor } from "../../indexer/test/life.ts";
 import { spearman } from "../faithfulness/correlation.ts";
-import { matrix, row } from "../influence/matrix.ts";
+import { dual, scores } from "../influence/efim.ts";
+import { type Matrix, matrix, row, type Vector } from "../influence/matrix.ts";
 import { adamDirection, less, tracIn } from "../influence/trajectory.ts";
-import { complement, trak } from "../influence/trak.ts";
+import { complement } from "../influence/trak.ts";
 import {
   ask,
   contribute,
@@ -108,7 +109,7 @@ describe("an engine that measures by a training's way", () => {
       await using elsewhere = await openElsewhere(pipeline, trained, method);
       const { states, store, tokensMax, files, shape } = await elsewhere.open();
       const query = await queryOfAnswer();
-      const { scores } = await elsewhere.pool.run({
+      const { scores: found } = await elsewhere.pool.run({
         ...({
           kind: "record-scores",
           adapters: states,
@@ -121,9 +122,9 @@ describe("an engine that measures by a training's way", () => {
         } as const),
       });
       const wanted = await reference(method);
-      expect(scores).toHaveLength(wanted.length);
+      expect(found).toHaveLength(wanted.length);
       const largest = Math.max(...wanted.map(Math.abs));
-      for (const [i, value] of scores.entries())
+      for (const [i, value] of found.entries())
         expect(Math.abs(value - wanted[i]!)).toBeLessThan(1e-5 * largest);
     },
   );
@@ -137,12 +138,12 @@ it("keeps projected gradients where they are too large, which rank records much 
     const { states, store, tokensMax, files, shape } = await elsewhere.open();
     const method = "efim-dual" as const;
     const rest = { method, store, adapterHash: files.hash, query, tokensMax, shape };
-    const { scores } = await elsewhere.pool.run({
+    const result = await elsewhere.pool.run({
       kind: "record-scores",
       adapters: states,
       ...rest,
     } as const);
-    return { shape, scores };
+    return { shape, scores: result.scores };
   };
   const whole = await scoresWithin();
   expect(whole.shape).toBeNull();
@@ -153,7 +154,28 @@ it("keeps projected gradients where they are too large, which rank records much 
 
 /** Scores of all records for the answer: functions of influence/ over the folders that the training left. */
 async function reference(method: "tracin" | "less" | "trak"): Promise<Float64Array> {
-  await using elsewhere = await openElsewhere(pipeline, trained, method);
+  gathered ??= gather();
+  const checkpoints = await gathered;
+  const n = checkpoints[0]!.losses.length;
+  if (method === "tracin") return tracIn(checkpoints).map((x) => n * x);
+  if (method === "less")
+    return less(checkpoints.map((one) => ({ ...one, blocks: one.steps }))).map((x) => n * x);
+  // TRAK's inverse over all parameters in its dual form, with the damping of the training: engine/adapter/influence.test.ts.
+  const { blocks, losses, query } = checkpoints.at(-1)!;
+  const complements = losses.map((loss) => complement(-loss));
+  const columns = blocks.reduce((sum, block) => sum + block.columns, 0);
+  const margins = matrix(n, columns);
+  for (let i = 0; i < n; i++)
+    row(margins, i).set(blocks.flatMap((block) => [...row(block, i)].map((x) => x / complements[i]!)));
+  const flat = Float64Array.from(query.flatMap((values) => [...values]));
+  return scores(dual([margins], 0.1), [flat]).map((x, i) => complements[i]! * x);
+}
+
+let gathered: ReturnType<typeof gather> | undefined;
+
+/** Gradients, losses and Adam's steps of all records at each waypoint, and the answer's gradient there. */
+async function gather() {
+  await using elsewhere = await openElsewhere(pipeline, trained, "tracin");
   const { records, tokensMax } = await elsewhere.open();
   const tokenizer = await readTokenizer(modelFolder);
   const lessons = records.map((record) =>
@@ -165,68 +187,40 @@ async function reference(method: "tracin" | "less" | "trak"): Promise<Float64Arr
   const prompt = tokenizer.encode(renderPrompt({ passages, question }));
   const asked: Example = { tokenIds: [...prompt, ...answerTokenIds], answerFrom: prompt.length };
   const { schedule } = settingsFor(choice, 1);
-  const n = records.length;
   const checkpoints = [];
   for (const { step, folder: waypoint } of trained.waypoints) {
-    const loaded = await readAdapter(waypoint);
-    const gradients = await openGradients(modelFolder, loaded, { kind: "full" });
+    const gradients = await openGradients(modelFolder, await readAdapter(waypoint), { kind: "full" });
     const [found] = await gradients.of([asked]);
     const names = [...found!.factors.keys()];
-    const sums = await Promise.all(lessons.map((examples) => summed(gradients, examples, found!.factors)));
-    const blocks = names.map((name) => {
-      const rows = sums.map(({ factors }) => factors.get(name)!);
-      return matrix(n, rows[0]!.length, Float64Array.from(rows.flatMap((values) => [...values])));
-    });
-    const means = await readOptimizerMeans(
-      join(waypoint, "optimizer.safetensors"),
-      new Map(names.map((name) => [name, found!.factors.get(name)!.length])),
-    );
+    const sizes = new Map(names.map((name) => [name, found!.factors.get(name)!.length]));
+    const sums = await Promise.all(lessons.map((examples) => summed(gradients, examples, sizes)));
+    const blocks = names.map((name) => stacked(sums.map(({ factors }) => factors.get(name)!)));
+    const means = await readOptimizerMeans(join(waypoint, "optimizer.safetensors"), sizes);
     const steps = blocks.map((block, at) => {
       const { mean: first, square: second } = means.get(names[at]!)!;
-      const rows = Array.from({ length: n }, (_, i) =>
-        adamDirection(row(block, i), { first, second, step: step + 1 }),
-      );
-      return matrix(n, block.columns, Float64Array.from(rows.flatMap((values) => [...values])));
+      const state = { first, second, step: step + 1 };
+      return stacked(sums.map((_, i) => adamDirection(row(block, i), state)));
     });
-    const query = names.map((name) => found!.factors.get(name)!);
-    const rate = learningRate(schedule, step - 1);
     checkpoints.push({
-      blocks,
-      steps,
-      query,
-      learningRate: rate,
-      losses: sums.map(({ loss }) => loss),
-      loss: found!.loss,
+      ...{ blocks, steps, query: names.map((name) => found!.factors.get(name)!) },
+      ...{ learningRate: learningRate(schedule, step - 1), losses: sums.map(({ loss }) => loss) },
     });
   }
-  if (method === "tracin") return tracIn(checkpoints).map((x) => n * x);
-  if (method === "less")
-    return less(checkpoints.map((one) => ({ ...one, blocks: one.steps }))).map((x) => n * x);
-  const { blocks, losses, query, loss } = checkpoints.at(-1)!;
-  const complements = Float64Array.from(losses, (one) => complement(-one));
-  const columns = blocks.reduce((sum, block) => sum + block.columns, 0);
-  const features = Array.from({ length: n }, (_, i) =>
-    blocks.flatMap((block) => [...row(block, i)].map((x) => x / complements[i]!)),
-  );
-  const flat = query.flatMap((values) => [...values]).map((x) => x / complement(-loss));
-  const model = {
-    features: matrix(n, columns, Float64Array.from(features.flat())),
-    query: Float64Array.from(flat),
-    complements,
-  };
-  return trak([model], 0.1 * columns).map((x) => n * complement(-loss) * x);
+  return checkpoints;
+}
+
+function stacked(rows: readonly Vector[]): Matrix {
+  const found = matrix(rows.length, rows[0]!.length);
+  for (const [i, values] of rows.entries()) row(found, i).set(values);
+  return found;
 }
 
 type Graph = Awaited<ReturnType<typeof openGradients>>;
 
-async function summed(
-  gradients: Graph,
-  examples: readonly Example[],
-  like: ReadonlyMap<string, Float32Array>,
-) {
+async function summed(gradients: Graph, examples: readonly Example[], sizes: ReadonlyMap<string, number>) {
   const found = await gradients.of(examples);
   const factors = new Map(
-    [...like].map(([name, { length }]) => {
+    [...sizes].map(([name, length]) => {
       const sum = new Float64Array(length);
       for (const one of found) for (const [i, value] of one.factors.get(name)!.entries()) sum[i]! += value;
       return [name, sum] as const;
