@@ -39,7 +39,7 @@ const setups: readonly Setup[] = [
 export const benchmark: Benchmark = {
   name: "engine",
   title: "Receipts through the whole engine: event, blob from DA, checks, scores, verbatim spans, rows",
-  conditions: `${receiptCount} paid answers of the small model over four passages in batches of 40; PostgreSQL, chain, disperser and node are real; every run begins with a copy of one database; counted from all engines being ready; CPU of the engines' and of PostgreSQL's processes`,
+  conditions: `${receiptCount} paid answers of the small model over four passages in batches of 20; PostgreSQL, chain, disperser and node are real; every run begins with a copy of one database; counted from all engines being ready; CPU of the engines' and of PostgreSQL's processes`,
   run: async () => {
     await using pipeline = await openPipeline();
     await answerAll(pipeline);
@@ -97,7 +97,7 @@ async function answerAll(pipeline: Pipeline): Promise<void> {
       60_000,
     );
   }
-  await using node = await startNode(pipeline, { BATCH_RECEIPTS: "40", BATCH_AGE_MS_MAX: "300000" });
+  await using node = await startNode(pipeline, { BATCH_RECEIPTS: "20", BATCH_AGE_MS_MAX: "300000" });
   const ids = [pipeline.channelId, await openChannel(pipeline, 2)];
   await finalise(world);
   await Promise.all(

@@ -40,9 +40,9 @@ export function encodeBlock(encoding: Encoding, gradient: Float32Array, target: 
   const scale = Math.fround(peakOf(gradient) / 127);
   const bytes = new Int8Array(buffer, byteOffset, gradient.length);
   if (scale > 0) {
-    for (let i = 0; i < gradient.length; i++) {
-      bytes[i] = Math.max(-127, Math.min(127, Math.round(gradient[i]! / scale)));
-    }
+    // At most 127 and a few roundings: never 127.5, so nothing is clipped.
+    const perUnit = 1 / scale;
+    for (let i = 0; i < gradient.length; i++) bytes[i] = Math.round(gradient[i]! * perUnit);
   }
   return scale;
 }

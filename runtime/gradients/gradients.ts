@@ -6,7 +6,6 @@ import { type Device, takeDevice } from "#runtime/inference/device";
 import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
 import { type Adapter, AdapterError } from "#runtime/lora/adapter";
 import { encode } from "#runtime/onnx/model";
-import { blockTokens } from "#runtime/time-block";
 import { checkExamples, type Example } from "#runtime/training/packing";
 import { adapterTargets } from "#runtime/training/trainer";
 import { locate, readModelFolder } from "#runtime/weights/model-folder";
@@ -34,6 +33,12 @@ export interface Gradients {
   /** Give back the GPU, where it runs on one; it takes no calls afterwards. */
   close(): void;
 }
+
+/**
+ * Examples are padded to whole blocks of this many tokens, so that those of like length share runs. Finer than `timeBlock`:
+ * the padded length follows from the example alone, and nothing is compared with another padding.
+ */
+const paddingTokens = 16;
 
 /** Most padded tokens in one run, unless one example alone has more. */
 const runTokensMax = 512;
@@ -99,7 +104,7 @@ async function runAll(
   names: readonly string[],
 ): Promise<ExampleGradient[]> {
   const results = new Array<ExampleGradient>(examples.length);
-  const groups = Map.groupBy(examples.keys(), (index) => blockTokens(examples[index]!.tokenIds.length));
+  const groups = Map.groupBy(examples.keys(), (index) => paddedTokens(examples[index]!));
   for (const [tokens, members] of groups) {
     const perRun = Math.max(1, Math.floor(runTokensMax / tokens));
     for (let first = 0; first < members.length; first += perRun) {
@@ -112,6 +117,10 @@ async function runAll(
     }
   }
   return results;
+}
+
+function paddedTokens({ tokenIds }: Example): number {
+  return Math.ceil(tokenIds.length / paddingTokens) * paddingTokens;
 }
 
 async function runBatch(
@@ -151,10 +160,17 @@ async function runBatch(
     if (!Number.isFinite(loss)) throw new NotFiniteError("example loss");
     const factors = new Map(names.map((name) => [name, part(outputs, name, row, examples.length)]));
     for (const [name, values] of factors) {
-      if (!values.every(Number.isFinite)) throw new NotFiniteError(`gradient of ${name}`);
+      if (!isReal(values)) throw new NotFiniteError(`gradient of ${name}`);
     }
     return { loss, factors };
   });
+}
+
+/** x − x is 0 for every number and NaN for the others; a loop, because this sees every byte of a store. */
+function isReal(values: Float32Array): boolean {
+  let spoilt = 0;
+  for (let i = 0; i < values.length; i++) spoilt += values[i]! - values[i]!;
+  return spoilt === 0;
 }
 
 /** Row `row` of an output [B, …]. */
