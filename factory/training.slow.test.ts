@@ -15,7 +15,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-it("ends in the same adapter whether or not its process was killed, again and again", async () => {
+it("ends in the same adapter and waypoints whether or not its process was killed, again and again", async () => {
   const undisturbed = await finish(start(join(root, "alone")));
   const folder = join(root, "killed");
   for (const step of [3, 7, 8, 13]) await killAt(start(folder), step);
@@ -38,10 +38,10 @@ async function killAt(child: ChildProcess, step: number): Promise<void> {
   expect(child.signalCode, "it was killed before its end").toBe("SIGKILL");
 }
 
-/** @returns the hash of the adapter it leaves. */
+/** @returns the hashes of the adapter it leaves and of its four waypoints. */
 async function finish(child: ChildProcess): Promise<string> {
   let hash = "";
   for await (const line of createInterface(child.stdout!)) if (line.startsWith("adapter ")) hash = line;
-  expect(hash).toMatch(/^adapter 0x[0-9a-f]{64}$/);
+  expect(hash).toMatch(/^adapter 0x[0-9a-f]{64}( 0x[0-9a-f]{64} [0-9a-f]{64}){4}$/);
   return hash;
 }

@@ -1,10 +1,11 @@
-/** A small training as a process: `train.ts <folder>`. Prints `step <n>` after each step, at the end `adapter <hash>`. */
-import { mkdirSync } from "node:fs";
-import { resolve } from "node:path";
+/** A small training as a process: `train.ts <folder>`. Prints `step <n>` after each step, at the end `adapter <hashes>`, of the adapter and of what its waypoints hold. */
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { readTokenizer } from "#runtime/index";
 import { examplesFor } from "../examples.ts";
 import { settingsFor } from "../settings.ts";
-import { runTraining } from "../training.ts";
+import { optimizerFile, runTraining } from "../training.ts";
 
 const folder = resolve(process.argv[2]!);
 mkdirSync(folder, { recursive: true });
@@ -13,7 +14,7 @@ const records = Array.from({ length: 10 }, (_, index) => ({
   source: `pier-${index}.md`,
   text: `The harbour master of pier ${index} counts ${index + 3} ships before the tide of that evening turns.`,
 }));
-const settings = settingsFor({ name: "harbour", steps: 16, gateRecords: 2 }, records.length);
+const settings = settingsFor({ name: "harbour", steps: 16, gateRecords: 2, waypoints: 4 }, records.length);
 const tokenizer = await readTokenizer(baseFolder);
 const trained = await runTraining({
   ...{ folder, baseFolder, settings, base: "base" },
@@ -22,4 +23,8 @@ const trained = await runTraining({
   onProgress: ({ step }) => console.log(`step ${step}`),
   signal: new AbortController().signal,
 });
-console.log(`adapter ${trained.adapterHash}`);
+const kept = trained.waypoints.map(({ folder: waypoint, adapterHash }) => {
+  const optimizer = readFileSync(join(waypoint, optimizerFile));
+  return `${adapterHash} ${createHash("sha256").update(optimizer).digest("hex")}`;
+});
+console.log(`adapter ${trained.adapterHash} ${kept.join(" ")}`);
