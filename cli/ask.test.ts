@@ -1,7 +1,7 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, expect, it } from "vitest";
-import { readNode, sendQuestion } from "./ask/node-client.ts";
+import { readNode, readTerms, sendQuestion } from "./ask/node-client.ts";
 import { closingLines, questionFrom } from "./ask.ts";
 import { freePort } from "./up/ports.ts";
 
@@ -22,13 +22,14 @@ async function startNode(answers: Record<string, { status: number; body: string 
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`;
 }
 
-const models = { status: 200, body: JSON.stringify({ data: [{ id: "quote", fee_wei: "7" }] }) };
+const models = { status: 200, body: JSON.stringify({ data: [{ id: "quote", root: "0x01", fee_wei: "7" }] }) };
 const health = (chunks: number) => ({ status: 200, body: JSON.stringify({ chunks }) });
 const question = { model: "quote", question: "What?", voucher: "" };
 
 it("takes a question as one argument or as several words, and none at all for wrong usage", () => {
   expect(questionFrom(["What does zod do?"])).toBe("What does zod do?");
   expect(questionFrom(["What", "does", "zod", "do?"])).toBe("What does zod do?");
+  expect(questionFrom(["What\n does  zod do?"])).toBe("What does zod do?");
   expect(() => questionFrom([" "])).toThrow(/Give a question/);
 });
 
@@ -50,9 +51,20 @@ it("names the models there are, and says how to fill empty Datanets", async () =
   await expect(readNode(url, "quote")).rejects.toThrow(/Datanets are empty.*npm run demo -- --keep/);
 });
 
-it("reads the fee of a node that has something to answer from", async () => {
+it("reads the fee and the model of a node that has something to answer from", async () => {
   const url = await startNode({ "/v1/models": models, "/health": health(3) });
-  expect(await readNode(url, "quote")).toEqual({ feeWei: 7n });
+  expect(await readNode(url, "quote")).toEqual({ feeWei: 7n, modelId: "0x01" });
+});
+
+it("reads the terms of a node that wants to be paid", async () => {
+  const [hub, node] = [`0x${"bb".repeat(20)}`, `0x${"aa".repeat(20)}`];
+  const body = JSON.stringify({
+    chainId: "5",
+    receiver: hub,
+    receiverAuthorizer: node.toUpperCase().replace("X", "x"),
+  });
+  const url = await startNode({ "/v1/chat/completions": { status: 402, body } });
+  expect(await readTerms(url, "quote")).toEqual({ chainId: 5n, hub, node });
 });
 
 it("tells an error in the middle of a stream and a stream that was cut off", async () => {

@@ -2,10 +2,19 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import pc from "picocolors";
-import { formatEther } from "viem";
+import { formatEther, type Hex } from "viem";
 import { PipelineError } from "#schema/errors";
+import { decode } from "#serving/payment/voucher";
 import { UsageError, urlFrom } from "./arguments.ts";
-import { type Closing, type Refusal, readNode, sendQuestion } from "./ask/node-client.ts";
+import {
+  type Closing,
+  type Refusal,
+  readNode,
+  readTerms,
+  sendQuestion,
+  type Terms,
+} from "./ask/node-client.ts";
+import { checkReceipt } from "./ask/receipt.ts";
 import { hasChannel, openChannels, signVoucher } from "./chain/channel.ts";
 import { type Chain, openChain } from "./chain/transactions.ts";
 import type { Config } from "./config.ts";
@@ -37,10 +46,13 @@ const lookMs = 500;
 /** Vouchers signed anew for one question: another caller of the same account may come between. */
 const signaturesMax = 5;
 
-/** Signs for `maxWei` in all. */
-type Sign = (maxWei: bigint) => Promise<string>;
+/** Signs for `maxWei` in all, under the terms of the channel. */
+type Payer = { sign: (maxWei: bigint) => Promise<string>; terms: Terms };
 
-/** @returns 0 once answered. @throws UsageError; the node's refusals as PipelineError with the remedy. */
+/**
+ * @returns 0 once answered and the receipt is right.
+ * @throws UsageError; ReceiptWrongError; the node's refusals as PipelineError with the remedy.
+ */
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
   if (values.help) {
@@ -50,24 +62,42 @@ export async function run(args: string[]): Promise<number> {
   const question = questionFrom(positionals);
   const config = readRunningConfig();
   const url = urlFrom(values.url ?? `http://127.0.0.1:${config.ports.serving}/v1`, "url").replace(/\/$/, "");
-  const { feeWei } = await readNode(url, values.model);
-  const sign = values.voucher === undefined ? await developmentPayer(config, feeWei) : given(values.voucher);
-  const closing = await askPaid(sign, (voucher) =>
-    sendQuestion(url, { model: values.model, question, voucher }, (piece) => process.stdout.write(piece)),
+  const { model } = values;
+  const quoted = await readNode(url, model);
+  const { sign, terms } =
+    values.voucher === undefined
+      ? await developmentPayer(config, quoted.feeWei)
+      : { sign: async () => values.voucher!, terms: await readTerms(url, model) };
+  const { voucher, closing } = await askPaid(sign, (voucher) =>
+    sendQuestion(url, { model, question, voucher }, (piece) => process.stdout.write(piece)),
   );
+  await checkReceipt({ ...terms, ...quoted, ...dueOf(voucher), question }, closing);
   for (const line of closingLines(closing)) console.log(line);
   return 0;
 }
 
-/** One question, in one pair of quotes or as several words. @throws UsageError */
+/** What a voucher is for. @throws UsageError where it is none. */
+function dueOf(header: string): { channelId: Hex; maxWei: bigint } {
+  const voucher = decode(header);
+  if (!voucher.ok) throw new UsageError(`--voucher: ${voucher.reason}.`);
+  return { channelId: voucher.value.channelId, maxWei: voucher.value.maxClaimableWei };
+}
+
+/**
+ * One question, in one pair of quotes or as several words; white space folded, as the node does before it commits to it.
+ * @throws UsageError
+ */
 export function questionFrom(positionals: readonly string[]): string {
-  const question = positionals.join(" ").trim();
+  const question = positionals.join(" ").replace(/\s+/gu, " ").trim();
   if (question === "") throw new UsageError('Give a question, as in: ask "What does zod do?"');
   return question;
 }
 
 /** What is said once the answer stands: sources, fee, receipt, and how to follow it. */
-export function closingLines({ citations, receipt }: Closing): string[] {
+export function closingLines({
+  citations,
+  receipt,
+}: Pick<Closing, "citations"> & { receipt: { fee: bigint; digest: string } }): string[] {
   const sources = citations.map(
     ({ index, source, contributor, contribution_id, quote }) =>
       `  [${index}] ${source}  ${pc.dim(`contribution ${contribution_id} of ${contributor}`)}\n      "${quote}"`,
@@ -86,12 +116,16 @@ export function closingLines({ citations, receipt }: Closing): string[] {
  * Asks with a voucher for nothing first: the refusal tells what to sign for, so that no book of charges is kept here.
  * @throws QuestionRefusedError; ChannelNotFinalError
  */
-async function askPaid(sign: Sign, send: (voucher: string) => Promise<Closing | Refusal>): Promise<Closing> {
+async function askPaid(
+  sign: Payer["sign"],
+  send: (voucher: string) => Promise<Closing | Refusal>,
+): Promise<{ voucher: string; closing: Closing }> {
   let maxWei = 0n;
   let signatures = 0;
   for (const deadline = Date.now() + finalMsMax; Date.now() < deadline; ) {
-    const answer = await send(await sign(maxWei));
-    if (!("reason" in answer)) return answer;
+    const voucher = await sign(maxWei);
+    const answer = await send(voucher);
+    if (!("reason" in answer)) return { voucher, closing: answer };
     if (answer.reason === "voucher_too_low" && BigInt(answer.requiredMaxWei) !== maxWei) {
       if (++signatures > signaturesMax) throw new QuestionRefusedError(answer);
       maxWei = BigInt(answer.requiredMaxWei);
@@ -102,14 +136,19 @@ async function askPaid(sign: Sign, send: (voucher: string) => Promise<Closing | 
 }
 
 /** Signs with the development account, whose channel is opened where there is none. @throws NotDevelopmentError */
-async function developmentPayer(config: Config, feeWei: bigint): Promise<Sign> {
+async function developmentPayer(config: Config, feeWei: bigint): Promise<Payer> {
   const rpcUrl = config.rpcUrl ?? `http://127.0.0.1:${config.ports.chain}`;
   if (!(await isDevelopment(rpcUrl))) throw new NotDevelopmentError(rpcUrl);
   const chain = openChain(rpcUrl, config.addressesFile ?? join(config.folder, "addresses.json"));
   const payer = accountOf(payerLabel);
   console.log(pc.dim(`paid by the development account "${payerLabel}" ${payer.address}`));
   if (!(await hasChannel(chain, payer))) await openChannel(chain, feeWei);
-  return (maxWei) => signVoucher(chain, payer, maxWei);
+  const { chainId, contracts } = chain.deployment;
+  const node = accountOf("node").address.toLowerCase() as Hex;
+  return {
+    sign: (maxWei) => signVoucher(chain, payer, maxWei),
+    terms: { chainId: BigInt(chainId), hub: contracts.settlementHub as Hex, node },
+  };
 }
 
 async function openChannel(chain: Chain, feeWei: bigint): Promise<void> {
@@ -119,10 +158,6 @@ async function openChannel(chain: Chain, feeWei: bigint): Promise<void> {
   );
   await giveGas(chain.rpcUrl, [payerLabel]);
   await openChannels(chain, [accountOf(payerLabel)], depositWei);
-}
-
-function given(voucher: string): Sign {
-  return async () => voucher;
 }
 
 export class NotDevelopmentError extends PipelineError {

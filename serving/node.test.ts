@@ -6,6 +6,7 @@ import { DisperserClient } from "#eigenda/index";
 import { createLog } from "#schema/log";
 import { answer, batchRun, channelState, chunk } from "#schema/offchain/index";
 import { until } from "#schema/testing/stack";
+import * as commitments from "#settlement/blob/commitments";
 import * as disclosures from "#settlement/blob/disclosure";
 import {
   ask,
@@ -24,6 +25,7 @@ import {
 } from "../engine/testing/pipeline.ts";
 import { contributor, payer, token } from "../indexer/test/life.ts";
 import type { Completion } from "./answer/answer.ts";
+import { markers } from "./answer/citation.ts";
 import { createFinalBlockReader } from "./final-block.ts";
 import { openLiveIndex } from "./live-index.ts";
 import { createMetrics } from "./metrics.ts";
@@ -166,7 +168,13 @@ describe("answers", () => {
     const text = chunks.map(({ choices }) => choices[0]?.delta.content ?? "").join("");
     const stored = await completionOf(ask(pipeline, node.url, asking));
     expect(stored.choices[0].message.content).toBe(text);
-    expect(chunks.at(-2)).toMatchObject({ citations: stored.citations, receipt: stored.receipt });
+    const { citations, receipt, opening } = stored;
+    expect(chunks.at(-2)).toMatchObject({ citations, receipt, opening });
+    expect(commitments.inputCommit(opening.input_salt, asking.question)).toBe(receipt.inputCommit);
+    const answered = text.slice(0, text.length - markers(citations.length).length);
+    expect(commitments.outputCommit(opening.output_salt, answered, opening.answer_token_ids)).toBe(
+      receipt.outputCommit,
+    );
     expect(chunks.at(-1).usage).toEqual(stored.usage);
     for (const citation of stored.citations) {
       const [row] = await database().select().from(chunk).where(eq(chunk.id, citation.chunk_id));

@@ -26,8 +26,17 @@ export type Statement = {
   servedAt: bigint;
 };
 
+/** What the payer, who has question and answer, still needs to check that the receipt is about them. */
+export type Opening = { inputSalt: Hex; outputSalt: Hex; answerTokenIds: readonly number[] };
+
 /** A signed receipt with what opens its commitments. */
-export type IssuedReceipt = { receipt: receipt.Receipt; digest: Hex; signature: Hex; disclosure: Hex };
+export type IssuedReceipt = {
+  receipt: receipt.Receipt;
+  digest: Hex;
+  signature: Hex;
+  disclosure: Hex;
+  opening: Opening;
+};
 
 /** Signs the node's receipts. Holds the key; everything it returns may be published in mode `public`. */
 export type ReceiptIssuer = {
@@ -66,6 +75,7 @@ export function createIssuer(
         receipt: message,
         digest: receipt.digest(scope, message),
         signature: await account.signTypedData(receipt.typedData(scope, message)),
+        opening: { inputSalt, outputSalt, answerTokenIds },
         disclosure: disclosure.encode({
           question,
           answer,

@@ -1,6 +1,6 @@
 import type { Hex } from "viem";
 import type { SourceChunk } from "../live-index.ts";
-import type { IssuedReceipt } from "../receipt.ts";
+import type { IssuedReceipt, Opening } from "../receipt.ts";
 import { findQuotes, markers } from "./citation.ts";
 
 /** One citation, with offsets into the answer and into the chunk's text (UTF-16 units, ends exclusive). */
@@ -37,6 +37,8 @@ export type Completion = {
   usage: { prompt_tokens: number; completion_tokens: number; total_tokens: number };
   citations: Citation[];
   receipt: ReceiptJson;
+  /** The payer's alone: with question and answer it opens the receipt's inputCommit and outputCommit. */
+  opening: { input_salt: Hex; output_salt: Hex; answer_token_ids: readonly number[] };
 };
 
 /** The answer's quotes as citations, numbered from 1 in the order of the answer. `context` in prompt order. */
@@ -92,12 +94,17 @@ export function complete(parts: {
     },
     citations,
     receipt: receiptJson(issued),
+    opening: openingJson(issued.opening),
   };
 }
 
 /** Id of a completion; the same for the same request at the same charge. */
 export function idOf(requestId: Hex): string {
   return `chatcmpl-${requestId.slice(2, 34)}`;
+}
+
+function openingJson({ inputSalt, outputSalt, answerTokenIds }: Opening): Completion["opening"] {
+  return { input_salt: inputSalt, output_salt: outputSalt, answer_token_ids: answerTokenIds };
 }
 
 export function receiptJson({ receipt, digest, signature }: IssuedReceipt): ReceiptJson {

@@ -4,7 +4,7 @@ import { toErrorResponse } from "./error-response.ts";
 /** Writes one answer as OpenAI's server-sent chunks. `send` takes the text after `data: `. */
 export type ChatStream = {
   text: (piece: string) => Promise<void>;
-  /** Markers of the citations, the closing chunk with citations and receipt, usage if wanted, `[DONE]`. */
+  /** Markers of the citations, the closing chunk with citations, receipt and opening, usage if wanted, `[DONE]`. */
   end: (completion: Completion) => Promise<void>;
   /** An error after the headers were sent. */
   fail: (error: unknown) => Promise<void>;
@@ -39,9 +39,9 @@ export function createChatStream({ id, created, model, includesUsage, send }: Op
   };
   return {
     text: sendText,
-    end: async ({ choices: [choice], citations, receipt, usage: counted }) => {
+    end: async ({ choices: [choice], citations, receipt, opening, usage: counted }) => {
       await sendText(choice.message.content.slice(sent.length));
-      await sendChoice({}, choice.finish_reason, { citations, receipt });
+      await sendChoice({}, choice.finish_reason, { citations, receipt, opening });
       if (includesUsage) await send(JSON.stringify({ ...frame, choices: [], usage: counted }));
       await send("[DONE]");
     },
