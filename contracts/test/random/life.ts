@@ -109,6 +109,8 @@ function newMemory() {
     /** Arguments by which the Governor knows them. */
     decisions: [] as unknown[][],
     specs: new Map<bigint, Record<string, unknown>>(),
+    daos: [] as { dao: Address; datanetId: bigint }[],
+    daoDecisions: [] as { dao: Address; datanetId: bigint; args: unknown[] }[],
   };
 }
 

@@ -1,4 +1,4 @@
-/** What may happen in a random life to proposals of models, curves, decisions of holders and stakers, and permissions. */
+/** What may happen in a random life to proposals of models, curves, decisions of holders, and permissions. */
 import { type Abi, encodeFunctionData, type Hex, keccak256, parseEther, toHex } from "viem";
 import { abis } from "#contracts/deploy";
 import { devAccount } from "#schema/testing/stack";
@@ -108,20 +108,6 @@ const tradeCurve = async (life: Life): Promise<Call | null> => {
   return { who, contract, functionName, args };
 };
 
-/** A Datanet's DAO is made, and sometimes given its Datanet. */
-const foundDao = async (life: Life): Promise<Call | null> => {
-  const { draw } = life;
-  const count = await read<bigint>(life, "datanetRegistry", "datanetCount");
-  if (count === 0n) return null;
-  const settings = {
-    datanetId: 1n + BigInt(draw.below(Number(count) + 1)),
-    votingDelayBlocks: draw.below(3),
-    votingPeriodBlocks: 5 + draw.below(20),
-    quorumBps: 1 + draw.below(4_000),
-  };
-  return { who: draw.actor(), contract: "datanetDaoFactory", functionName: "create", args: [settings] };
-};
-
 /** Anyone with enough votes proposes to the Governor that it change one of its settings. */
 const proposeDecision = ({ draw, memory, deployment }: Life): Call => {
   const { governor, timelock } = deployment.contracts;
@@ -194,7 +180,6 @@ export const happenings: [weight: number, happening: Happening][] = [
   [12, judgeProposal],
   [6, reportModel],
   [10, tradeCurve],
-  [2, foundDao],
   [2, proposeDecision],
   [8, decide],
   [4, permit],

@@ -1,8 +1,9 @@
-/** What may happen in a random life to channels, batches, receipts, epochs and rewards. */
+/** What may happen in a random life to batches, receipts, epochs and rewards. */
 import { StandardMerkleTree } from "@openzeppelin/merkle-tree";
-import { type Hex, keccak256, zeroAddress, zeroHash } from "viem";
+import { type Hex, keccak256, zeroHash } from "viem";
 import { devAccount } from "#schema/testing/stack";
-import { compactClaim, typedData } from "#serving/payment/voucher";
+import { compactClaim } from "#serving/payment/voucher";
+import { stateOf, voucherOf } from "./channels.ts";
 import {
   actors,
   type Call,
@@ -18,45 +19,6 @@ import {
 } from "./life.ts";
 
 const address = (who: number) => devAccount(who).address;
-const withdrawDelaySeconds = 900;
-const depositWeiMax = 100_000n;
-
-const openChannel = async (life: Life): Promise<Call | null> => {
-  const { draw, memory, deployment } = life;
-  const [payer, node] = [draw.actor(), draw.actor()];
-  const config = {
-    payer: address(payer),
-    payerAuthorizer: zeroAddress,
-    receiver: deployment.contracts.settlementHub,
-    receiverAuthorizer: address(node),
-    token: deployment.contracts.openToken,
-    withdrawDelay: draw.chance(90) ? withdrawDelaySeconds : 1,
-    salt: draw.bytes32(),
-  };
-  const channelId = await read<Hex>(life, "channelEscrow", "getChannelId", [config]);
-  return {
-    who: draw.chance(90) ? payer : draw.actor(),
-    contract: "channelEscrow",
-    functionName: "openChannel",
-    args: [config, draw.wei(depositWeiMax)],
-    after: () => void memory.channels.push({ config, channelId, payer, node }),
-  };
-};
-
-const useChannel = async ({ draw, memory }: Life): Promise<Call | null> => {
-  const channel = draw.pick(memory.channels);
-  if (channel === undefined) return null;
-  const { config, channelId, payer, node } = channel;
-  const amount = draw.wei(depositWeiMax);
-  const choices: [number, string, unknown[]][] = [
-    [draw.actor(), "deposit", [channelId, amount]],
-    [node, "refund", [config, amount]],
-    [payer, "initiateWithdraw", [config, amount / 3n]],
-    [draw.actor(), "finalizeWithdraw", [config]],
-  ];
-  const [who, functionName, args] = draw.pick(choices)!;
-  return { who, contract: "channelEscrow", functionName, args };
-};
 
 /** Three receipts of a channel, two of them in the batch. */
 const settleBatch = async (life: Life): Promise<Call | null> => {
@@ -83,20 +45,6 @@ const settleBatch = async (life: Life): Promise<Call | null> => {
     after: () => void memory.receipts.push(...receipts),
   };
 };
-
-async function stateOf(life: Life, { channelId }: Channel): Promise<{ claimed: bigint; left: bigint }> {
-  const state = await read<readonly bigint[]>(life, "channelEscrow", "channels", [channelId]);
-  const [balance, claimed] = state as [bigint, bigint];
-  return { claimed, left: balance - claimed };
-}
-
-/** Cumulative, by the payer, or by another whom the escrow must refuse. */
-async function voucherOf({ deployment }: Life, channel: Channel, total: bigint, isPayers: boolean) {
-  const voucher = { channelId: channel.channelId, maxClaimableWei: total };
-  const typed = typedData(deployment.contracts.channelEscrow, BigInt(deployment.chainId), voucher);
-  const signer = devAccount(isPayers ? channel.payer : 7);
-  return { maxClaimableAmount: total, totalClaimed: total, signature: await signer.signTypedData(typed) };
-}
 
 async function receiptBy(life: Life, channel: Channel, modelId: Hex, charged: bigint): Promise<Receipt> {
   const receipt = {
@@ -166,7 +114,7 @@ const guard = ({ draw }: Life): Call => {
   return { who: poster, contract, functionName: "pauseIntake", args: [draw.wei(30n)] };
 };
 
-/** Rewards that grow for some, within what the pool has; one in six gives an account more than the root's total. */
+/** Rewards that grow for some, within what the pool has; one in three has a leaf against the rules. */
 const proposeEpoch = async (life: Life): Promise<Call | null> => {
   const { draw, memory, client } = life;
   const ledger = "attributionLedger";
@@ -178,7 +126,7 @@ const proposeEpoch = async (life: Life): Promise<Call | null> => {
   if (funded === rootTotalBefore) return null;
   const rootTotal = rootTotalBefore + draw.wei(funded - rootTotalBefore);
   const earned = earnedOnTop(draw, memory.earned, rootTotal - rootTotalBefore);
-  const leaves = rewardLeaves(life, earned, draw.chance(15) ? rootTotal + 1n : null);
+  const leaves = rewardLeaves(life, [...earned, ...wrongLeaves(draw, earned, rootTotal)]);
   const header: Header = {
     rewardRoot: leaves.root,
     attributionRoot: draw.bytes32(),
@@ -207,18 +155,45 @@ function earnedOnTop(draw: Draw, before: Map<`0x${string}`, bigint>, amount: big
   return new Map(before).set(who, (before.get(who) ?? 0n) + amount);
 }
 
-/** @param excess What one account more gets, against the rules. */
-function rewardLeaves({ deployment }: Life, earned: Map<`0x${string}`, bigint>, excess: bigint | null) {
+type Reward = readonly [account: Hex, cumulative: bigint];
+
+/** None mostly; or more than the root's total for somebody, or a second leaf for one who has one: larger, or smaller. */
+function wrongLeaves(draw: Draw, earned: Map<Hex, bigint>, rootTotal: bigint): Reward[] {
+  const [account, cumulative] = draw.pick([...earned])!;
+  const wrong: Reward[] = [
+    [address(7), rootTotal + 1n],
+    [account, cumulative + 1n],
+    [account, cumulative - 1n],
+  ];
+  return draw.chance(35) ? [draw.pick(wrong)!] : [];
+}
+
+function rewardLeaves({ deployment }: Life, rewards: readonly Reward[]) {
   const { chainId, contracts } = deployment;
-  const amounts = [...earned, ...(excess === null ? [] : [[address(7), excess] as const])];
-  const rows = amounts.map(([account, wei]) => [chainId, contracts.rewardDistributor, account, `${wei}`]);
+  const rows = rewards.map(([account, wei]) => [chainId, contracts.rewardDistributor, account, `${wei}`]);
   const tree = StandardMerkleTree.of(rows, ["uint256", "address", "address", "uint256"]);
-  const all = amounts.map(([account, cumulative], i) => ({
+  const all = rewards.map(([account, cumulative], i) => ({
     account,
     cumulative,
     proof: tree.getProof(i) as Hex[],
   }));
   return { root: tree.root as Hex, all };
+}
+
+/** Two leaves by which a fault may be proven: of one account, of this root and of the live one or of this one twice. */
+async function pairOf(life: Life, leaves: readonly RewardLeaf[]): Promise<[string, RewardLeaf, RewardLeaf]> {
+  const { draw, memory } = life;
+  const live = memory.trees.get(await read<Hex>(life, "rewardDistributor", "root")) ?? [];
+  const pairs = leaves.flatMap((leaf) => [
+    ...live
+      .filter((before) => before.account === leaf.account && before.cumulative > leaf.cumulative)
+      .map((before) => ["proveLeafFalls", leaf, before] as [string, RewardLeaf, RewardLeaf]),
+    ...leaves
+      .filter((other) => other.account === leaf.account && other.cumulative !== leaf.cumulative)
+      .map((other) => ["proveLeafTwice", leaf, other] as [string, RewardLeaf, RewardLeaf]),
+  ]);
+  const [one, other] = [draw.pick(leaves)!, draw.pick(live) ?? draw.pick(leaves)!];
+  return draw.pick(pairs) ?? [draw.pick(["proveLeafFalls", "proveLeafTwice"])!, one, other];
 }
 
 const judgeEpoch = async (life: Life): Promise<Call | null> => {
@@ -228,6 +203,7 @@ const judgeEpoch = async (life: Life): Promise<Call | null> => {
   if (header === undefined) return null;
   const leaf = draw.pick(memory.trees.get(header.rewardRoot)!)!;
   const someone = draw.actor();
+  const [proof, one, other] = await pairOf(life, memory.trees.get(header.rewardRoot)!);
   const finalize: Call = {
     who: someone,
     contract: "attributionLedger",
@@ -240,6 +216,8 @@ const judgeEpoch = async (life: Life): Promise<Call | null> => {
     [someone, "dispute", [epoch, 1, "0xbad0"]],
     [someone, "disputeLeaf", [epoch, header, leaf, 2, "0x"]],
     [someone, "proveLeafAboveTotal", [epoch, header, leaf]],
+    [someone, proof, [epoch, header, one, other]],
+    [someone, proof, [epoch, header, one, other]],
     [someone, "proveCertificateInvalid", [epoch, header]],
     [poster, "withdrawEpoch", [epoch]],
     [poster, "resolveDispute", [epoch, draw.chance(40)]],
@@ -276,11 +254,14 @@ const reward = async (life: Life): Promise<Call | null> => {
     return { who, contract, functionName: "fund", args: [draw.wei(1_000n)] };
   }
   const { account, cumulative, proof }: RewardLeaf = leaf;
+  const receiver = actors.find((each) => address(each) === account) ?? who;
   const choices: [number, string, unknown[]][] = [
     [who, "claim", [account, cumulative, proof]],
     [who, "claimMany", [leaves]],
     [who, "setClaimer", [address(draw.actor())]],
     [who, "claimTo", [account, address(7), cumulative, proof]],
+    [receiver, "claimTo", [account, address(draw.actor()), cumulative, proof]],
+    [receiver, "claimTo", [account, address(draw.actor()), cumulative, proof]],
   ];
   const [by, functionName, args] = draw.pick(choices)!;
   return { who: by, contract, functionName, args };
@@ -288,8 +269,6 @@ const reward = async (life: Life): Promise<Call | null> => {
 
 /** Weight → what happens that often. */
 export const happenings: [weight: number, happening: Happening][] = [
-  [4, openChannel],
-  [8, useChannel],
   [12, settleBatch],
   [10, judgeReceipt],
   [3, payNode],

@@ -5,6 +5,8 @@ import { type Abi, parseEther } from "viem";
 import { abis } from "#contracts/deploy";
 import { deployContracts, devAccount, startAnvil } from "#schema/testing/stack";
 import { clonesOf, compare, type Difference, record, recordings, replay } from "../comparison.ts";
+import { happenings as ofChannels } from "./channels.ts";
+import { happenings as ofDaos } from "./daos.ts";
 import { happenings as ofData } from "./data.ts";
 import { connect, Draw, liveOn, settleIn, type Tally } from "./life.ts";
 import { happenings as ofMarket } from "./market.ts";
@@ -26,7 +28,7 @@ export async function liveAtRandom({ seed, steps }: { seed: string; steps: numbe
     await life.client.setBlockTimestampInterval({ interval: 1 });
     await life.client.setBalance({ address: deployment.contracts.timelock, value: parseEther("100") });
     await settleIn(life);
-    await liveOn(life, [...ofData, ...ofMoney, ...ofMarket], steps);
+    await liveOn(life, [...ofData, ...ofChannels, ...ofMoney, ...ofMarket, ...ofDaos], steps);
     return { ...(await compareAll(life)), tally: life.tally };
   } finally {
     await rm(folder, { recursive: true, force: true });
