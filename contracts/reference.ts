@@ -84,6 +84,8 @@ function partOf(source: string, contract: string, foreign: ReadonlySet<string>):
   const list = (title: string, type: string) => {
     const items = artifact.abi.filter((item) => item.type === type && !foreign.has(keyOf(item)));
     if (items.length === 0) return "";
+    const untold = items.filter((item) => type !== "function" && !notices.has(canonical(item)));
+    invariant(untold.length === 0, `${contract} says what ${untold.map(canonical).join(" and ")} mean`);
     const lines = items.map((item) => `- \`${declarationOf(item)}\`${noticeOf(item, notices)}\n`);
     return `\n**${title}**\n\n${lines.join("")}`;
   };

@@ -18,6 +18,7 @@ contract CurveFactory {
 
     mapping(bytes32 modelId => address) public curveOf;
 
+    /// @notice A model has its curve. `baseWei` and `slopeWei` are the price of the first token and its rise with each token.
     event CurveCreated(
         bytes32 indexed modelId,
         address indexed curve,
@@ -26,8 +27,11 @@ contract CurveFactory {
         IModelCurve.CurveParams params
     );
 
+    /// @notice Only ModelProposals makes curves.
     error NotProposals(address caller);
+    /// @notice The model has its curve.
     error CurveExists(bytes32 modelId);
+    /// @notice A curve that is free or too dear, has no supply or no beneficiary, or takes too large a fee.
     error InvalidParams();
 
     constructor(ModelCurve implementation_, address proposals_) {

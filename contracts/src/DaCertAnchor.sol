@@ -28,9 +28,12 @@ contract DaCertAnchor {
     /// @notice The DaCertMirror on layer 2.
     address public immutable mirror;
 
+    /// @notice A verdict of EigenDA's verifier left for layer 2: 1 valid, 6 invalid.
     event DACertAnchored(bytes32 indexed daRef, address indexed sender, uint8 status);
 
+    /// @notice The verifier gave no verdict: an error of its own.
     error NoVerdict(uint8 status);
+    /// @notice With less the verifier might run out and call a good certificate invalid.
     error GasTooLow(uint256 given, uint256 min);
 
     constructor(IEigenDACertVerifier verifier_, ICrossDomainMessenger messenger_, address mirror_) {

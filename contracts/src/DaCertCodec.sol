@@ -81,10 +81,15 @@ library DaCertCodec {
     bytes1 private constant V3 = 0x02;
     bytes1 private constant V4 = 0x03;
 
+    /// @notice The first byte is not that of a certificate we read.
     error UnknownVersion(bytes1 version);
+    /// @notice An RLP list has another number of items.
     error WrongFieldCount(uint256 given, uint256 expected);
+    /// @notice An integer is above what its field holds.
     error IntegerTooLarge(uint256 given, uint256 max);
+    /// @notice A hash does not have 32 bytes.
     error WrongHashLength(uint256 given);
+    /// @notice There are no bytes.
     error Empty();
 
     /// @return abiEncoded What checkDACert takes. @return referenceBlockNumber Of layer 1.

@@ -93,9 +93,12 @@ contract DatanetDaoFactory {
     /// @notice Whose code every DAO runs.
     address public immutable implementation;
 
+    /// @notice A Datanet has a DAO; it owns the Datanet once that is transferred to it.
     event DatanetDaoCreated(uint64 indexed datanetId, address indexed dao, DaoSettings settings);
 
+    /// @notice There is no such Datanet.
     error UnknownDatanet(uint64 datanetId);
+    /// @notice Under these nothing could ever be decided: no delay, no period, or a quorum of none or above all.
     error InvalidSettings();
 
     constructor(DatanetDao implementation_) {

@@ -141,9 +141,12 @@ contract OpenToken is OpenTokenBase {
 /// @notice Stands where OpenToken stands elsewhere, with the same functions: no contract of the system moves native
 /// coins. Supply never exceeds the coins held. The coins behind burned tokens stay here for ever, burned with them.
 contract WrappedOpen is OpenTokenBase {
+    /// @notice Coins came in and as many tokens were made; in wei, as WETH9 has it.
     event Deposit(address indexed account, uint256 amount);
+    /// @notice Tokens were burned and as many coins went out; in wei, as WETH9 has it.
     event Withdrawal(address indexed account, uint256 amount);
 
+    /// @notice Nothing, where there must be something.
     error ZeroAmount();
 
     receive() external payable {

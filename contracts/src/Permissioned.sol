@@ -8,6 +8,7 @@ abstract contract Permissioned {
     /// @notice The AccessManager, under the Timelock.
     address public immutable authority;
 
+    /// @notice The caller does not hold the role this takes.
     error NotPermitted(address caller);
 
     constructor(address authority_) {
@@ -30,10 +31,14 @@ abstract contract GuardedIntake is Permissioned {
     /// @notice Second at which the pause ends, 0 where there was none.
     uint64 public pausedUntil;
 
+    /// @notice No new work is taken until the second `pausedUntil`; claims, exits and rulings go on.
     event IntakePaused(address indexed by, uint64 pausedUntil);
+    /// @notice New work is taken again.
     event IntakeResumed(address indexed by);
 
+    /// @notice The guardian holds new work up until the second `pausedUntil`.
     error IntakeIsPaused(uint64 pausedUntil);
+    /// @notice Seconds of a pause, and the most there may be.
     error PauseTooLong(uint64 given, uint64 max);
 
     modifier whileOpen() {

@@ -42,6 +42,7 @@ contract SettlementHub is ISettlementHub, ReceiptFaults, GuardedIntake {
     /// @inheritdoc ISettlementHub
     mapping(address node => uint128) public nodeCredit;
 
+    /// @notice Node and treasury together would get more than there is; basis points.
     error SharesAboveWhole(uint256 givenBps);
 
     constructor(

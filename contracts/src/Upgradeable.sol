@@ -14,9 +14,12 @@ abstract contract Upgradeable is UUPSUpgradeable {
     /// @notice Only this address upgrades: the Timelock.
     address public immutable upgrader;
 
+    /// @notice The code is what it is for good.
     event UpgradeabilityRevoked();
 
+    /// @notice Only the Timelock upgrades.
     error NotUpgrader(address caller);
+    /// @notice Upgrading was switched off for good.
     error NotUpgradeable();
 
     constructor(address upgrader_) {

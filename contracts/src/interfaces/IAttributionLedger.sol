@@ -25,10 +25,13 @@ interface IAttributionLedger {
         bytes32[] proof;
     }
 
+    /// @notice An epoch is open to challenge until the second `challengeEnd`; `rootTotal` in wei.
     /// @dev status: 0 None, 1 Proposed, 2 Disputed, 3 Rejected, 4 Finalized.
     event EpochProposed(uint64 indexed epoch, address indexed poster, bytes32 rewardRoot, bytes32 attributionRoot, bytes32 receiptsAccumulator, bytes32 prevRewardRoot, uint128 rootTotal, uint64 fromBlock, uint64 toBlock, bytes32 methodHash, bytes32 contentHash, bytes32 daRef, bytes daCommitment, uint64 challengeEnd);
+    /// @notice Somebody put an equal bond against the epoch; the arbiter rules.
     /// @param deadline End of the arbiter's time.
     event EpochDisputed(uint64 indexed epoch, address indexed disputer, uint8 indexed reason, uint64 deadline, bytes32 evidenceHash, bytes evidence);
+    /// @notice A dispute, or a proof, ended; `paid` and `burned` in wei.
     /// @param winner Zero where nobody ruled in time: the epoch is rejected (upheld), the poster has his bond back and the
     /// disputer half of his, by the BondCredited events before this; the other half is `burned`.
     /// @param deadline End of the new challenge window where the dispute was not upheld; 0 where the epoch is rejected.
@@ -37,35 +40,60 @@ interface IAttributionLedger {
     event LeafDisputed(uint64 indexed epoch, address indexed disputer, address indexed account, uint128 cumulative, uint8 reason);
     /// @notice Layer 1 found the certificate of the epoch's blob to be none (EpochResolved follows).
     event CertificateProvenInvalid(uint64 indexed epoch, address indexed prover, bytes32 daRef);
+    /// @notice An epoch was given up before anyone disputed it.
     /// @param reason "withdrawn": the poster took it back, and his bond.
     event EpochAbandoned(uint64 indexed epoch, bytes32 reason);
+    /// @notice The root pays from now on; `rootTotal` in wei.
     event EpochFinalized(uint64 indexed epoch, bytes32 rewardRoot, uint128 rootTotal);
+    /// @notice A bond, or a part of one, waits for its owner; in wei.
     event BondCredited(address indexed to, uint128 amount, uint128 newCredit);
     /// @notice A bond was taken from its owner's credit, not from its tokens.
     event BondDebited(address indexed from, uint128 amount, uint128 newCredit);
+    /// @notice The credit of an account was paid out; `amount` in wei.
     event BondWithdrawn(address indexed to, uint128 amount);
 
+    /// @notice A window in which nobody could speak, or which nobody outlives.
     /// @param given, max In seconds; zero is out of range too.
     error PeriodOutOfRange(uint64 given, uint64 max);
+    /// @notice The caller does not hold the role POSTER, or did not propose this epoch.
     error NotPoster(address caller);
+    /// @notice The caller does not hold the role ARBITER.
     error NotArbiter(address caller);
+    /// @notice A root of zero would commit to nothing.
     error ZeroRoot();
+    /// @notice The epoch before is still proposed or disputed.
     error EpochOpen(uint64 epoch);
+    /// @notice Epochs are numbered without gaps.
     error UnexpectedEpoch(uint64 given, uint64 expected);
+    /// @notice The range does not begin where the last epoch ended, is empty, or reaches into this block.
     error BlockRangeMismatch(uint64 given, uint64 expected);
+    /// @notice Cumulative rewards never fall; wei.
     error RootTotalBelowPrevious(uint128 given, uint128 previous);
+    /// @notice The pool does not hold that much; wei.
     error RootTotalAboveFunds(uint128 given, uint128 funded);
+    /// @notice The header names another certificate than the one that came with it.
     error DaRefMismatch(bytes32 given, bytes32 expected);
+    /// @notice The certificate of the blob has too many bytes.
     error DaCommitmentTooLarge(uint256 given, uint256 max);
+    /// @notice The evidence has too many bytes.
     error EvidenceTooLarge(uint256 given, uint256 max);
+    /// @notice The epoch is not open to this; `status` as in statusOf.
     error NotProposed(uint64 epoch, uint8 status);
+    /// @notice Nobody disputes the epoch; `status` as in statusOf.
     error NotDisputed(uint64 epoch, uint8 status);
+    /// @notice These are not the header's fields: their hash differs from the one kept.
     error HeaderMismatch(bytes32 given, bytes32 expected);
+    /// @notice Too early: before the second `deadline`.
     error WindowOpen(uint64 deadline);
+    /// @notice Too late: the second `deadline` has come.
     error WindowClosed(uint64 deadline);
+    /// @notice There is nothing for the caller to take.
     error NothingToWithdraw();
+    /// @notice Layer 1 has not found the certificate invalid: 0 no verdict yet, 1 valid.
     error CertificateNotInvalid(bytes32 daRef, uint8 verdict);
+    /// @notice The proof does not lead from this leaf to the root.
     error LeafNotInRoot(address account, uint128 cumulative);
+    /// @notice The leaves break no rule that a proof alone can show.
     error LeafNotWrong(address account, uint128 cumulative);
 
     /// @notice Role POSTER, unless the guardian paused it: propose epoch `epoch` = epochCount()+1 (a rejected number is proposed again).

@@ -51,34 +51,60 @@ interface IChannelEscrow {
         bytes32 vs;
     }
 
+    /// @notice A channel was opened; its configuration is kept here alone.
     event ChannelCreated(bytes32 indexed channelId, ChannelConfig config);
+    /// @notice A channel has more money; wei.
     event Deposited(bytes32 indexed channelId, address indexed sender, uint128 amount, uint128 newBalance);
+    /// @notice More of a channel belongs to its receiver; wei.
     event Claimed(bytes32 indexed channelId, address indexed sender, uint128 claimAmount, uint128 newTotalClaimed);
+    /// @notice What was claimed for a receiver was paid to it; wei.
     event Settled(address indexed receiver, address indexed token, address indexed sender, uint128 amount);
+    /// @notice The receiver's side gave money back to the payer; wei.
     /// @dev The refund nonce grows by one where a signature was used; `newRefundNonce` is the one after.
     event Refunded(bytes32 indexed channelId, address indexed sender, uint128 amount, uint128 newBalance, uint256 newRefundNonce);
+    /// @notice The payer wants `amount` wei out, from the second `finalizeAfter` on.
     event WithdrawInitiated(bytes32 indexed channelId, uint128 amount, uint40 finalizeAfter);
+    /// @notice The payer has what was not claimed meanwhile; wei.
     event WithdrawFinalized(bytes32 indexed channelId, address indexed sender, uint128 amount);
 
+    /// @notice The configuration was used; another salt makes another channel.
     error ChannelExists(bytes32 channelId);
+    /// @notice No channel was opened under this configuration.
     error UnknownChannel(bytes32 channelId);
+    /// @notice Another token, nobody to receive, or a delay out of bounds.
     error InvalidConfig();
+    /// @notice Nothing, where there must be something.
     error ZeroAmount();
+    /// @notice A receiver with code was claimed for by another.
     /// @dev A receiver with code claims for itself: what another claimed for it, it could not account for.
     error NotReceiver(address caller);
+    /// @notice The caller is not the channel's payer.
     error NotPayer(address caller);
+    /// @notice The caller is neither receiver nor its authoriser.
     error NotReceiverAuthorizer(address caller);
+    /// @notice The voucher is not signed by the payer's side.
     error InvalidVoucherSignature(bytes32 channelId);
+    /// @notice The claim or refund is not signed by the receiver's side.
     error InvalidAuthorizerSignature(address authorizer);
+    /// @notice A claim names no more than was claimed; wei in all.
     error ClaimNotMonotone(uint128 given, uint128 claimed);
+    /// @notice A claim names more than the payer signed for; wei in all.
     error ClaimAboveVoucher(uint128 given, uint128 max);
+    /// @notice A claim names more than is in the channel; wei in all.
     error ClaimAboveBalance(uint128 given, uint128 balance);
+    /// @notice The delay ends at the second `finalizeAfter`.
     error WithdrawNotReady(uint40 finalizeAfter);
+    /// @notice More than was not claimed; wei.
     error WithdrawAboveBalance(uint128 given, uint128 left);
+    /// @notice There is nothing for the caller to take.
     error NothingToWithdraw();
+    /// @notice Nothing was claimed for the receiver since it was paid.
     error NothingToSettle();
+    /// @notice A refund by signature counts once, in order.
     error RefundNonceMismatch(uint256 given, uint256 expected);
+    /// @notice There are more signatures of wallets than claims that need one.
     error UnusedWalletSignatures(uint256 given, uint256 used);
+    /// @notice The collector brought another amount; wei.
     error CollectedAmountMismatch(uint256 given, uint256 expected);
 
     /// @notice Open a channel with the caller's own money, who must be the payer and have approved it.
@@ -121,6 +147,7 @@ interface IChannelEscrow {
 
 /// @title Brings a payer's money into a channel by a signature of the payer's.
 interface IDepositCollector {
+    /// @notice A collector moves money for the escrow alone.
     error NotEscrow(address caller);
 
     /// @notice The escrow only: move exactly `amount` of `token` from `payer` to the caller.

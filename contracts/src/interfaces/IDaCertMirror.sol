@@ -3,11 +3,15 @@ pragma solidity ^0.8.30;
 
 /// @title What layer 1 said about certificates, on layer 2.
 interface IDaCertMirror {
+    /// @notice A verdict of layer 1 arrived: 1 valid, 6 invalid. The first one stays.
     /// @param status 1 valid, 6 invalid. @param l1Block Block of layer 1 in which it was checked.
     event DACertVerified(bytes32 indexed daRef, uint8 status, uint64 l1Block);
 
+    /// @notice Only the OP Stack's messenger calls here.
     error NotMessenger(address caller);
+    /// @notice The message was not sent by the anchor on layer 1.
     error NotAnchor(address sender);
+    /// @notice Neither valid nor invalid.
     error NoVerdict(uint8 status);
 
     /// @notice The messenger, for the anchor. The first verdict stays: a certificate is what it is.

@@ -39,10 +39,15 @@ interface IDatanetRegistry is IDatanetAccess {
         uint128 amount;
     }
 
+    /// @notice A Datanet was founded, under these terms.
     event DatanetCreated(uint64 indexed datanetId, address indexed owner, bytes32 metadataHash, string metadataURI, DatanetParams params);
+    /// @notice A batch of records is voted on until the second `voteEnd`; `items` counts its chunks, `snapshotVotable` is the stake in wei whose votes count.
     event ContributionSubmitted(uint64 indexed datanetId, uint64 indexed batchId, address indexed contributor, bytes32 dataRoot, uint32 items, bytes32 contentHash, bytes32 licenseHash, bytes daCommitment, uint64 voteEnd, uint128 snapshotVotable);
+    /// @notice A validator voted; weights and their sums after it in wei, `quality` of 10,000.
     event ValidationVote(uint64 indexed datanetId, uint64 indexed batchId, address indexed validator, bool support, uint16 quality, uint128 weight, uint128 forW, uint128 againstW);
+    /// @notice A vote ended; `outcome` as Batch.state has it, sums in wei.
     event ContributionResolved(uint64 indexed datanetId, uint64 indexed batchId, uint8 outcome, uint128 forW, uint128 againstW);
+    /// @notice The contributor took a batch back: it earns nothing from now on.
     event ContributionRetracted(uint64 indexed datanetId, uint64 indexed batchId, bytes32 reason);
 
     /// @notice Terms of batches submitted after this; ownerBps and validatorBps never change.
@@ -52,29 +57,49 @@ interface IDatanetRegistry is IDatanetAccess {
     event DatanetRulesSet(uint64 indexed datanetId, uint32 indexed version, bytes32 formatHash, bytes32 validationRuleHash);
     /// @notice What the owner's share of batches settled after this goes to.
     event DatanetOwnershipTransferred(uint64 indexed datanetId, address indexed from, address indexed to);
+    /// @notice A Datanet was closed to new batches, or opened again.
     /// @param newStatus 0 open, 1 closed to new batches.
     event DatanetStatusChanged(uint64 indexed datanetId, uint8 oldStatus, uint8 newStatus);
+    /// @notice The quality that validators gave a batch.
     /// @param quality Mean of the votes' quality by their weight, of all who voted, 0 to 10,000.
     event ContributionScored(uint64 indexed datanetId, uint64 indexed batchId, uint16 quality);
+    /// @notice What a Datanet's chunks earned in a final epoch.
     /// @param usageRoot Root over the uses of the Datanet's chunks in the epoch. @param amount What they earned, in wei.
     event DatanetUsageRecorded(uint64 indexed epoch, uint64 indexed datanetId, bytes32 usageRoot, uint128 amount);
 
+    /// @notice Nobody would own it.
     error ZeroOwner();
+    /// @notice The Datanet takes no new batches.
     error DatanetClosed(uint64 datanetId);
+    /// @notice The usage of a Datanet is recorded once per epoch.
     error UsageAlreadyRecorded(uint64 epoch, uint64 datanetId);
+    /// @notice The epoch is not final, so its usage is not either.
     error EpochNotFinal(uint64 epoch);
+    /// @notice There is no such batch.
     error UnknownBatch(uint64 batchId);
+    /// @notice A term is out of its bounds, or one that never changes was changed.
     error InvalidParams();
+    /// @notice Stake that counts, and the least there must be; wei.
     error StakeTooSmall(uint128 given, uint128 min);
+    /// @notice A root of zero would commit to nothing.
     error ZeroRoot();
+    /// @notice A batch of no records.
     error EmptyBatch();
+    /// @notice The certificate of the blob has too many bytes.
     error DaCommitmentTooLarge(uint256 given, uint256 max);
+    /// @notice The vote is over; `voteEnd` in unix seconds.
     error VotingClosed(uint64 voteEnd);
+    /// @notice The vote is not over, and not decided before its end.
     error VotingOpen(uint64 voteEnd);
+    /// @notice A vote of this account was counted.
     error AlreadyVoted(address validator);
+    /// @notice The batch is not pending; `state` as Batch has it.
     error AlreadyResolved(uint8 state);
+    /// @notice A quality above 10,000.
     error QualityOutOfRange(uint16 given, uint16 max);
+    /// @notice The caller did not submit the batch.
     error NotContributor(address caller);
+    /// @notice Nobody votes on his own batch.
     error ContributorCannotVote(address caller);
 
     /// @notice Anyone; the caller owns it.

@@ -16,17 +16,27 @@ interface IModelCurve {
         uint16 feeBps;
     }
 
+    /// @notice Tokens of a curve were made; all in wei, supply and reserve after it.
     event Bought(address indexed buyer, address indexed to, uint256 amount, uint256 cost, uint256 fee, uint256 supply, uint256 reserve);
+    /// @notice Tokens of a curve were burned; all in wei, supply and reserve after it.
     event Sold(address indexed seller, address indexed to, uint256 amount, uint256 proceeds, uint256 fee, uint256 supply, uint256 reserve);
+    /// @notice The beneficiary has the fees; wei.
     event FeesCollected(address indexed to, uint256 amount);
 
+    /// @notice The code behind all curves is no curve.
     /// @dev The implementation itself has no terms to trade on.
     error NotCurve();
+    /// @notice Nothing, where there must be something.
     error ZeroAmount();
+    /// @notice The trade came too late; unix seconds.
     error DeadlinePassed(uint64 deadline);
+    /// @notice The supply would pass its cap; wei.
     error CapExceeded(uint256 supply, uint256 cap);
+    /// @notice The price rose above the buyer's limit; wei.
     error CostAboveLimit(uint256 cost, uint256 max);
+    /// @notice The price fell below the seller's limit; wei.
     error ProceedsBelowLimit(uint256 proceeds, uint256 min);
+    /// @notice There are no fees.
     error NothingToCollect();
 
     /// @notice Buy exactly `amount` for at most `maxCost` (fee included), minted to `to`.

@@ -21,43 +21,71 @@ interface IModelRegistry {
         uint16 weightBps;
     }
 
+    /// @notice A model is on the record.
     /// @dev kind: 0 base, 1 full fine-tune, 2 LoRA, 3 quantisation, 4 merge.
     event ModelRegistered(bytes32 indexed modelId, address indexed owner, uint8 indexed kind, ModelParams params);
+    /// @notice A model was made from another; `weightBps` is the parent's part of 10,000.
     event LineageEdge(bytes32 indexed childId, bytes32 indexed parentId, uint16 weightBps, uint8 depth);
+    /// @notice A model was trained on, or retrieves from, a Datanet.
     event DatanetUsed(bytes32 indexed modelId, uint64 indexed datanetId, bytes32 snapshotRoot, bytes32 trainingManifestHash);
+    /// @notice What a model was trained on, and how, is in a blob.
     /// @param manifestHash Content hash of the training payload. @param daRef keccak256(daCommitment).
     event TrainingManifestPublished(bytes32 indexed modelId, bytes32 indexed manifestHash, bytes32 daRef, bytes daCommitment);
+    /// @notice A model, and its share of what it earns, has another owner.
     event ModelOwnershipTransferred(bytes32 indexed modelId, address indexed from, address indexed to);
     /// @notice Tier whose operating stake a node needs to settle calls of the model.
     event ModelServiceTierSet(bytes32 indexed modelId, uint8 oldTier, uint8 newTier);
+    /// @notice A node takes no part until it registers again.
     event ServingNodeRetired(address indexed node);
+    /// @notice A node says where it serves.
     event ServingNodeRegistered(address indexed node, address indexed operator, bytes32 attestationHash, string endpoint);
 
+    /// @notice A model has a new version.
     /// @param version Counts from 2: what was registered is version 1.
     event ModelVersionPublished(bytes32 indexed modelId, uint32 indexed version, bytes32 artifactHash, bytes32 evalHash, string uri);
+    /// @notice A model was retired, or taken up again.
     /// @param newStatus 0 active, 1 retired: no new children.
     event ModelStatusChanged(bytes32 indexed modelId, uint8 oldStatus, uint8 newStatus);
 
+    /// @notice Nobody would own it.
     error ZeroOwner();
+    /// @notice The caller is no serving node.
     error UnknownNode(address node);
+    /// @notice There is no such tier.
     error UnknownServiceTier(uint8 tier);
     /// @notice A snapshot without the manifest that used it, or the reverse.
     error IncompleteManifest(bytes32 snapshotRoot, bytes32 trainingManifestHash);
+    /// @notice This kind of model is made from more.
     error TooFewParents(uint256 given, uint256 min);
+    /// @notice There is no such status.
     error UnknownStatus(uint8 status);
+    /// @notice A retired model has no new children.
     error ModelRetired(bytes32 modelId);
+    /// @notice The same model was registered.
     error ModelExists(bytes32 modelId);
+    /// @notice There is no such model.
     error UnknownModel(bytes32 modelId);
+    /// @notice There is no such Datanet.
     error UnknownDatanet(uint64 datanetId);
+    /// @notice There is no such kind of model.
     error UnknownKind(uint8 kind);
+    /// @notice There is no such mode.
     error UnknownProvenanceMode(uint8 mode);
+    /// @notice This kind of model is made from fewer.
     error TooManyParents(uint256 given, uint256 max);
+    /// @notice The line of ancestors is too long.
     error LineageTooDeep(uint8 given, uint8 max);
+    /// @notice The parts of the parents do not sum to the whole.
     error WeightsMustSumTo10000(uint256 given);
+    /// @notice A parent is named twice.
     error DuplicateParent(bytes32 parentId);
+    /// @notice A share of more than the whole, of less than it where there are no parents, or a parent of no weight.
     error InvalidBps(uint16 given);
+    /// @notice The caller does not own the model.
     error NotModelOwner(address caller);
+    /// @notice The node is registered.
     error NodeExists(address node);
+    /// @notice The certificate of the blob has too many bytes.
     error DaCommitmentTooLarge(uint256 given, uint256 max);
 
     /// @notice A base has no parents, a LoRA or a quantisation exactly one, a merge two to four, a full fine-tune one to four.

@@ -28,21 +28,32 @@ interface IReceiptFaults {
         uint64 servedAt;
     }
 
+    /// @notice A fault of a node is claimed: 1 missing, 2 two receipts of one request, 3 a leaf that differs from its receipt. `answerEnd` in unix seconds, 0 where there is nothing to answer.
     /// @param fault 1 missing, 2 two receipts, 3 altered leaf. @param answerEnd End of the node's time to answer, 0 where
     /// there is nothing to answer. @param evidenceHash keccak256 over the digests that prove it.
     event ReceiptChallenged(address indexed node, bytes32 indexed receiptHash, address indexed challenger, bytes32 requestId, uint8 fault, uint64 answerEnd, bytes32 evidenceHash);
+    /// @notice A challenge ended, or a fault was proven at once; `slashed` in wei.
     /// @param receiptsRoot The root that held the receipt after all, where the challenge was answered.
     event ReceiptChallengeResolved(address indexed node, bytes32 indexed receiptHash, bool upheld, uint128 slashed, bytes32 receiptsRoot);
 
+    /// @notice The receipt is not signed by the node it names.
     error InvalidReceiptSignature(address node);
+    /// @notice The receipts are of two requests, or of two nodes.
     error NotTheSameRequest();
+    /// @notice One receipt is no two.
     error SameReceipt(bytes32 receiptHash);
+    /// @notice No claim has reached the receipt yet, or it charges less than its own fee; wei in all.
     /// @dev The fee was not claimed yet, so the receipt may still be on its way; or there is none; or no channel.
     error NotCharged(uint128 cumulativeCharged, uint128 totalClaimed);
+    /// @notice The node settled no such root, or the receipt is not in it.
     error NotInBatch(address node, bytes32 receiptsRoot);
+    /// @notice A request counts once.
     error FaultAlreadyProven(bytes32 requestId);
+    /// @notice The receipt is challenged.
     error AlreadyChallenged(bytes32 receiptHash);
+    /// @notice Nobody challenges the receipt.
     error NotChallenged(bytes32 receiptHash);
+    /// @notice The node still has time to answer; unix seconds.
     error AnswerWindowOpen(uint64 answerEnd);
 
     /// @notice Claim with a bond that a signed receipt is in no batch, though its fee was claimed. The node's stake is

@@ -11,19 +11,32 @@ interface IRewardDistributor {
         bytes32[] proof;
     }
 
+    /// @notice The pool has more; wei.
     event Funded(address indexed from, uint128 amount, uint128 totalFunded);
+    /// @notice Claims are by this root from now on; `rootTotal` in wei.
     event RootActivated(uint64 indexed epoch, bytes32 root, uint128 rootTotal);
+    /// @notice An account was paid what it had not had; `cumulative` and `totalClaimed` after it, in wei.
     event Claimed(address indexed account, uint64 indexed epoch, address recipient, uint128 amount, uint128 cumulative, uint128 totalClaimed);
+    /// @notice An account lets another send its rewards elsewhere, or no longer.
     event ClaimerSet(address indexed account, address indexed claimer);
 
+    /// @notice Only the ledger activates roots.
     error NotLedger(address caller);
+    /// @notice A root of zero would commit to nothing.
     error ZeroRoot();
+    /// @notice Nothing, where there must be something.
     error ZeroAmount();
+    /// @notice The pool does not hold that much; wei.
     error RootTotalAboveFunds(uint128 given, uint128 funded);
+    /// @notice Cumulative rewards never fall; wei.
     error RootTotalBelowPrevious(uint128 given, uint128 previous);
+    /// @notice The proof does not lead from this leaf to the live root.
     error InvalidProof(address account, uint128 cumulative);
+    /// @notice The account had as much.
     error NothingToClaim(address account, uint128 cumulative);
+    /// @notice The leaves sum to more than the root said; wei.
     error ClaimAboveRootTotal(uint128 given, uint128 rootTotal);
+    /// @notice The caller is neither the account nor its claimer.
     error NotClaimer(address caller);
 
     /// @notice Anyone adds to the pool; nothing comes back out of it but claims.

@@ -12,22 +12,37 @@ interface ISettlementHub is IReceiptFaults {
         uint32 calls;
     }
 
+    /// @notice A node settled a batch; amounts in wei, the shares sum to the total.
     event BatchSettled(bytes32 indexed receiptsRoot, address indexed node, uint64 indexed batchId, uint32 calls, uint128 total, uint128 nodeShare, uint128 poolShare, uint128 treasuryShare, bytes32 contentHash, bytes daCommitment);
+    /// @notice What a batch says a model earned, in wei, and in how many calls.
     event ModelUsage(uint64 indexed batchId, bytes32 indexed modelId, uint128 amount, uint32 calls);
+    /// @notice A node may be paid more; wei.
     event NodeCredited(address indexed node, uint128 amount, uint128 newCredit);
+    /// @notice A node was paid its credit; wei.
     event NodePaid(address indexed node, address to, uint128 amount, uint128 newCredit);
 
+    /// @notice The caller is not the node, or no serving node.
     error NotNode(address caller);
+    /// @notice A root of zero would commit to nothing.
     error ZeroRoot();
+    /// @notice The node settled this root.
     error BatchExists(bytes32 receiptsRoot);
+    /// @notice A batch of no claims or no models.
     error EmptyBatch();
+    /// @notice The models' amounts do not sum to what was claimed; wei.
     error TotalsMismatch(uint256 claimed, uint256 declared);
+    /// @notice There is no such model.
     error UnknownModel(bytes32 modelId);
+    /// @notice A model is named twice.
     error DuplicateModel(bytes32 modelId);
+    /// @notice The certificate of the blob has too many bytes.
     error DaCommitmentTooLarge(uint256 given, uint256 max);
+    /// @notice The node has no credit.
     error NothingToPay();
+    /// @notice Less than the model's price for its calls; wei.
     /// @dev Without it a node could give calls away, and with them the shares of everyone behind the model.
     error FeeBelowPrice(bytes32 modelId, uint128 given, uint256 min);
+    /// @notice The node's stake that is not leaving, and the least its models' tier takes; wei.
     error NodeStakeTooSmall(uint128 given, uint128 min);
 
     /// @notice Settle one batch, as ChannelEscrow.claimAndSettle does its claims: each channel's receiver is the hub, its
