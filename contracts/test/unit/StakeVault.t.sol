@@ -70,6 +70,10 @@ contract StakeVaultTest is Base {
         vault.unstake(SCOPE);
         eq(token.balanceOf(alice), 1_000, "alice");
         eq(vault.totalStaked(), 0, "total");
+        vm.prank(alice);
+        token.approve(address(vault), 70);
+        stake(70);
+        eq(vault.votableOf(SCOPE, alice), 70, "who left may come back, and votes");
     }
 
     function test_refuses_to_request_twice_or_to_add_to_an_exiting_stake() public {
