@@ -65,3 +65,13 @@ describe("markers", () => {
     expect(markers(2)).toBe(" [1][2]");
   });
 });
+
+it("cuts no character in two: two signs that begin alike are not half the same", () => {
+  const [same, answer] = [
+    "audited by an independent security firm",
+    "audited by an independent security firm 🔻 no",
+  ];
+  const quotes = findQuotes(answer, [`Lib ${same} 🔒 yes`]);
+  expect(quotes.map(({ quote }) => quote)).toEqual([same]);
+  expect(quotes.every(({ quote }) => quote.isWellFormed())).toBe(true);
+});

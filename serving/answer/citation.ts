@@ -95,7 +95,8 @@ function isBounded(text: string, start: number, end: number): boolean {
   return !isInsideWord(text, start) && !isInsideWord(text, end);
 }
 
-/** Whether a word runs across the gap before `at`. */
+/** Whether a word, or a character of two UTF-16 units, runs across the gap before `at`. */
 function isInsideWord(text: string, at: number): boolean {
+  if (/^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(at - 1, at + 1))) return true;
   return at > 0 && at < text.length && /[\p{L}\p{N}]/u.test(text[at - 1]!) && /[\p{L}\p{N}]/u.test(text[at]!);
 }
