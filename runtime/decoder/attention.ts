@@ -105,7 +105,7 @@ export function attendStep(
   const value = op.reshape(graph, x.value, ["B", heads, 1, headSize]);
   const bias = stepBias(graph, decoder, places, attention);
   const scored = (keys: Tensor) => {
-    const scores = byGroup(graph, decoder, query, op.flip(graph, keys));
+    const scores = byGroup(graph, decoder, query, keys, "flipped");
     return capped(graph, attention, scores);
   };
   const pastScores = op.add(graph, scored(past.key), bias.past);
@@ -119,19 +119,22 @@ export function attendStep(
 }
 
 /**
- * x[B, K, G, M] · y[B, K, M, N] → [B, K, G, N]. A pair of rows is multiplied one by one: the kernel of a single
- * row reads y as it lies, where that of several first copies it, which only more than two rows repay. Not with
- * one key/value head: ONNX Runtime would fold the rows of a lone sequence into one product, with other bits.
+ * x[B, K, G, M] · y[B, K, M, N] → [B, K, G, N], y given as [B, K, N, M] where it is flipped. A pair of rows is
+ * multiplied one by one: the kernel of a single row reads y as it lies, where that of several first copies it, which
+ * only more than two rows repay. Not with one key/value head: ONNX Runtime would fold the rows of a lone sequence into
+ * one product, with other bits. The flip stands beside the product, so that both are one node, which moves nothing.
  */
 function byGroup(
   graph: Graph,
   { headCount, keyValueHeadCount: heads }: Decoder,
   x: Tensor,
   y: Tensor,
+  lies?: "flipped",
 ): Tensor {
-  if (heads === 1 || headCount / heads !== 2) return op.matmul(graph, x, y);
-  const each = op.matmul(graph, op.unsqueeze(graph, x, [3]), op.unsqueeze(graph, y, [2]));
-  return op.reshape(graph, each, ["B", heads, 2, y.shape[3]!]);
+  const straight = (given: Tensor) => (lies === "flipped" ? op.flip(graph, given) : given);
+  if (heads === 1 || headCount / heads !== 2) return op.matmul(graph, x, straight(y));
+  const each = op.matmul(graph, op.unsqueeze(graph, x, [3]), straight(op.unsqueeze(graph, y, [2])));
+  return op.reshape(graph, each, ["B", heads, 2, each.shape.at(-1)!]);
 }
 
 /** Rotary positions on the channels that have them; nothing where positions come otherwise. */
