@@ -188,7 +188,10 @@ contract DatanetRegistryTest is Base {
 
     function test_refuses_a_second_vote_the_contributors_vote_and_a_quality_above_the_scale() public {
         uint64 batchId = submit();
+        vm.assertTrue(!datanets.hasVoted(batchId, alice), "not yet");
         voteAs(alice, batchId, true);
+        vm.assertTrue(datanets.hasVoted(batchId, alice), "voted");
+        vm.assertTrue(!datanets.hasVoted(batchId, bob), "by himself alone");
         refuse(abi.encodeWithSelector(IDatanetRegistry.AlreadyVoted.selector, alice));
         voteAs(alice, batchId, false);
         refuse(abi.encodeWithSelector(IDatanetRegistry.ContributorCannotVote.selector, contributor));
