@@ -3,7 +3,7 @@
  * Stdout: one JSON line when ready, `{"ready":true,"url","port","chainId"}`. Stderr: the log. SIGTERM, SIGINT: clean exit.
  */
 import { parseArgs } from "node:util";
-import { getAddress } from "viem";
+import { BaseError, getAddress } from "viem";
 import { developmentChainId, startDevelopmentDisperser } from "./disperser.ts";
 import { type FaultName, faultNames } from "./faults.ts";
 
@@ -21,7 +21,15 @@ const usage = `eigenda development disperser
 
 /** Runs until it is told to stop; the exit code if it does not start. */
 export async function devCommand(parameters: string[]): Promise<number | null> {
-  const options = readOptions(parameters);
+  let options: ReturnType<typeof readOptions>;
+  try {
+    options = readOptions(parameters);
+  } catch (error) {
+    console.error(
+      `${error instanceof BaseError ? error.shortMessage : (error as Error).message}\n\n${usage}`,
+    );
+    return 2;
+  }
   if (options === null) {
     console.error(usage);
     return 2;
@@ -49,6 +57,7 @@ async function run(given: NonNullable<ReturnType<typeof readOptions>>): Promise<
   console.log(JSON.stringify({ ready: true, url, port, chainId: Number(given.chainId) }));
 }
 
+/** @returns null where an option is missing or malformed. @throws TypeError ERR_PARSE_ARGS_*; viem's for no address. */
 function readOptions(parameters: string[]) {
   const { values } = parseArgs({
     args: parameters,

@@ -91,6 +91,11 @@ it("exits with a message when the port is taken or the arguments are wrong", asy
     stderr: expect.stringContaining("--data-dir"),
   });
   expect(await run(["--data-dir", folder, "--fault", "none-such"])).toMatchObject({ code: 2 });
+  const wrong = { "--bogus": "Unknown option '--bogus'", "--account=zz": 'Address "zz" is invalid.' };
+  for (const [option, message] of Object.entries(wrong)) {
+    const { code, stderr } = await run(["--data-dir", folder, option]);
+    expect([code, stderr.split("\n")[0]]).toEqual([2, message]);
+  }
 });
 
 function spawnMain(parameters: string[]) {
