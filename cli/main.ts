@@ -3,6 +3,12 @@ import { isCommand, loadCommand, usage } from "./commands.ts";
 
 const nodeMajorMin = 24;
 
+// A reader that leaves, as in `verify … | head`, is no verdict: 2, since 1 says that a payout is invalid.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(2);
+});
+
 // Not by letting the event loop run dry: a demo that failed may still be asking a chain that has been stopped.
 process.exit(await main(process.argv.slice(2)));
 
