@@ -20,6 +20,7 @@ import { checkEpoch, finalizedHeaders } from "./verify/epoch.ts";
 import { BrokenLink, CannotCheck, type Link } from "./verify/link.ts";
 import { verifyPayout } from "./verify/payout.ts";
 import { chainSources, type Sources } from "./verify/sources.ts";
+import { checkUnavailable } from "./verify/unavailable.ts";
 import * as verify from "./verify.ts";
 
 let world: SettledWorld;
@@ -202,6 +203,37 @@ describe("tributary verify", () => {
     expect(failed).toBeInstanceOf(BrokenLink);
     expect(failed.link).toBe(link);
     expect(links.filter(({ ok }) => !ok).every(({ name }) => name === link)).toBe(true);
+  });
+
+  it("takes the poster's word on a blob only where the epoch would have counted it, and says whether it can be had", async () => {
+    const { blockNumber } = (await sources.transaction(claimTx))!;
+    const [header] = await finalizedHeaders(sources, blockNumber);
+    const checked = await checkEpoch(sources, header!, () => undefined);
+    const links: Link[] = [];
+    const report = (link: Link) => void links.push(link);
+    const given = (subject: string, receipts: typeof checked.provenance.receipts) => ({
+      ...checked,
+      provenance: { ...checked.provenance, receipts, unavailable: [{ subject, code: "da_unavailable" }] },
+    });
+    const [receipt] = checked.provenance.receipts;
+    const model = `training:${receipt!.modelId}`;
+    const paid = checkUnavailable(sources, given("contribution:1", [receipt!]), report);
+    await expect(paid).rejects.toThrow(/left out, and yet has entries/);
+    const unknown = checkUnavailable(sources, given("contribution:99", []), report);
+    await expect(unknown).rejects.toThrow(/was not accepted in the blocks of the epoch/);
+    const untrained = checkUnavailable(sources, given(model, []), report);
+    await expect(untrained).rejects.toThrow(/published no training/);
+    expect(links).toEqual([]);
+    await checkUnavailable(sources, given("contribution:1", []), report);
+    world.disperser.faults.add("not-found");
+    await checkUnavailable(sources, given("contribution:1", []), report).finally(() =>
+      world.disperser.faults.delete("not-found"),
+    );
+    const word = "contribution:1 left out as da_unavailable: the poster's word, taken as it is; its blob can";
+    expect(links.map(({ name, detail }) => [name, detail])).toEqual([
+      ["unavailable", `${word} be had now`],
+      ["unavailable", `${word}not be had here either`],
+    ]);
   });
 
   it("takes a left-out batch for bad only where its blob is, not where a relay lies or nothing is wrong", async () => {

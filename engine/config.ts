@@ -47,6 +47,7 @@ const environment = z
       databaseUrl: env.DATABASE_URL,
       rpcUrl: env.RPC_URL,
       chainId: BigInt(deployment.chainId),
+      deployBlock: BigInt(deployment.deployBlock),
       contracts: deployment.contracts,
       disperserUrl: env.DISPERSER_URL,
       srsFolder: env.SRS_FOLDER,

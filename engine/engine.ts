@@ -23,6 +23,7 @@ import { archivedUnpaidMax, jobsPerTurn, jobWatchSeconds, stopMsMax } from "./co
 import { fetchBatch } from "./fetch/batch.ts";
 import { fetchContribution } from "./fetch/contribution.ts";
 import type { BlobReader } from "./fetch/payload.ts";
+import { createPosted } from "./fetch/posted.ts";
 import { createSpanFinder } from "./find-spans.ts";
 import { cursorName, takeEvent } from "./intake.ts";
 import { describeMethod, type Method } from "./method.ts";
@@ -135,12 +136,17 @@ function handlersOf({ config, db, boss, reader, client, pool, method, log }: Mea
   const hub = config.contracts.settlementHub.toLowerCase() as Hex;
   const { chainId, estimator } = config;
   const classifier = createClassifier(db);
+  const { deployBlock } = config;
+  const posted = createPosted(client, reader.retrieve, {
+    ledger: config.contracts.attributionLedger,
+    deployBlock,
+  });
   const adapters = pool === null ? null : createAdapters({ db, boss, pool, reader, client, log }, config);
   const openAdapter = adapters?.open ?? null;
   const finalBlockHash = (block: bigint) => readFinalHash(db, client, block);
   const scoring = { db, pool, method, estimator, openAdapter, finalBlockHash };
   return {
-    "fetch-contribution": (task) => fetchContribution({ db, boss, reader }, task),
+    "fetch-contribution": (task) => fetchContribution({ db, boss, reader, posted }, task),
     "classify-chunks": async ({ data }) => {
       const hasMore = await classifier.advance();
       if (hasMore) await boss.send("classify-chunks", data);

@@ -33,6 +33,7 @@ const rebuildable: PgTable[] = [
   settlement.carried,
   settlement.standing,
   settlement.leftOut,
+  settlement.unavailable,
   settlement.reputation,
   settlement.slashProposal,
 ];
@@ -61,7 +62,8 @@ const provenanceKind = 3;
  * keccak-256 over all rows of the onchain and the rebuildable offchain tables. A row is its columns in the schema's
  * order, separated by `,`, each `-` for null or its length in bytes, `:`, PostgreSQL's text (`bytea`: its sha256 in
  * hex); a table is the ascending list of its rows' hashes; the state is the list of (name, number of rows, hash) in the schema's order. Read in one
- * snapshot. The order in which rows were written leaves no trace. What a left-out batch holds is no part of it.
+ * snapshot. The order in which rows were written leaves no trace. What a left-out batch holds is no part of it, nor are
+ * adapters whose training an epoch's poster could not have.
  */
 export async function stateHash(sql: Sql, mode: StateHashMode): Promise<StateHash> {
   const tables = await sql.begin("isolation level repeatable read read only", async (tx) => {
@@ -121,13 +123,23 @@ async function hashTable(sql: Sql, table: PgTable, mode: StateHashMode): Promise
 /** Receipts of batches that an epoch left out: a blob that could not be had then may have turned up since. */
 const leftOutReceipts = (sql: Sql) =>
   sql`select digest from engine.receipt where batch_id in (select batch_id from settlement.left_out)`;
+/** Models whose training an epoch's poster could not have: it may have turned up since, and their receipts have scores. */
+const untrainedModels = (sql: Sql) =>
+  sql`select substr(subject, 10) from settlement.unavailable where subject like 'training:%'`;
 
 function filterOf(sql: Sql, name: string, mode: StateHashMode) {
   if (name === "receipt") return sql`where digest not in (${leftOutReceipts(sql)})`;
-  if (["candidate", "score", "influence"].includes(name))
-    return sql`where receipt_digest not in (${leftOutReceipts(sql)})`;
+  if (name === "candidate") return sql`where receipt_digest not in (${leftOutReceipts(sql)})`;
+  if (name === "score" || name === "influence")
+    return sql`where receipt_digest not in (${leftOutReceipts(sql)}) and receipt_digest not in
+      (select digest from engine.receipt where model_id in (${untrainedModels(sql)}))`;
+  if (name === "adapter" || name === "training_record")
+    return sql`where model_id not in (${untrainedModels(sql)})`;
   if (name !== "payload") return sql``;
-  const kept = sql`content_hash not in (select content_hash from ${sql(`${viewsSchema}.batch`)} where id in (select batch_id from settlement.left_out))`;
+  const views = (table: string) => sql(`${viewsSchema}.${table}`);
+  const kept = sql`content_hash not in
+    (select content_hash from ${views("batch")} where id in (select batch_id from settlement.left_out)) and content_hash not in
+    (select manifest_hash from ${views("training_manifest")} where model_id in (${untrainedModels(sql)}))`;
   return mode === "content" ? sql`where kind <> ${provenanceKind} and ${kept}` : sql`where ${kept}`;
 }
 

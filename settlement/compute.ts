@@ -12,6 +12,7 @@ import type {
   reward,
   slashProposal,
   standing,
+  unavailable,
 } from "#schema/offchain/50-settlement";
 import { allocateEpoch, type Balances } from "./allocation/epoch.ts";
 import type { BatchFacts, Facts } from "./allocation/facts.ts";
@@ -40,6 +41,8 @@ export type EpochInput = {
   batches: readonly BatchFacts[];
   /** Final batches of the range that have no receipts here, ascending. */
   leftOut: readonly provenance.LeftOut[];
+  /** What the engine could not have of what the epoch rests on, ascending. */
+  unavailable: readonly provenance.Unavailable[];
   facts: Facts;
   reputations: Pick<Reputations, "rows" | "violations">;
   before: Before;
@@ -54,6 +57,7 @@ export type Computed = {
   carried: (typeof carried.$inferInsert)[];
   standings: (typeof standing.$inferInsert)[];
   leftOut: (typeof leftOut.$inferInsert)[];
+  unavailable: (typeof unavailable.$inferInsert)[];
   reputations: (typeof reputation.$inferInsert)[];
   slashProposals: (typeof slashProposal.$inferInsert)[];
 };
@@ -70,6 +74,7 @@ export function computeEpoch(input: EpochInput): Computed {
     toBlock,
     receiptsRoots,
     leftOut: input.leftOut,
+    unavailable: input.unavailable,
     ...allocation,
   });
   const attributionLeaves = provenance.attributionLeaves(allocation.receipts);
@@ -101,6 +106,7 @@ export function computeEpoch(input: EpochInput): Computed {
     carried: allocation.carried.map((c) => ({ epochId, ...c })),
     standings: allocation.standings.map((s) => ({ epochId, ...s })),
     leftOut: input.leftOut.map((one) => ({ epochId, ...one })),
+    unavailable: input.unavailable.map((one) => ({ epochId, ...one })),
     reputations: reputationRows(input),
     slashProposals: proposeSlashings(input.reputations.violations, Number(epochId)).map(
       ({ account, datanetId, ...proposal }) => ({

@@ -257,7 +257,7 @@ describe("settlement", () => {
     if (!scored.ready) throw new Error(scored.missing);
     const { chunkId } = scored.batches[0]!.receipts[0]!.candidates[0]!;
     const factsAt = async (toBlock: bigint) =>
-      (await loadFacts(db(), scored.batches, toBlock)).contributionOf(chunkId);
+      (await loadFacts(db(), { batches: scored.batches, unavailable: [] }, toBlock)).contributionOf(chunkId);
     expect(await factsAt(blockNumber - 1n)).toMatchObject({ isRetracted: false, contributionBatchId: 1n });
     expect(await factsAt(blockNumber)).toMatchObject({ isRetracted: true });
   });

@@ -2,9 +2,8 @@ import { type Hex, hexToBytes } from "viem";
 import type { Drizzle } from "#schema/database";
 import { PipelineError } from "#schema/errors";
 import { finalBlock } from "#schema/finality";
-import { adoptable } from "./adoption.ts";
+import { type Adopted, adoptable, describeAdopted, nothingAdopted } from "./adoption.ts";
 import { usageOf } from "./allocation/usage.ts";
-import type { LeftOut } from "./blob/provenance.ts";
 import { type Computed, computeEpoch } from "./compute.ts";
 import {
   type ChainEpoch,
@@ -28,6 +27,7 @@ import {
   moveRun,
   standingBefore,
 } from "./loaders/runs.ts";
+import { loadUnavailable } from "./loaders/unavailable.ts";
 import { planToBlocks } from "./plan.ts";
 import { assertPostable, assertSameContent, contentOf, EpochMismatchError, headerOf } from "./proposal.ts";
 import { zeroRoot } from "./tree/tree.ts";
@@ -97,13 +97,8 @@ async function open(context: Context, previous: EpochRun | undefined): Promise<S
       return openShorter(context, previous, payloadBytes(result));
     }
     await insertComputed(db, result);
-    const leftOut = adopted
-      .map(({ batchId }) => `, batch ${batchId} left out by the poster's judgement`)
-      .join("");
-    return moved(
-      epochId,
-      `computed up to block ${range.toBlock}, reward root ${result.run.rewardRoot}${leftOut}`,
-    );
+    const said = `computed up to block ${range.toBlock}, reward root ${result.run.rewardRoot}`;
+    return moved(epochId, `${said}${describeAdopted(adopted)}`);
   }
   return waiting(epochId, "a batch that pays someone: a zero root is not proposed");
 }
@@ -144,12 +139,12 @@ async function rangesOf(
 
 /** As the rows say; where that is not what stands on chain, with the poster's word on what could not be had. */
 async function computeLike(context: Context, previous: EpochRun | undefined, range: Range) {
-  const result = await compute(context, previous, range, []);
+  const result = await compute(context, previous, range, nothingAdopted);
   const { proposal } = range;
   const isSame = "run" in result && result.run.contentHash === proposal?.contentHash;
-  if (proposal === null || isSame) return { result, adopted: [] };
+  if (proposal === null || isSame) return { result, adopted: nothingAdopted };
   const adopted = await adoptable(context.retrieve, proposal);
-  return adopted.length === 0
+  return adopted.leftOut.length + adopted.unavailable.length === 0
     ? { result, adopted }
     : { result: await compute(context, previous, range, adopted), adopted };
 }
@@ -159,7 +154,7 @@ async function compute(
   { db, chainId, distributor }: Context,
   previous: EpochRun | undefined,
   { toBlock, methodHash }: Range,
-  adopted: readonly LeftOut[],
+  adopted: Adopted,
 ): Promise<Computed | { missing: string }> {
   const fromBlock = previous?.toBlock ?? 0n;
   const read = await db.transaction(
@@ -170,13 +165,15 @@ async function compute(
         return { ready: false as const, missing: `classes of contribution ${unclassified}` };
       const scored = await loadBatchFacts(tx, settled, methodHash, adopted);
       if (!scored.ready) return scored;
-      const facts = await loadFacts(tx, scored.batches, toBlock);
-      return { ...scored, settled, facts, before: await standingBefore(tx, previous) };
+      const kept = scored.batches.flatMap(({ batchId, receipts }) => (receipts.length > 0 ? [batchId] : []));
+      const unavailable = await loadUnavailable(tx, { fromBlock, toBlock }, kept, adopted);
+      const facts = await loadFacts(tx, { batches: scored.batches, unavailable }, toBlock);
+      return { ...scored, unavailable, settled, facts, before: await standingBefore(tx, previous) };
     },
     { isolationLevel: "repeatable read", accessMode: "read only" },
   );
   if (!read.ready) return read;
-  const { settled, batches, leftOut, facts, before } = read;
+  const { settled, batches, leftOut, unavailable, facts, before } = read;
   return computeEpoch({
     epochId: (previous?.epochId ?? 0n) + 1n,
     methodHash: methodHash ?? read.methodHash ?? previous?.methodHash ?? zeroRoot,
@@ -185,6 +182,7 @@ async function compute(
     settled,
     batches,
     leftOut,
+    unavailable,
     facts,
     reputations: facts.reputations,
     before,

@@ -23,6 +23,7 @@ export type ReputationRow = typeof settlement.reputation.$inferSelect;
 export type SlashProposalRow = typeof settlement.slashProposal.$inferSelect;
 export type StandingRow = typeof settlement.standing.$inferSelect;
 export type LeftOutRow = typeof settlement.leftOut.$inferSelect;
+export type UnavailableRow = typeof settlement.unavailable.$inferSelect;
 export type DeadLetterRow = typeof engine.deadLetter.$inferSelect;
 export type SpanRow = typeof engine.span.$inferSelect;
 export type ScoreRow = typeof engine.score.$inferSelect;
@@ -210,7 +211,7 @@ function payoutLoaders(tx: Transaction) {
 
 function epochLoaders(tx: Transaction) {
   const { epoch } = onchain;
-  const { epochRun, carried, standing, leftOut } = settlement;
+  const { epochRun, carried, standing, leftOut, unavailable } = settlement;
   return {
     epoch: batchLoader(async (ids: bigint[]) =>
       byKey(await tx.select().from(epoch).where(inArray(epoch.id, ids)), (row) => row.id),
@@ -237,6 +238,16 @@ function epochLoaders(tx: Transaction) {
     leftOut: batchLoader(async (ids: bigint[]) =>
       Map.groupBy(
         await tx.select().from(leftOut).where(inArray(leftOut.epochId, ids)).orderBy(asc(leftOut.batchId)),
+        (row) => row.epochId,
+      ),
+    ),
+    unavailable: batchLoader(async (ids: bigint[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(unavailable)
+          .where(inArray(unavailable.epochId, ids))
+          .orderBy(asc(unavailable.subject)),
         (row) => row.epochId,
       ),
     ),

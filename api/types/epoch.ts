@@ -2,7 +2,7 @@ import { asc, gte } from "drizzle-orm";
 import { epochRun } from "#schema/offchain/50-settlement";
 import { builder } from "../builder.ts";
 import { listSizeAssumed } from "../limits.ts";
-import type { LeftOutRow, RunRow } from "../loaders/rows.ts";
+import type { LeftOutRow, RunRow, UnavailableRow } from "../loaders/rows.ts";
 import type { Status as StatusRow } from "../status.ts";
 import { Epoch, Standing } from "./refs.ts";
 
@@ -19,6 +19,13 @@ const Carried = builder.objectRef<{ modelId: `0x${string}`; amountWei: bigint }>
 const LeftOut = builder.objectRef<LeftOutRow>("LeftOut").implement({
   fields: (t) => ({
     batchId: t.expose("batchId", { type: "BigInt" }),
+    code: t.exposeString("code", { description: "Of the refusal: engine/README.md." }),
+  }),
+});
+
+const Unavailable = builder.objectRef<UnavailableRow>("Unavailable").implement({
+  fields: (t) => ({
+    subject: t.exposeString("subject", { description: "`contribution:<id>` or `training:<model>`." }),
     code: t.exposeString("code", { description: "Of the refusal: engine/README.md." }),
   }),
 });
@@ -72,6 +79,12 @@ Epoch.implement({
       type: [LeftOut],
       description: "Final batches without receipts in the epoch, and why: their pools are carried.",
       resolve: async ({ id }, _, { rows }) => (await rows.leftOut(id)) ?? [],
+    }),
+    unavailable: t.field({
+      type: [Unavailable],
+      description:
+        "Contributions and trainings left out because the poster could not have their blobs: its word, open to dispute.",
+      resolve: async ({ id }, _, { rows }) => (await rows.unavailable(id)) ?? [],
     }),
     standings: t.field({
       type: [Standing],

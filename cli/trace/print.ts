@@ -44,12 +44,21 @@ export function claimLines(claim: ClaimNode): string[] {
     hop(2, "attribution", epoch.attributionRoot, "root over who got what, and why"),
     hop(2, "provenance", epoch.contentHash, "keccak of the payload in EigenDA"),
     hop(2, "certificate", epoch.daRef, "keccak of the EigenDA certificate"),
+    ...leftOutLines(epoch),
     ...[...byReceipt.values()].flatMap((list) => [
       ...receiptLines(list[0]!.receipt),
       ...list.flatMap((entry) => entryLines(entry)),
     ]),
     ...more(claim.entryCount - entries.nodes.length),
   ];
+}
+
+/** What the epoch had to do without, and by what code. */
+function leftOutLines({ leftOut, unavailable }: ClaimNode["epoch"]): string[] {
+  const batches = leftOut.map(({ batchId, code }) => ({ subject: `batch:${batchId}`, code }));
+  return [...batches, ...unavailable].map(({ subject, code }) =>
+    hop(2, "left out", null, `${subject} (${code})`),
+  );
 }
 
 /** Lines of one answer: its batch, and each candidate and model with what it got and why. */

@@ -31,7 +31,10 @@ export const payoutQuery = `
         txHash blockNumber amountWei cumulativeWei entryCount
         account { account }
         leaf { hash proof }
-        epoch { id status rewardRoot attributionRoot contentHash daRef proposedTx finalizedTx }
+        epoch {
+          id status rewardRoot attributionRoot contentHash daRef proposedTx finalizedTx
+          leftOut { batchId code } unavailable { subject code }
+        }
         entries(first: $first, after: $after) { endCursor hasNextPage nodes { ...Entry receipt { ...Receipt } } }
       }
     }
@@ -64,7 +67,11 @@ export type ClaimNode = {
   epoch: Record<
     "id" | "status" | "rewardRoot" | "attributionRoot" | "contentHash" | "daRef" | "proposedTx",
     string
-  > & { finalizedTx: string | null };
+  > & {
+    finalizedTx: string | null;
+    leftOut: { batchId: string; code: string }[];
+    unavailable: { subject: string; code: string }[];
+  };
   entries: {
     endCursor: string | null;
     hasNextPage: boolean;

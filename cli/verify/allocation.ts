@@ -7,6 +7,7 @@ import {
   type BatchFacts,
   type ContributionFacts,
   type Facts,
+  isUnscored,
   type ModelFacts,
   type ReceiptFacts,
   unscored,
@@ -71,6 +72,7 @@ function bytesOf({ receipts, duplicates, gated, standings, carried, rewards }: A
     toBlock: 0n,
     receiptsRoots: [],
     leftOut: [],
+    unavailable: [],
   };
   const allocated = { receipts, duplicates, gated, standings, carried, rewards };
   return Buffer.from(provenance.encode({ ...frame, ...allocated })).toString("hex");
@@ -145,10 +147,6 @@ export function checkScores({ provenance: given }: CheckedEpoch, report: Report)
     wrong === undefined,
     wrong ? `receipt ${wrong.receiptDigest}: not so` : text,
   );
-}
-
-function isUnscored({ valueBaseWad, dataShareWad }: provenance.ReceiptScore): boolean {
-  return valueBaseWad === unscored.valueBaseWad && dataShareWad === unscored.dataShareWad;
 }
 
 function isConsistent(r: provenance.ReceiptScore): boolean {

@@ -24,6 +24,7 @@ export type LinkName =
   | "receipt signatures"
   | "fee totals"
   | "disclosures"
+  | "unavailable"
   | "scores"
   | "allocation"
   | "standings"

@@ -10,6 +10,7 @@ import { type CheckedEpoch, checkEpoch, finalizedHeaders, type Header } from "./
 import { BrokenLink, check, type Report } from "./link.ts";
 import type { Sources } from "./sources.ts";
 import { checkStandings } from "./standings.ts";
+import { checkUnavailable } from "./unavailable.ts";
 import { checkUsage } from "./usage.ts";
 
 /**
@@ -74,6 +75,7 @@ async function checkMaking(sources: Sources, epoch: CheckedEpoch, { headers, bef
   const settled = await checkAccumulator(sources, epoch, previous, report);
   const batches = [];
   for (const one of settled) batches.push(await checkBatch(sources, one, epoch, report));
+  await checkUnavailable(sources, epoch, report);
   checkScores(epoch, report);
   await checkAllocation(sources, epoch, batches, before, report);
   await checkStandings(sources, epoch, headers, report);

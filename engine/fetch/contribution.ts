@@ -12,15 +12,19 @@ import { enqueue } from "../queue/queues.ts";
 import type { Task } from "../queue/run-jobs.ts";
 import { recordRefusal } from "../refusal.ts";
 import { type BlobReader, fetchPayload, keepPayload } from "./payload.ts";
+import type { Posted } from "./posted.ts";
 
 type Row = typeof onchain.contribution.$inferSelect;
 
+export type ContributionParts = { db: Drizzle; boss: PgBoss; reader: BlobReader; posted: Posted };
+
 /**
  * Fetch an accepted contribution and write its chunks, or record why it is refused; either way it can be classified now.
- * Doing it again changes nothing.
+ * Where the epoch of its block is final, that epoch's word on whether the blob could be had is ours. Doing it again
+ * changes nothing.
  */
 export async function fetchContribution(
-  { db, boss, reader }: { db: Drizzle; boss: PgBoss; reader: BlobReader },
+  { db, boss, reader, posted }: ContributionParts,
   { data: { eventId, contributionId }, isLastTry }: Task<"fetch-contribution">,
 ): Promise<void> {
   const [row] = await db
@@ -28,12 +32,16 @@ export async function fetchContribution(
     .from(onchain.contribution)
     .where(eq(onchain.contribution.id, BigInt(contributionId)));
   invariant(row !== undefined, `a final resolution has its contribution ${contributionId}`);
+  const subject = `contribution:${contributionId}`;
   const refuse = (code: string, reason: string) =>
     db.transaction(async (tx) => {
-      await recordRefusal(tx, { eventId, subject: `contribution:${contributionId}`, code, reason });
+      await recordRefusal(tx, { eventId, subject, code, reason });
       await enqueue(boss, tx, "classify-chunks", [{ contributionId }]);
     });
-  const fetched = await fetchPayload(reader, row, isLastTry);
+  const word = await posted.wordOn(subject, row.resolvedBlock!, isLastTry);
+  if (word?.code) return refuse(word.code, `whoever posted epoch ${word.epochId} could not have its blob`);
+  // What a final epoch had is not given up: a dead letter says that it is missing here.
+  const fetched = await fetchPayload(reader, row, isLastTry && word === null);
   if (!fetched.ok) return refuse(fetched.code, fetched.reason);
   const decoded = contributions.decode(fetched.bytes);
   if (!decoded.ok) return refuse("malformed_payload", decoded.reason);

@@ -101,6 +101,17 @@ export const leftOut = settlementSchema.table(
   (t) => [primaryKey({ columns: [t.epochId, t.batchId] })],
 );
 
+/** A contribution or training of an epoch whose blob its poster could not have: `contribution:<id>`, `training:<model>`. */
+export const unavailable = settlementSchema.table(
+  "unavailable",
+  {
+    epochId: bigint("epoch_id", { mode: "bigint" }).notNull(),
+    subject: text("subject").notNull(),
+    code: text("code").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.epochId, t.subject] }), index().on(t.subject)],
+);
+
 /**
  * Reputation of an account with public evidence, as of an epoch; `datanetId` is 0 over all. Good and bad are decayed
  * evidence in millionths of a case. Contributors are attenuated by it; a validator's is told, and moves no money yet.

@@ -50,6 +50,10 @@ export const unscored = {
   unexplainedWad: 0n,
 } as const satisfies Partial<ReceiptFacts>;
 
+export function isUnscored({ valueBaseWad, dataShareWad }: ValueFacts): boolean {
+  return valueBaseWad === unscored.valueBaseWad && dataShareWad === unscored.dataShareWad;
+}
+
 export type CandidateFacts = { chunkId: Hex; inContext: boolean };
 
 /** How much a chunk moved an answer, in wad of nats; negative where it harmed. */

@@ -42,6 +42,10 @@ const proven: provenance.Provenance = {
   toBlock: 9n,
   receiptsRoots: [h("r1"), h("r2")],
   leftOut: [{ batchId: 7n, code: "da_unavailable" }],
+  unavailable: [
+    { subject: "contribution:12", code: "da_mismatch" },
+    { subject: `training:${h("m")}`, code: "adapter_unavailable" },
+  ],
   receipts: [
     {
       receiptDigest: h("d"),
@@ -147,6 +151,32 @@ describe("payload", () => {
   it("above the size limit is refused before it is decoded", () => {
     const decoded = provenance.decode(new Uint8Array(16 * 1024 * 1024 + 1));
     expect(decoded).toEqual({ ok: false, reason: "payload exceeds 16777216 bytes, given 16777217" });
+  });
+
+  it.each([
+    ["a batch", [{ subject: "batch:7", code: "da_unavailable" }]],
+    ["another code", [{ subject: "contribution:7", code: "root_mismatch" }]],
+    ["a contribution's files", [{ subject: "contribution:7", code: "adapter_unavailable" }]],
+    ["a number written otherwise", [{ subject: "contribution:07", code: "da_unavailable" }]],
+    [
+      "twice the same",
+      [
+        { subject: "contribution:7", code: "da_unavailable" },
+        { subject: "contribution:7", code: "da_mismatch" },
+      ],
+    ],
+    [
+      "another order",
+      [
+        { subject: "contribution:7", code: "da_unavailable" },
+        { subject: "contribution:12", code: "da_unavailable" },
+      ],
+    ],
+  ])("of an epoch that calls unavailable %s is refused", (_, unavailable) => {
+    expect(provenance.decode(provenance.encode({ ...proven, unavailable }))).toMatchObject({
+      ok: false,
+      reason: expect.stringMatching(/^unavailable \S+ \S+ is none, or not in ascending order$/),
+    });
   });
 
   it.each([

@@ -13,7 +13,7 @@ import { type Codec, payloadBytesMax } from "./codec.ts";
 /** Kinds of payload, and the version of each. */
 export const kinds = { contribution: 1, receipts: 2, provenance: 3, training: 4 } as const;
 export type Kind = keyof typeof kinds;
-const versions: Record<Kind, number> = { contribution: 1, receipts: 1, provenance: 2, training: 2 };
+const versions: Record<Kind, number> = { contribution: 1, receipts: 1, provenance: 3, training: 2 };
 
 /** keccak(payload): stands on chain beside the certificate. */
 export function contentHash(payload: Uint8Array): Hex {

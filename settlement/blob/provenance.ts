@@ -5,9 +5,9 @@ import { codec } from "./codec.ts";
 import * as payload from "./payload.ts";
 
 /**
- * Kind 3, version 2: everything one epoch decided. Blocks: (fromBlock, toBlock]. Receipts by (batchId, position in the
+ * Kind 3, version 3: everything one epoch decided. Blocks: (fromBlock, toBlock]. Receipts by (batchId, position in the
  * batch). What the allocation took from elsewhere than the chain stands here too, so that it can be recomputed:
- * left-out batches, duplicates, records the gate shut out, attenuations by reputation.
+ * left-out batches, blobs that could not be had, duplicates, records the gate shut out, attenuations by reputation.
  */
 export type Provenance = {
   epoch: bigint;
@@ -16,6 +16,7 @@ export type Provenance = {
   toBlock: bigint;
   receiptsRoots: readonly Hex[];
   leftOut: readonly LeftOut[];
+  unavailable: readonly Unavailable[];
   receipts: readonly ReceiptScore[];
   duplicates: readonly Duplicate[];
   gated: readonly Gated[];
@@ -29,6 +30,22 @@ export type LeftOut = { batchId: bigint; code: string };
 
 /** Codes that say a blob could not be had: the poster's judgement, which whoever reads it later adopts. */
 export const availabilityCodes: readonly string[] = ["da_unavailable", "da_mismatch"];
+
+/**
+ * A blob that the poster could not have, with the code of its refusal; ascending by subject, as text. `contribution:<id>`:
+ * accepted in (fromBlock, toBlock], none of its chunks count, here and in every later epoch. `training:<model>`: receipts
+ * of the model that stand here unscored are so because what it was trained on could not be had.
+ */
+export type Unavailable = { subject: string; code: string };
+
+/** Files of an adapter too large for its payload may be missing too. */
+const trainingCodes: readonly string[] = [...availabilityCodes, "adapter_unavailable"];
+
+/** Whether a refusal of the engine is such a judgement. */
+export function isUnavailable({ subject, code }: Unavailable): boolean {
+  if (/^contribution:(0|[1-9][0-9]{0,19})$/.test(subject)) return availabilityCodes.includes(code);
+  return /^training:0x[0-9a-f]{64}$/.test(subject) && trainingCodes.includes(code);
+}
 
 /**
  * One receipt: its money in wei, its values in wad of nats, and who gets what. Σ amountWei = poolWei + carriedInWei.
@@ -109,7 +126,17 @@ export function encode(provenance: Provenance): Uint8Array {
 
 /** Shape only: roots and sums are compared by who holds the chain event. */
 export function decode(bytes: Uint8Array): Decoded<Provenance> {
-  return payload.decode("provenance", body, bytes);
+  const decoded = payload.decode("provenance", body, bytes);
+  if (!decoded.ok) return decoded;
+  const { unavailable } = decoded.value;
+  const wrong = unavailable.find(
+    (one, index) => !isUnavailable(one) || (index > 0 && one.subject <= unavailable[index - 1]!.subject),
+  );
+  if (wrong === undefined) return decoded;
+  return {
+    ok: false,
+    reason: `unavailable ${wrong.subject} ${wrong.code} is none, or not in ascending order`,
+  };
 }
 
 /** Leaves of the attribution tree, receipt after receipt, entries in order. */
@@ -136,8 +163,9 @@ const twoWords = parseAbiParameters("bytes32, bytes32");
 const body = codec(
   parseAbiParameters([
     "Body body",
-    "struct Body { uint64 epoch; bytes32 methodHash; uint64 fromBlock; uint64 toBlock; bytes32[] receiptsRoots; LeftOut[] leftOut; ReceiptScore[] receipts; Duplicate[] duplicates; Gated[] gated; Standing[] standings; Carried[] carried; Reward[] rewards; }",
+    "struct Body { uint64 epoch; bytes32 methodHash; uint64 fromBlock; uint64 toBlock; bytes32[] receiptsRoots; LeftOut[] leftOut; Unavailable[] unavailable; ReceiptScore[] receipts; Duplicate[] duplicates; Gated[] gated; Standing[] standings; Carried[] carried; Reward[] rewards; }",
     "struct LeftOut { uint64 batchId; string code; }",
+    "struct Unavailable { string subject; string code; }",
     "struct ReceiptScore { bytes32 receiptDigest; uint64 batchId; bytes32 modelId; uint128 poolWei; uint128 carriedInWei; int256 valueBaseWad; int256 valueContextWad; int256 valueAdapterWad; int256 valueBothWad; uint256 dataShareWad; Entry[] entries; }",
     "struct Entry { uint8 role; bytes32 subject; uint64 contributionBatchId; address account; int256 scoreWad; uint128 amountWei; uint8 reason; }",
     "struct Duplicate { bytes32 chunkId; bytes32 firstChunkId; uint64 noveltyWad; }",

@@ -3,6 +3,7 @@ import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
 import * as engine from "#schema/offchain/40-engine";
+import { type Adopted, nothingAdopted } from "../adoption.ts";
 import { type BatchFacts, type CandidateFacts, type ReceiptFacts, unscored } from "../allocation/facts.ts";
 import type { LeftOut } from "../blob/provenance.ts";
 
@@ -22,19 +23,19 @@ export function batchesIn(db: Reader, fromBlock: bigint, toBlock: bigint): Promi
 
 /**
  * The batches with receipts and scores under one method; or what is still missing, for the log. What `adopted` leaves out
- * has no receipts, whatever the engine found.
+ * has no receipts or no score, whatever the engine found.
  */
 export async function loadBatchFacts(
   db: Reader,
   rows: readonly BatchRow[],
   method: Hex | null,
-  adopted: readonly LeftOut[] = [],
+  adopted: Adopted = nothingAdopted,
 ): Promise<
   | { ready: true; methodHash: Hex | null; batches: BatchFacts[]; leftOut: LeftOut[] }
   | { ready: false; missing: string }
 > {
   const ids = rows.map(({ id }) => id);
-  const refused = await refusedBatches(db, rows, adopted);
+  const refused = await refusedBatches(db, rows, adopted.leftOut);
   const receipts = await receiptsOf(db, ids);
   // Also a batch that says it has no calls is undecided until it is refused: `undefined` is not 0.
   const unfetched = rows.find(
@@ -42,7 +43,7 @@ export async function loadBatchFacts(
   );
   if (unfetched !== undefined) return { ready: false, missing: `receipts of batch ${unfetched.id}` };
   const kept = rows.filter(({ eventId }) => !refused.has(eventId)).map(({ id }) => id);
-  const unscorable = await refusedReceipts(db, kept);
+  const unscorable = new Set([...(await refusedReceipts(db, kept)), ...adopted.unscored]);
   const scorable = kept.flatMap((id) => receipts.get(id)!).filter(({ digest }) => !unscorable.has(digest));
   const methodHash = method ?? (await completeMethod(db, kept, scorable));
   const scored = await scoresOf(db, kept, methodHash);

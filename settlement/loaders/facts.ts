@@ -4,18 +4,12 @@ import { type Reputations, reputationsOf } from "#engine/reputation/history";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
 import { chunk, duplicate, trainingRecord } from "#schema/offchain/40-engine";
-import type {
-  BatchFacts,
-  ContributionFacts,
-  Facts,
-  MembershipFacts,
-  ModelFacts,
-} from "../allocation/facts.ts";
+import type { ContributionFacts, Facts, MembershipFacts, ModelFacts } from "../allocation/facts.ts";
 import { lineageDepthMax } from "../allocation/lineage.ts";
 import { ownedAt } from "../allocation/owners.ts";
 import { wad } from "../allocation/wad.ts";
 import { loadOwners } from "./owners.ts";
-import { loadPublicFacts, loadToBlocks } from "./reputation.ts";
+import { type EpochRests, loadPublicFacts, loadToBlocks } from "./reputation.ts";
 
 const { contribution, datanet, lineageEdge, model, validationVote } = onchain;
 type Reader = Drizzle | Transaction;
@@ -23,7 +17,7 @@ type Reader = Drizzle | Transaction;
 /** What the chain says about the chunks and models of these batches, as of `toBlock`, and the engine of their classes and gates. */
 export async function loadFacts(
   db: Reader,
-  batches: readonly BatchFacts[],
+  { batches, unavailable }: EpochRests,
   toBlock: bigint,
 ): Promise<Facts & { reputations: Reputations }> {
   const receipts = batches.flatMap((batch) => batch.receipts);
@@ -38,7 +32,8 @@ export async function loadFacts(
   const contributions = await contributionsOf(db, [...new Set([...named, ...firsts])], toBlock);
   const models = await modelsOf(db, modelIds);
   const gated = await gatedRecords(db, modelIds);
-  const reputations = reputationsOf(await loadPublicFacts(db, toBlock), await loadToBlocks(db, toBlock));
+  const heard = await loadPublicFacts(db, toBlock, { batches, unavailable });
+  const reputations = reputationsOf(heard, await loadToBlocks(db, toBlock));
   const facts: Facts & { reputations: Reputations } = {
     contributionOf: (chunkId) => contributions.get(chunkId),
     modelOf: (modelId) => models.get(modelId),

@@ -1,21 +1,45 @@
-import { and, asc, eq, inArray, isNotNull, lt, lte, min, ne, notExists, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  eq,
+  gt,
+  inArray,
+  isNotNull,
+  lt,
+  lte,
+  min,
+  ne,
+  not,
+  notExists,
+  notInArray,
+  sql,
+} from "drizzle-orm";
 import type { Hex } from "viem";
 import type { JudgedContribution, PublicFacts } from "#engine/reputation/history";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
 import { readEvent } from "#schema/events";
 import { chunk, duplicate, receipt, refusal, score, trainingRecord } from "#schema/offchain/40-engine";
-import { epochRun } from "#schema/offchain/50-settlement";
+import { epochRun, leftOut, unavailable } from "#schema/offchain/50-settlement";
+import type { BatchFacts } from "../allocation/facts.ts";
+import type { Unavailable } from "../blob/provenance.ts";
 
 type Reader = Drizzle | Transaction;
 
+/** What the epoch to be computed rests on: its batches, and what its poster could not have. */
+export type EpochRests = { batches: readonly BatchFacts[]; unavailable: readonly Unavailable[] };
+
 /** What reputations rest on, up to `toBlock`: votes, resolutions and slashings of the log; copies and gates of the engine. */
-export async function loadPublicFacts(db: Reader, toBlock: bigint): Promise<PublicFacts> {
+export async function loadPublicFacts(
+  db: Reader,
+  toBlock: bigint,
+  rests: EpochRests = { batches: [], unavailable: [] },
+): Promise<PublicFacts> {
   return {
     contributions: await judgedContributions(db, toBlock),
     slashings: await slashings(db, toBlock),
     copies: await copies(db, toBlock),
-    gates: await gates(db, toBlock),
+    gates: await gates(db, toBlock, rests),
   };
 }
 
@@ -132,15 +156,18 @@ async function copies(db: Reader, toBlock: bigint): Promise<PublicFacts["copies"
     .orderBy(asc(chunk.contributionId), asc(chunk.index));
 }
 
-/** A gate counts from the first batch on in which an answer of its adapter was scored: until then it may not be judged. */
-async function gates(db: Reader, toBlock: bigint): Promise<PublicFacts["gates"]> {
+/**
+ * A gate counts from the first batch on in which an answer of its adapter was scored: until then it may not be judged.
+ * Scores that an epoch had not, of batches it left out and of models whose training its poster could not have, are none.
+ */
+async function gates(db: Reader, toBlock: bigint, rests: EpochRests): Promise<PublicFacts["gates"]> {
   const { batch, contribution, datanetOwner, model, modelOwner } = onchain;
   const uses = db
     .select({ modelId: receipt.modelId, block: min(batch.blockNumber).as("block") })
     .from(score)
     .innerJoin(receipt, eq(receipt.digest, score.receiptDigest))
     .innerJoin(batch, eq(batch.id, receipt.batchId))
-    .where(lte(batch.blockNumber, toBlock))
+    .where(and(lte(batch.blockNumber, toBlock), isCounted(db, rests)))
     .groupBy(receipt.modelId)
     .as("uses");
   const rows = await db
@@ -164,6 +191,40 @@ async function gates(db: Reader, toBlock: bigint): Promise<PublicFacts["gates"]>
     .where(isNotNull(trainingRecord.passesGate))
     .orderBy(asc(trainingRecord.modelId), asc(trainingRecord.index));
   return rows.map(({ passes, block, ...gate }) => ({ ...gate, passes: passes!, block: BigInt(block!) }));
+}
+
+/** Whether the epoch that has the receipt's batch counted its score. */
+function isCounted(db: Reader, { batches, unavailable: own }: EpochRests) {
+  const { batch } = onchain;
+  const emptied = batches.filter(({ receipts }) => receipts.length === 0).map(({ batchId }) => batchId);
+  const subject = sql<string>`'training:' || ${receipt.modelId}`;
+  const past = db
+    .select({ epochId: unavailable.epochId })
+    .from(unavailable)
+    .innerJoin(epochRun, eq(epochRun.epochId, unavailable.epochId))
+    .where(
+      and(
+        eq(unavailable.subject, subject),
+        gt(batch.blockNumber, epochRun.fromBlock),
+        lte(batch.blockNumber, epochRun.toBlock),
+      ),
+    );
+  const untrained = and(
+    inArray(
+      receipt.batchId,
+      batches.map(({ batchId }) => batchId),
+    ),
+    inArray(
+      subject,
+      own.map((one) => one.subject),
+    ),
+  );
+  return and(
+    notExists(db.select({ id: leftOut.batchId }).from(leftOut).where(eq(leftOut.batchId, batch.id))),
+    notExists(past),
+    notInArray(batch.id, emptied),
+    not(untrained!),
+  );
 }
 
 function eventsOf(db: Reader, name: "ContributionResolved" | "ContributionScored", toBlock: bigint) {

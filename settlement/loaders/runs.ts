@@ -10,6 +10,7 @@ import {
   reward,
   slashProposal,
   standing,
+  unavailable,
 } from "#schema/offchain/50-settlement";
 import { type Before, beforeFirst, type Computed } from "../compute.ts";
 
@@ -26,6 +27,7 @@ export const runTables = [
   carried,
   standing,
   leftOut,
+  unavailable,
   reputation,
   slashProposal,
   epochRun,
@@ -62,6 +64,7 @@ export async function insertComputed(db: Drizzle, computed: Computed): Promise<v
     for (const rows of slices(computed.carried)) await tx.insert(carried).values(rows);
     for (const rows of slices(computed.standings)) await tx.insert(standing).values(rows);
     for (const rows of slices(computed.leftOut)) await tx.insert(leftOut).values(rows);
+    for (const rows of slices(computed.unavailable)) await tx.insert(unavailable).values(rows);
     for (const rows of slices(computed.reputations)) await tx.insert(reputation).values(rows);
     for (const rows of slices(computed.slashProposals)) await tx.insert(slashProposal).values(rows);
   });

@@ -69,7 +69,8 @@ export async function openSettledWorld() {
 
 async function askAll(pipeline: Pipeline, from: number, questionCount: number): Promise<void> {
   await using node = await startNode(pipeline);
-  await until("the node retrieves", async () => (await chunkCountOf(node.url)) === texts.length);
+  const chunkCount = await rowsOf(pipeline, chunk);
+  await until("the node retrieves", async () => (await chunkCountOf(node.url)) === chunkCount);
   const settledBatches = () => pipeline.sender.read<bigint>("settlementHub", "batchCount");
   const wanted = BigInt(from + questionCount) / 2n;
   for (let i = from; i < from + questionCount; i++) {
