@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { type Dispersal, DisperserClient } from "../client/disperser-client.ts";
 import { RelayClient } from "../client/relay-client.ts";
@@ -8,49 +9,29 @@ import { loadMcl } from "../curve/mcl.ts";
 import { nobleBackend } from "../curve/noble.ts";
 import { g1Generator, g2Generator } from "../curve/points.ts";
 import { EigenDaError } from "../errors.ts";
+import { BlobStatus } from "../gen/disperser_pb.ts";
 import { kernelBackend } from "../kernel/backend.ts";
 import { commitBlob } from "../kzg/commitment.ts";
 import { developmentSrs, developmentTau } from "../kzg/development-srs.ts";
 import { srsOrder } from "../kzg/srs.ts";
 import { accountKey, samplePayload, startTestDisperser } from "../testing/disperser.ts";
 import { expectMutationsRefused } from "../testing/mutated-frames.ts";
+import { BlobStore } from "./blob-store.ts";
 import { developmentChainId } from "./disperser.ts";
-import { faultNames } from "./faults.ts";
+import { type FaultName, faultNames } from "./faults.ts";
 
-const dispersalCount = 1000;
 const concurrency = 16;
 const seed = 7;
+const soaked = [{ stepMs: 20 }, { attemptsMax: 8, pollMs: 20, completeMsMax: 5_000 }] as const;
 
-it("ends 1,000 dispersals under random faults with each payload retrievable or reported, none twice", async () => {
-  const random = randomOf(seed);
-  await using setup = await startTestDisperser(
-    { stepMs: 20 },
-    { attemptsMax: 8, pollMs: 20, completeMsMax: 5_000 },
-  );
-  const { faults } = setup.server;
-  const weather = setInterval(() => {
-    faults.clear();
-    if (random() < 0.4) faults.add(faultNames[Math.floor(random() * faultNames.length)]!);
-  }, 200);
-  const results: (Dispersal | EigenDaError)[] = [];
-  let next = 0;
-  const work = async () => {
-    while (next < dispersalCount) {
-      const index = next++;
-      results[index] = await setup.client.disperse(payloadOf(index)).catch((error) => {
-        if (error instanceof EigenDaError) return error;
-        throw error;
-      });
-    }
-  };
-  await Promise.all(Array.from({ length: concurrency }, work)).finally(() => clearInterval(weather));
-  faults.clear();
+it("ends 1,000 dispersals under random faults with each payload retrievable or reported", async () => {
+  await using setup = await startTestDisperser(...soaked);
+  const results = await disperseUnder(setup, faultNames, 1_000);
   const kept = results.flatMap((result, index) =>
     result instanceof EigenDaError ? [] : [{ result, index }],
   );
-  expect(results.filter((result) => result !== undefined)).toHaveLength(dispersalCount);
-  expect(new Set(kept.map(({ result }) => result.blobKey)).size).toBe(kept.length);
-  expect(kept.length).toBeGreaterThan(dispersalCount / 2);
+  expect(results.filter((result) => result !== undefined)).toHaveLength(1_000);
+  expect(kept.length).toBeGreaterThan(500);
   for (const { result, index } of kept) {
     expect(await setup.relay.retrieve(result.certificate)).toEqual(payloadOf(index));
   }
@@ -59,6 +40,24 @@ it("ends 1,000 dispersals under random faults with each payload retrievable or r
     `${kept.length} retrievable, ${kinds.length} reported:`,
     Object.groupBy(kinds, (kind) => kind),
   );
+});
+
+it("finishes no payload twice where the network does not lose it or leave it below the threshold", async () => {
+  await using setup = await startTestDisperser(...soaked);
+  const names = faultNames.filter((name) => name !== "lost" && name !== "below-threshold");
+  const results = await disperseUnder(setup, names, 300);
+  const keptCount = results.filter((result) => !(result instanceof EigenDaError)).length;
+  const store = await BlobStore.open(join(setup.folder, "data"));
+  const finished: string[] = [];
+  for (const key of await store.settledKeys()) {
+    const [{ status }, accepted] = [await store.readSettled(key), await store.readAccepted(key)];
+    if (status !== BlobStatus.COMPLETE) continue;
+    if (!accepted.ok) throw new Error(accepted.reason);
+    finished.push(Buffer.from(accepted.value.blob).toString("hex"));
+  }
+  expect(new Set(finished).size).toBe(finished.length);
+  expect(finished.length).toBeGreaterThanOrEqual(keptCount);
+  expect(keptCount).toBeGreaterThan(150);
 });
 
 it("disperses and retrieves a payload of 1 MiB less its headers", async () => {
@@ -122,6 +121,33 @@ it("refuses everything that travels with any one byte changed", async () => {
   await using setup = await startTestDisperser();
   await expectMutationsRefused(setup, 1, seed);
 });
+
+/** What each of `count` dispersals ended with, while every 200 ms one of the faults is shown or none. */
+async function disperseUnder(
+  { client, server: { faults } }: Awaited<ReturnType<typeof startTestDisperser>>,
+  names: readonly FaultName[],
+  count: number,
+): Promise<(Dispersal | EigenDaError)[]> {
+  const random = randomOf(seed);
+  const weather = setInterval(() => {
+    faults.clear();
+    if (random() < 0.4) faults.add(names[Math.floor(random() * names.length)]!);
+  }, 200);
+  const results: (Dispersal | EigenDaError)[] = [];
+  let next = 0;
+  const work = async () => {
+    while (next < count) {
+      const index = next++;
+      results[index] = await client.disperse(payloadOf(index)).catch((error) => {
+        if (error instanceof EigenDaError) return error;
+        throw error;
+      });
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, work)).finally(() => clearInterval(weather));
+  faults.clear();
+  return results;
+}
 
 function payloadOf(index: number): Uint8Array {
   const payload = samplePayload(1 + (index % 400));
