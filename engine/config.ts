@@ -2,6 +2,7 @@ import { z } from "zod";
 import { readDeployment } from "#schema/deployment";
 import { influenceMethodFrom } from "./adapter/methods.ts";
 import { archivePlaces, archiveSettings, checkArchiveSettings } from "./archive-stores.ts";
+import { dualRecordsMax } from "./influence/efim.ts";
 import { type Estimator, estimators } from "./score/estimate.ts";
 
 const count = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
@@ -37,6 +38,8 @@ const environment = z
     ADAPTABLE_MODULES: names.default([]),
     /** How influence of training records is measured: part of the method. */
     INFLUENCE_METHOD: z.string().default("efim-dual"),
+    /** Most records that the dual form is solved for; of more the primal form is. Part of the method. */
+    DUAL_RECORDS_MAX: count(1, dualRecordsMax).default(dualRecordsMax),
     /** 0 lets the system choose; the ready line says which. */
     METRICS_PORT: count(0, 65_535).default(9_101),
   })
@@ -60,6 +63,7 @@ const environment = z
       adaptersFolder: env.ADAPTERS_FOLDER ?? null,
       adaptableModules: env.ADAPTABLE_MODULES,
       influenceMethod: influenceMethodFrom(env.INFLUENCE_METHOD),
+      dualMax: env.DUAL_RECORDS_MAX,
       metricsPort: env.METRICS_PORT,
     });
   });

@@ -13,8 +13,11 @@ export const retryDelaySecondsMax = 60;
 /** Time a job may run before another worker may claim it. Above the slowest job: 64 prompts of full length on one core. */
 export const jobSecondsMax = 300;
 
-/** The same for the job that builds a gradient store: ten thousand records on one core. What it did so far is kept. */
-export const storeSecondsMax = 21_600;
+/**
+ * The same for the job that builds a gradient store: thirty thousand records on one core. What it did so far is kept.
+ * pg-boss allows less than a day.
+ */
+export const storeSecondsMax = 82_800;
 
 /**
  * A job in hand says so twice in this time; one that does not, because the database forgot its end in a crash, is given

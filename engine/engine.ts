@@ -52,13 +52,13 @@ export async function runEngine(
     applicationName: "engine",
     connections: jobsPerTurn,
   });
-  const { modelFolder: folder, workers, adaptableModules, estimator, influenceMethod } = config;
+  const { modelFolder: folder, workers, adaptableModules, estimator, influenceMethod, dualMax } = config;
   // A black-box model is asked nothing: its weights are elsewhere.
   await using pool = estimator === "black-box" ? null : await openPool({ folder, workers, adaptableModules });
   const srs = await developmentSrs({ folder: config.srsFolder });
   await using relay = new RelayClient({ relayUrl: () => config.disperserUrl, srs });
   await using archive = openArchive(config, srs, relay);
-  const method = describeMethod(pool?.profile ?? null, { estimator, influenceMethod });
+  const method = describeMethod(pool?.profile ?? null, { estimator, influenceMethod, dualMax });
   const metrics = createMetrics();
   await using queue = await openQueue(config, log);
   await using mark = await recoverJobs(config, database, queue.boss);

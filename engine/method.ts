@@ -2,6 +2,7 @@ import { type Hex, keccak256, stringToHex } from "viem";
 import { checksumOf } from "#schema/checksum";
 import { recordsHarmedMax, recordsHelpedMax } from "#settlement/blob/provenance";
 import type { InfluenceMethod } from "./adapter/methods.ts";
+import { primalColumnsMax } from "./adapter/store-shape.ts";
 import { jaccardMin } from "./duplicates/classes.ts";
 import { bandCount, bandRows, shingleWords } from "./duplicates/shingles.ts";
 import { reputationVersion } from "./reputation/reputation.ts";
@@ -37,7 +38,11 @@ const code = [
  */
 export function describeMethod(
   profile: string | null,
-  { estimator, influenceMethod }: { estimator: Estimator; influenceMethod: InfluenceMethod },
+  {
+    estimator,
+    influenceMethod,
+    dualMax,
+  }: { estimator: Estimator; influenceMethod: InfluenceMethod; dualMax: number },
 ): Method {
   const { isCausal } = estimators[estimator];
   const text = [
@@ -45,13 +50,18 @@ export function describeMethod(
     `code sha256 ${checksumOf(code)}`,
     `estimator ${estimator}${isCausal ? "" : ", not causal"}`,
     ...settings,
-    `training records by ${influenceMethod}, at most ${recordsHelpedMax} that helped and ${recordsHarmedMax} that harmed`,
+    `training records by ${influenceMethod}${primalNote(influenceMethod, dualMax)}, at most ${recordsHelpedMax} that helped and ${recordsHarmedMax} that harmed`,
     `dispute tolerance ${disputeToleranceMicro} micro-nats for a value, judged on this profile`,
     // Logarithms and cosines are V8's own, the same bits wherever it was compiled for the same processors.
     `numbers of V8 ${process.versions.v8} on ${process.arch}`,
     `profile ${profile ?? "none: values are nominal"}`,
   ].join("; ");
   return { text, hash: keccak256(stringToHex(text)) };
+}
+
+function primalNote(method: InfluenceMethod, dualMax: number): string {
+  if (method !== "efim-dual" && method !== "hybrid") return "";
+  return `, above ${dualMax} records by efim-primal on int8 gradients of at most ${primalColumnsMax} columns a matrix`;
 }
 
 const settings = [

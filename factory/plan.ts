@@ -90,7 +90,11 @@ export async function readRows(
 ): Promise<{ train: Example[]; gate: Example[]; datanetOf: Map<Hex, bigint> }> {
   const ids = [...plan.trainRows, ...plan.gateRows];
   const { id, source, text, datanetId } = chunk;
-  const rows = await db.select({ id, source, text, datanetId }).from(chunk).where(inArray(id, ids));
+  const rows = [];
+  for (let from = 0; from < ids.length; from += idsMax) {
+    const some = ids.slice(from, from + idsMax);
+    rows.push(...(await db.select({ id, source, text, datanetId }).from(chunk).where(inArray(id, some))));
+  }
   const byId = new Map(rows.map((row) => [row.id, row]));
   const of = (chunkIds: readonly Hex[]) =>
     chunkIds.map((chunkId) => {
@@ -106,6 +110,9 @@ export async function readRows(
     datanetOf: new Map(rows.map((row) => [row.id, row.datanetId])),
   };
 }
+
+/** Most ids in one query; PostgreSQL allows 65,535 parameters. */
+const idsMax = 10_000;
 
 /** The base model as it is registered. @throws BaseUnknownError */
 export async function findBase(db: Drizzle, baseModelId: Hex, artifactHash: Hex): Promise<void> {

@@ -21,9 +21,9 @@ export type Adapters = {
 
 export function createAdapters(parts: Parts, config: Config): Adapters {
   const { db, boss, pool, reader, client, log } = parts;
-  const { engineFolder, adaptersFolder, adaptableModules, influenceMethod: method } = config;
+  const { engineFolder, adaptersFolder, adaptableModules, influenceMethod: method, dualMax } = config;
   const places = { engineFolder, adaptersFolder };
-  const open = createAdapterOpener({ db, pool, places, method });
+  const open = createAdapterOpener({ db, pool, places, method, dualMax });
   return {
     open,
     fetchTraining: (task) =>

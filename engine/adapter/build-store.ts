@@ -12,7 +12,7 @@ import { recordRefusal } from "../refusal.ts";
 import { quantise } from "../score/quantise.ts";
 import { readManifest } from "./files.ts";
 import { isRealNats } from "./influence.ts";
-import { WaypointsMissingError } from "./methods.ts";
+import { RecordsTooManyError, WaypointsMissingError } from "./methods.ts";
 import { isOurs, recordScores } from "./score.ts";
 import type { AdapterOpener, BuildProgress, OpenedAdapter } from "./store.ts";
 import { StoreTooLargeError } from "./store-shape.ts";
@@ -38,7 +38,7 @@ export async function buildAdapterStore(
   const of = await readManifest(db, row.contentHash);
   try {
     const opened = await parts.open(of, modelId, (progress) => parts.onProgress(modelId, progress));
-    const judged = await judge(parts, opened, of.gateRows);
+    const judged = await judge(parts, modelId, opened, of.gateRows);
     await writeReady(db, modelId, judged);
   } catch (error) {
     if (!isOfAdapter(error)) throw error;
@@ -54,7 +54,7 @@ export async function buildAdapterStore(
 /** Whether another try ends the same, here and elsewhere: it is the adapter's own, and nothing that happened on this machine. */
 function isOfAdapter(error: unknown): error is PipelineError {
   if (error instanceof PoolTaskError) return !error.retryable && !isOurs(error.code);
-  const kinds = [StoreTooLargeError, GradientNotFiniteError, WaypointsMissingError];
+  const kinds = [StoreTooLargeError, RecordsTooManyError, GradientNotFiniteError, WaypointsMissingError];
   return kinds.some((kind) => error instanceof kind);
 }
 
@@ -63,21 +63,22 @@ type Judged = { chunkId: Hex; passesGate: boolean; gateSumMicro: bigint; gateCou
 /** Influence of every record on every row of the gate, under the adapter, asked without passages. */
 async function judge(
   { db, pool }: StoreJobParts,
+  modelId: Hex,
   opened: OpenedAdapter,
   gateRows: readonly Hex[],
 ): Promise<Judged[]> {
   const texts = await readTexts(db, gateRows);
   const recordIds = opened.records.map(({ chunkId }) => chunkId);
-  const influences: bigint[][] = recordIds.map(() => []);
-  for (const chunkId of gateRows) {
+  const influences = recordIds.map(() => new BigInt64Array(gateRows.length));
+  for (const [at, chunkId] of gateRows.entries()) {
     const query = texts.get(chunkId)!;
     const asked = await recordScores(pool, opened, { query, text: `${query.source} ${query.text}` });
     if (!asked.ok) throw new PoolTaskError(asked.code, asked.reason, asked.retryable);
     const nats = Array.from(asked.scores, (score) => score / recordIds.length);
     if (!nats.every(isRealNats)) throw new PoolTaskError("not-finite", "an influence on the gate", false);
-    for (const [index, value] of nats.entries()) influences[index]!.push(quantise(value));
+    for (const [index, value] of nats.entries()) influences[index]![at] = quantise(value);
   }
-  const owners = await readOwners(db, recordIds);
+  const owners = await readOwners(db, modelId);
   const records = recordIds.map((recordId, index): GateRecord => {
     return { recordId, owner: owners.get(recordId)!, influencesMicro: influences[index]! };
   });
@@ -85,7 +86,7 @@ async function judge(
   return recordIds.map((chunkId, index) => ({
     chunkId,
     passesGate: passing.has(chunkId),
-    gateSumMicro: sum(influences[index]!),
+    gateSumMicro: sum([...influences[index]!]),
     gateCount: gateRows.length,
   }));
 }
@@ -100,12 +101,13 @@ async function readTexts(db: Drizzle, chunkIds: readonly Hex[]) {
   return new Map(rows.map((row) => [row.id, { source: row.source, text: row.text }]));
 }
 
-async function readOwners(db: Drizzle, chunkIds: readonly Hex[]): Promise<Map<Hex, Hex>> {
+async function readOwners(db: Drizzle, modelId: Hex): Promise<Map<Hex, Hex>> {
   const { id, contributor } = chunk;
   const rows = await db
     .select({ id, contributor })
-    .from(chunk)
-    .where(inArray(id, [...chunkIds]));
+    .from(trainingRecord)
+    .innerJoin(chunk, eq(chunk.id, trainingRecord.chunkId))
+    .where(eq(trainingRecord.modelId, modelId));
   return new Map(rows.map((row) => [row.id, row.contributor]));
 }
 

@@ -15,8 +15,20 @@ export type AdapterFiles = { hash: Hex; folder: string };
 /** Where adapters lie on this machine. `adaptersFolder` holds those too large for a payload, each under its hash. */
 export type AdapterPlaces = { engineFolder: string; adaptersFolder: string | null };
 
+/** Manifests in memory, the ones asked for last: one of 30,000 rows takes a second to decode. */
+const manifestsMax = 16;
+const manifests = new Map<Hex, manifest.Manifest>();
+
 /** The training manifest behind a content hash, as it was fetched and checked. */
 export async function readManifest(db: Drizzle, contentHash: Hex): Promise<manifest.Manifest> {
+  const found = manifests.get(contentHash) ?? (await decodeManifest(db, contentHash));
+  manifests.delete(contentHash);
+  manifests.set(contentHash, found);
+  if (manifests.size > manifestsMax) manifests.delete(manifests.keys().next().value!);
+  return found;
+}
+
+async function decodeManifest(db: Drizzle, contentHash: Hex): Promise<manifest.Manifest> {
   const [row] = await db.select().from(payloads).where(eq(payloads.contentHash, contentHash));
   invariant(row !== undefined, `the payload ${contentHash} of an adapter was kept`);
   const decoded = manifest.decode(row.bytes);

@@ -6,8 +6,9 @@ import { PipelineError } from "#schema/errors";
 import { adapter, refusal } from "#schema/offchain/index";
 import * as commitments from "#settlement/blob/commitments";
 import { readManifest } from "./files.ts";
-import { WaypointsMissingError } from "./methods.ts";
+import { RecordsTooManyError, WaypointsMissingError } from "./methods.ts";
 import type { AdapterOpener, OpenedAdapter } from "./store.ts";
+import { StoreTooLargeError } from "./store-shape.ts";
 
 type Receipt = { modelId: Hex; batchId: bigint; adapterSet: Hex };
 
@@ -48,8 +49,9 @@ export async function findAdapter({ db, artifactHash, open }: FindParts, of: Rec
       return { ok: true, adapter: await open(manifest, of.modelId, () => undefined) };
     } catch (error) {
       // It became ready under an engine with another method.
-      if (error instanceof WaypointsMissingError) return unavailable(error.message);
-      throw error;
+      const kinds = [WaypointsMissingError, RecordsTooManyError, StoreTooLargeError];
+      if (!kinds.some((kind) => error instanceof kind)) throw error;
+      return unavailable((error as Error).message);
     }
   }
   if (known === undefined) {

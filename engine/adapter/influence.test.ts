@@ -4,12 +4,19 @@ import { pcg32 } from "#runtime/inference/sampler";
 import { sum } from "#schema/apportion";
 import { recordsHarmedMax, recordsHelpedMax } from "#settlement/blob/provenance";
 import { dataInf } from "../influence/datainf.ts";
-import { dual, scores } from "../influence/efim.ts";
+import { dual, dualRecordsMax, scores } from "../influence/efim.ts";
 import { matrix, row, times } from "../influence/matrix.ts";
 import { adamDirection, less, tracIn } from "../influence/trajectory.ts";
 import { complement, trak } from "../influence/trak.ts";
 import { recordInfluences } from "./influence.ts";
-import { InfluenceMethodError, influenceMethodFrom, influenceMethods } from "./methods.ts";
+import {
+  estimatorOf,
+  InfluenceMethodError,
+  influenceMethodFrom,
+  influenceMethods,
+  RecordsTooManyError,
+  storeMethodOf,
+} from "./methods.ts";
 import { queryOf, type RecordState, solve, solveBlock } from "./solve.ts";
 
 const positive = (values: readonly bigint[]) => values.filter((value) => value > 0n);
@@ -152,5 +159,17 @@ describe("the methods there are", () => {
   it("are no others", () => {
     expect(() => influenceMethodFrom("magic")).toThrow(InfluenceMethodError);
     expect(() => influenceMethodFrom("magic")).toThrow(/no such method\. Choose one of efim-dual, .*less/);
+  });
+});
+
+describe("the store a method starts from", () => {
+  it("is the primal one by the number of records alone", () => {
+    expect(storeMethodOf("efim-dual", dualRecordsMax)).toBe("efim-dual");
+    expect(storeMethodOf("efim-dual", dualRecordsMax + 1)).toBe("efim-primal");
+    expect(storeMethodOf("hybrid", dualRecordsMax + 1)).toBe("efim-primal");
+    expect(storeMethodOf("tracin", dualRecordsMax + 1)).toBe("tracin");
+    expect(() => storeMethodOf("trak", dualRecordsMax + 1)).toThrow(RecordsTooManyError);
+    expect(estimatorOf("efim-dual", "efim-primal")).toBe("efim-primal");
+    expect(estimatorOf("hybrid", "efim-primal")).toBe("hybrid");
   });
 });

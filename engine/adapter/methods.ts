@@ -1,5 +1,6 @@
 import type { Hex } from "viem";
 import { PipelineError } from "#schema/errors";
+import { dualRecordsMax } from "../influence/efim.ts";
 
 /**
  * How the influence of training records is measured, by the name that stands in the method string. What a store keeps of each,
@@ -24,8 +25,8 @@ export const influenceMethods = [
 ] as const;
 export type InfluenceMethod = (typeof influenceMethods)[number];
 
-/** Methods a store is made for. */
-export type StoreMethod = Exclude<InfluenceMethod, "hybrid">;
+/** Methods a store is made for. `efim-primal` is `efim-dual` of more records than that solves for, on projected gradients. */
+export type StoreMethod = Exclude<InfluenceMethod, "hybrid"> | "efim-primal";
 
 /** @throws InfluenceMethodError naming those there are. */
 export function influenceMethodFrom(name: string): InfluenceMethod {
@@ -34,9 +35,25 @@ export function influenceMethodFrom(name: string): InfluenceMethod {
   return found;
 }
 
-/** The store whose scores a method starts from. */
-export function storeMethodOf(method: InfluenceMethod): StoreMethod {
-  return method === "hybrid" ? "efim-dual" : method;
+/**
+ * The store whose scores a method starts from; the number of records alone decides whether it is the primal one.
+ * @throws RecordsTooManyError where the method solves for no such number.
+ */
+export function storeMethodOf(
+  method: InfluenceMethod,
+  records: number,
+  dualMax = dualRecordsMax,
+): StoreMethod {
+  const isEfim = method === "hybrid" || method === "efim-dual";
+  if (records <= dualMax) return isEfim ? "efim-dual" : method;
+  if (isEfim) return "efim-primal";
+  if (method === "datainf" || method === "trak") throw new RecordsTooManyError(method, records, dualMax);
+  return method;
+}
+
+/** What stands beside an influence: the method, or what took its place for so many records. */
+export function estimatorOf(method: InfluenceMethod, store: StoreMethod): InfluenceMethod | StoreMethod {
+  return method === "hybrid" ? method : store;
 }
 
 /** Whether a method looks at the training's way, and not at its end alone. */
@@ -54,6 +71,17 @@ export class InfluenceMethodError extends PipelineError {
         retryable: false,
       },
     );
+  }
+}
+
+/** Methods that compare all records with each other have a bound on how many. */
+export class RecordsTooManyError extends PipelineError {
+  override readonly name = "RecordsTooManyError";
+  constructor(method: InfluenceMethod, records: number, recordsMax: number) {
+    super(`${method} measures no training of so many records. Max: ${recordsMax}. Given: ${records}.`, {
+      code: "store_too_large",
+      retryable: false,
+    });
   }
 }
 

@@ -4,7 +4,6 @@ import { quantise, toWad } from "../score/quantise.ts";
 import { playerValues, scalePassages } from "../score/total.ts";
 import { type Answered, type Influence, type Score, scoreAnswer, type Way } from "../value.ts";
 import { recordInfluences } from "./influence.ts";
-import { storeMethodOf } from "./methods.ts";
 import type { OpenedAdapter } from "./store.ts";
 import type { Query } from "./tasks.ts";
 
@@ -29,7 +28,7 @@ export async function scoreAdapterAnswer(
   answered: Answered,
   way: Way,
 ): Promise<AdapterScored> {
-  const { files, records, method } = adapter;
+  const { files, records, estimator } = adapter;
   const { question, answerTokenIds } = answered;
   const passages = answered.passages.map(({ text }) => text);
   const adapted: Pick<Pool, "values"> = { values: (task) => pool.values({ ...task, adapter: files }) };
@@ -64,7 +63,7 @@ export async function scoreAdapterAnswer(
       chunkId: records[index]!.chunkId,
       scoreWad: toWad(influenceMicro),
       standardErrorWad: 0n,
-      estimator: method,
+      estimator,
     })),
   };
 }
@@ -79,12 +78,12 @@ type Asked = { query: Query; text: string };
  */
 export async function recordScores(
   pool: Pool,
-  { files, shape, states, store, tokensMax, method, similarities, discard }: OpenedAdapter,
+  { files, shape, states, store, tokensMax, storeMethod, similarities, discard }: OpenedAdapter,
   { query, text }: Asked,
 ): Promise<Scores> {
   try {
     const { scores } = await pool.run({
-      ...({ kind: "record-scores", adapters: states, method: storeMethodOf(method) } as const),
+      ...({ kind: "record-scores", adapters: states, method: storeMethod } as const),
       ...{ store, adapterHash: files.hash, query, tokensMax, shape },
     });
     return { ok: true, scores: similarities === null ? scores : hybridInfluence(scores, similarities(text)) };

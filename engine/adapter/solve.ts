@@ -39,9 +39,13 @@ export type RecordState = {
  *   least 1e-6: what `trak` of influence/ gives without projection, with `ratio` times the columns for ridge, times n(1 − p) of the query: the effect on its log p.
  * - `tracin`: A = n·ηₜG(t). Its paper's value is nats already: what the record's visits took off the query's loss.
  * - `less`: A = n·ηₜu/|u|, u Adam's step for a record over all blocks; `v` has length 1. A sum of cosines, no nats.
- * The first four say by ÷ n what leaving a record out costs. Pure.
+ * The first four say by ÷ n what leaving a record out costs. `efim-primal` keeps no A (fisher.ts). Pure.
  */
-export function solve(method: StoreMethod, states: readonly RecordState[], ratio: number): Matrix[] {
+export function solve(
+  method: Exclude<StoreMethod, "efim-primal">,
+  states: readonly RecordState[],
+  ratio: number,
+): Matrix[] {
   const [first] = states;
   invariant(first !== undefined, "a training has a state");
   if (method === "tracin") return states.flatMap(tracInStates);
@@ -57,7 +61,7 @@ export function queryOf(method: StoreMethod, states: readonly Query[]): Query {
 
 /** One block of the methods that look at each block alone. */
 export function solveBlock(
-  method: Exclude<StoreMethod, "trak" | "tracin" | "less">,
+  method: Exclude<StoreMethod, "trak" | "tracin" | "less" | "efim-primal">,
   block: Block,
   ratio: number,
 ): Matrix {

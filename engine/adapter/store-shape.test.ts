@@ -1,6 +1,6 @@
 import { zeroHash } from "viem";
 import { expect, it } from "vitest";
-import { StoreTooLargeError, shaped, shapeOf } from "./store-shape.ts";
+import { encodingOf, primalColumnsMax, StoreTooLargeError, shaped, shapeOf } from "./store-shape.ts";
 
 const blocks = [
   { name: "a", columns: 4_000 },
@@ -26,4 +26,13 @@ it("refuses what ranks no records: too few columns, and Adam's steps of projecte
   expect(() => shapeOf(training, 4 * 10 * 511)).toThrow(StoreTooLargeError);
   expect(shapeOf(training, 4 * 10 * 512)!.columns).toBe(256);
   expect(() => shapeOf({ ...training, method: "less" }, 4 * 10 * 4_000)).toThrow(StoreTooLargeError);
+});
+
+it("projects for the primal form whatever fits, one byte an entry, to a bounded square", () => {
+  const primal = { ...training, method: "efim-primal" } as const;
+  expect(encodingOf("efim-primal")).toBe("int8");
+  expect(shapeOf(primal)!.columns).toBe(primalColumnsMax);
+  expect(shapeOf(primal, 10 * 1_024)!.columns).toBe(512);
+  expect(shapeOf({ ...primal, records: 100_000 })!.columns).toBe(primalColumnsMax);
+  expect(() => shapeOf({ ...primal, records: 100_000 }, 100_000 * 511)).toThrow(StoreTooLargeError);
 });

@@ -21,8 +21,16 @@ import { textSimilarity } from "../influence/text-similarity.ts";
 import { engineVersion } from "../method.ts";
 import type { Pool } from "../pool.ts";
 import { type AdapterFiles, type AdapterPlaces, adapterFiles, folderOf, waypointFiles } from "./files.ts";
-import { type InfluenceMethod, needsWaypoints, storeMethodOf, WaypointsMissingError } from "./methods.ts";
-import { shaped, shapeOf } from "./store-shape.ts";
+import { packedWidth } from "./fisher.ts";
+import {
+  estimatorOf,
+  type InfluenceMethod,
+  needsWaypoints,
+  type StoreMethod,
+  storeMethodOf,
+  WaypointsMissingError,
+} from "./methods.ts";
+import { encodingOf, shaped, shapeOf } from "./store-shape.ts";
 import { lossBlock, type StoredState, type StoreName, type TextRecord } from "./tasks.ts";
 
 /** A training record as it was learned. */
@@ -37,11 +45,15 @@ export type OpenedAdapter = {
   states: readonly AdapterFiles[];
   store: StoreName;
   tokensMax: number;
-  method: InfluenceMethod;
+  storeMethod: StoreMethod;
+  /** What stands beside each influence. */
+  estimator: string;
   /** In the order of the store. */
   records: readonly StoreRecord[];
   /** How alike a text is to each record; null where the method compares no texts. */
   similarities: ((text: string) => Float64Array) | null;
+  /** Folders of the store, and how many records each has when it is whole. */
+  folders: ReadonlyMap<string, number>;
   /** Throw the store away, so that who opens it next makes it anew. */
   discard: () => Promise<void>;
 };
@@ -51,6 +63,8 @@ export type StoreParts = {
   pool: Pool;
   places: AdapterPlaces;
   method: InfluenceMethod;
+  /** Most records that `efim-dual` solves for, above which it is `efim-primal`; default `dualRecordsMax`. */
+  dualMax?: number;
   /** Most bytes of a store's gradients; default `storeBytesMax`. */
   bytesMax?: number;
 };
@@ -106,7 +120,7 @@ async function isStill(
 ): Promise<boolean> {
   await adapterFiles(places, of);
   if (needsWaypoints(method)) await waypointFiles(places, of);
-  return isWhole(known.store.folder, known.records.length);
+  return areWhole(known.folders);
 }
 
 async function openAdapter(
@@ -121,32 +135,37 @@ async function openAdapter(
   const read = settings.decode(of.settings);
   invariant(read.ok, "settings of a kept payload were decoded before");
   const { rowTokens: tokensMax, damping, schedule } = read.value;
-  const states = await statesOf(parts, of, files, schedule);
   const records = await readRecords(parts.db, modelId);
   // By model: whoever registers the same files anew says that other records taught them.
   const folder = join(folderOf(places, of.adapterHash), modelId, `engine-${engineVersion}`);
-  const storeMethod = storeMethodOf(method);
+  const storeMethod = storeMethodOf(method, of.trainRows.length, parts.dualMax);
+  const states = await statesOf(parts, of, files, { schedule, storeMethod });
   const solved = join(folder, storeMethod);
   const sizes = { blocks: loaded.blocks, records: of.trainRows.length, states: states.length };
   const shape = shapeOf({ adapterHash: of.adapterHash, method: storeMethod, ...sizes }, parts.bytesMax);
   const blocks = shaped(loaded.blocks, shape);
+  const gradients = describeStore(of, "gradients", [...blocks, lossBlock], encodingOf(storeMethod));
   const build = async () => {
+    const building = { pool, folder, tokensMax, shape, onProgress };
+    const from = await buildStates(building, states, gradients, records);
+    if (storeMethod === "efim-primal")
+      return buildFisher(pool, { from: from[0]!.folder, to: solved, damping, of: gradients });
     const description = describeStates(of, blocks, states);
-    const from = await buildStates(
-      { pool, folder, tokensMax, shape, onProgress },
-      states,
-      describe(of, blocks),
-      records,
-    );
     await pool.run({ kind: "solve", from, to: solved, description, method: storeMethod, damping });
   };
-  if (!(await isWhole(solved, records.length))) await rebuildIfDamaged(build, folder);
+  const isPrimal = storeMethod === "efim-primal";
+  // In primal form the gradients themselves are multiplied; what is solved is the Fisher information.
+  const store = isPrimal
+    ? { folder: join(folder, states[0]!.name), engineVersion, fisher: solved }
+    : { folder: solved, engineVersion, fisher: null };
+  const folders = new Map([[store.folder, records.length]]);
+  if (isPrimal) folders.set(solved, blocks.length);
+  if (!(await areWhole(folders))) await rebuildIfDamaged(build, folder);
   const discard = () => rm(solved, { recursive: true, force: true });
-  const store = { folder: solved, engineVersion };
   const similarities = method === "hybrid" ? similaritiesTo(records) : null;
   return {
     ...{ files, shape, states: states.map(({ adapter }) => adapter), store, tokensMax },
-    ...{ method, records, similarities, discard },
+    ...{ storeMethod, estimator: estimatorOf(method, storeMethod), records, similarities, folders, discard },
   };
 }
 
@@ -169,10 +188,10 @@ async function statesOf(
   { places, method }: StoreParts,
   of: manifest.Manifest,
   files: AdapterFiles,
-  schedule: Schedule,
+  { schedule, storeMethod }: { schedule: Schedule; storeMethod: StoreMethod },
 ): Promise<State[]> {
-  if (!needsWaypoints(method))
-    return [{ name: "gradients", adapter: files, learningRate: 0, optimizer: null }];
+  const name = encodingOf(storeMethod) === "int8" ? "gradients-int8" : "gradients";
+  if (!needsWaypoints(method)) return [{ name, adapter: files, learningRate: 0, optimizer: null }];
   if (of.waypoints.length === 0) throw new WaypointsMissingError(of.adapterHash, method);
   const found = await waypointFiles(places, of);
   return found.map(({ step, adapter, optimizerPath }) => ({
@@ -202,6 +221,26 @@ type Building = {
   onProgress: (progress: BuildProgress) => void;
 };
 
+type Fisher = { from: string; to: string; damping: number; of: Description };
+
+/** The factor of each LoRA matrix's Fisher information, a record and a shard each: a killed build loses one of them. */
+async function buildFisher(pool: Pool, { from, to, damping, of }: Fisher): Promise<void> {
+  const blocks = of.layout.blocks.filter(({ name }) => name !== lossBlock.name);
+  const width = packedWidth(Math.max(...blocks.map(({ columns }) => columns)));
+  await buildStore({
+    folder: to,
+    description: {
+      ...{ ...of, content: "fisher", recordsPerShard: 1 },
+      layout: { encoding: "float32", blocks: [{ name: "factor", columns: width }] },
+    },
+    recordIds: blocks.map(({ name }) => name),
+    gradientsOf: ([block]) =>
+      pool
+        .run({ kind: "fisher", from, block: block!, damping, width })
+        .then(({ factor: packed }) => [[packed]]),
+  });
+}
+
 /** Gradients of all records at each state, one store each. Progress counts the records of all states. */
 async function buildStates(
   { pool, folder, tokensMax, shape, onProgress }: Building,
@@ -230,11 +269,6 @@ async function buildStates(
   return stored;
 }
 
-/** Of the gradients at one state, the losses behind them. */
-function describe(of: manifest.Manifest, blocks: Layout["blocks"]): Description {
-  return describeStore(of, "gradients", [...blocks, lossBlock]);
-}
-
 /** Of what a method keeps, the blocks of all states one behind another. */
 function describeStates(
   of: manifest.Manifest,
@@ -252,13 +286,15 @@ function describeStore(
   of: manifest.Manifest,
   content: Description["content"],
   blocks: Layout["blocks"],
+  encoding: Layout["encoding"] = "float32",
 ): Description {
-  const recordBytes = 4 * blocks.reduce((sum, { columns }) => sum + columns, 0);
+  const entryBytes = encoding === "int8" ? 1 : 4;
+  const recordBytes = entryBytes * blocks.reduce((sum, { columns }) => sum + columns, 0);
   return {
     engineVersion,
     adapterHash: of.adapterHash,
     content,
-    layout: { encoding: "float32", blocks: [...blocks] },
+    layout: { encoding, blocks: [...blocks] },
     recordsPerShard: Math.max(1, Math.min(shardRecordsMax, Math.floor(shardBytes / recordBytes))),
   };
 }
@@ -271,6 +307,11 @@ async function readRecords(db: Drizzle, modelId: Hex): Promise<StoreRecord[]> {
     .innerJoin(chunk, eq(chunk.id, trainingRecord.chunkId))
     .where(eq(trainingRecord.modelId, modelId))
     .orderBy(asc(trainingRecord.index));
+}
+
+async function areWhole(folders: OpenedAdapter["folders"]): Promise<boolean> {
+  const found = await Promise.all([...folders].map(([folder, records]) => isWhole(folder, records)));
+  return found.every((one) => one);
 }
 
 /** Whether the manifest names all records; its bytes are checked by whoever opens it. */

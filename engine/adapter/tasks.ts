@@ -24,6 +24,7 @@ import { matrix, row } from "../influence/matrix.ts";
 import { type ProjectionShape, projectWide } from "../influence/projection.ts";
 import type { AdamState } from "../influence/trajectory.ts";
 import type { AdapterFiles } from "./files.ts";
+import { packedFactor, primalScoresOf } from "./fisher.ts";
 import type { StoreMethod } from "./methods.ts";
 import { readBlocks } from "./read-blocks.ts";
 import { queryOf, type RecordState, solve } from "./solve.ts";
@@ -43,9 +44,10 @@ export type AdapterTask =
       from: readonly StoredState[];
       to: string;
       description: Description;
-      method: StoreMethod;
+      method: Exclude<StoreMethod, "efim-primal">;
       damping: number;
     }
+  | { kind: "fisher"; from: string; block: string; damping: number; width: number }
   | {
       kind: "record-scores";
       /** One for each state of the store. */
@@ -70,7 +72,8 @@ export type StoredState = {
 export const lossBlock = { name: "loss", columns: 1 } as const;
 
 export type TextRecord = { source: string; text: string };
-export type StoreName = { folder: string; engineVersion: number };
+/** `fisher` is the folder of the factors that solve a query first, null where the rows are solved. */
+export type StoreName = { folder: string; engineVersion: number; fisher: string | null };
 
 /** What is asked of a store: an answer as it was given, or a record that was held out. */
 export type Query =
@@ -82,6 +85,8 @@ export type AdapterResult =
   /** For each record a vector per block, in the order of the layout, and one of its loss. */
   | { ok: true; kind: "gradients"; gradients: Float32Array[][] }
   | { ok: true; kind: "solve" }
+  /** `packedFactor` of the block. */
+  | { ok: true; kind: "fisher"; factor: Float32Array }
   /** Of all records, in the order of the store. */
   | { ok: true; kind: "record-scores"; scores: Float64Array };
 
@@ -95,7 +100,7 @@ const adaptersMax = 16;
 /** Everything a thread does with adapters. It holds one gradient graph, of the last shape of adapters, and the last store. */
 export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
   const { open, gradientsOf } = createGradients(folder);
-  let store: { key: string; store: Store } | null = null;
+  const openStored = createStores();
 
   /** Name under which the adapter can be asked. @throws AdapterError where its files are others than the chain names. */
   const load = async ({ hash, folder: adapterFolder }: AdapterFiles): Promise<string> => {
@@ -108,13 +113,6 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
       throw new AdapterError("adapter-mismatch", adapterFolder, `it hashes to ${found}, not ${hash}`);
     }
     return hash;
-  };
-
-  const openStored = async ({ folder: storeFolder, engineVersion }: StoreName, adapterHash: Hex) => {
-    const key = `${storeFolder} ${engineVersion}`;
-    if (store?.key !== key)
-      store = { key, store: await openStore(storeFolder, { adapterHash, engineVersion }) };
-    return store.store;
   };
 
   const lessonsOf = (record: TextRecord, tokensMax: number) =>
@@ -146,15 +144,36 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
         await solveStore(task);
         return { ok: true, kind: task.kind };
       }
+      if (task.kind === "fisher") {
+        const { from, block, damping, width } = task;
+        return { ok: true, kind: task.kind, factor: await packedFactor(from, block, damping, width) };
+      }
       const examples = examplesOfQuery(task.query, task.tokensMax);
       const states: Float32Array[][] = [];
       for (const adapter of task.adapters) {
         const [found] = await gradientsOf(adapter, [examples], task.shape);
         states.push(found!.slice(0, -1));
       }
-      const { scores } = await openStored(task.store, task.adapterHash);
+      const scores = await openStored(task.store, task.adapterHash);
       return { ok: true, kind: task.kind, scores: scores(queryOf(task.method, states)) };
     },
+  };
+}
+
+/** Opens the store that is asked for, and holds the last. */
+function createStores() {
+  let store: { key: string; scores: Store["scores"] } | null = null;
+  return async ({ folder: storeFolder, engineVersion, fisher }: StoreName, adapterHash: Hex) => {
+    const key = `${storeFolder} ${engineVersion}`;
+    if (store?.key === key) return store.scores;
+    store = null;
+    const expected = { adapterHash, engineVersion };
+    const { manifest, scores } = await openStore(storeFolder, expected);
+    store = {
+      key,
+      scores: fisher === null ? scores : await primalScoresOf(fisher, expected, manifest, scores),
+    };
+    return store.scores;
   };
 }
 

@@ -1,6 +1,7 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { eq } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { TrainedModel } from "#cli/train/adapter";
@@ -22,8 +23,9 @@ import * as disclosures from "#settlement/blob/disclosure";
 import { examplesOf } from "#settlement/blob/training/examples";
 import { contributor } from "../../indexer/test/life.ts";
 import { spearman } from "../faithfulness/correlation.ts";
-import { dual, scores } from "../influence/efim.ts";
+import { dual, primal, primalScores, scores } from "../influence/efim.ts";
 import { type Matrix, matrix, row, type Vector } from "../influence/matrix.ts";
+import { projectWide } from "../influence/projection.ts";
 import { adamDirection, less, tracIn } from "../influence/trajectory.ts";
 import { complement } from "../influence/trak.ts";
 import {
@@ -39,6 +41,8 @@ import {
   startNode,
 } from "../testing/pipeline.ts";
 import { madeUpTexts, openElsewhere, trainOn } from "../testing/training.ts";
+import { RecordsTooManyError } from "./methods.ts";
+import { readBlocks } from "./read-blocks.ts";
 
 /** An engine that measures by TracIn, an adapter trained without states on its way, and one with three. */
 let pipeline: Pipeline;
@@ -131,26 +135,107 @@ describe("an engine that measures by a training's way", () => {
 });
 
 it("keeps projected gradients where they are too large, which rank records much as whole ones do", async () => {
-  const query = await queryOfAnswer();
-  const scoresWithin = async (bytesMax?: number) => {
-    const within = bytesMax === undefined ? {} : { bytesMax };
-    await using elsewhere = await openElsewhere(pipeline, trained, "efim-dual", within);
-    const { states, store, tokensMax, files, shape } = await elsewhere.open();
-    const method = "efim-dual" as const;
-    const rest = { method, store, adapterHash: files.hash, query, tokensMax, shape };
-    const result = await elsewhere.pool.run({
-      kind: "record-scores",
-      adapters: states,
-      ...rest,
-    } as const);
-    return { shape, scores: result.scores };
-  };
-  const whole = await scoresWithin();
+  const whole = await scoresWithin({});
   expect(whole.shape).toBeNull();
-  const projected = await scoresWithin(200_000);
+  const projected = await scoresWithin({ bytesMax: 200_000 });
   expect(projected.shape?.columns).toBeGreaterThan(64);
   expect(spearman([...whole.scores], [...projected.scores])).toBeGreaterThan(0.8);
 });
+
+describe("a training of more records than the dual form takes", () => {
+  const limits = { dualMax: 10 };
+
+  it("is measured in primal form, by what the library gives of the stored gradients", async () => {
+    await using elsewhere = await openElsewhere(pipeline, trained, "efim-dual", limits);
+    const { store, shape, storeMethod, records } = await elsewhere.open();
+    expect(storeMethod).toBe("efim-primal");
+    const { names, blocks } = await readBlocks(store.folder);
+    expect(blocks[0]!.rows).toBe(records.length);
+    expect(records.length).toBeGreaterThan(limits.dualMax);
+    const [asked] = await gradientOfAnswer();
+    const query = names.slice(0, -1).map((name) => asked!.factors.get(name)!);
+    const wanted = primalScores(primal(blocks.slice(0, -1), 0.1), projectWide(query, shape!));
+    const { scores: found } = await scoresWithin(limits);
+    const largest = Math.max(...wanted.map(Math.abs));
+    for (const [i, value] of found.entries())
+      expect(Math.abs(value - wanted[i]!)).toBeLessThan(1e-3 * largest);
+  });
+
+  it("ranks its records as the dual form does", async () => {
+    const [dualOnes, primalOnes] = [await scoresWithin({}), await scoresWithin(limits)];
+    const rho = spearman([...dualOnes.scores], [...primalOnes.scores]);
+    console.log(`rank correlation of efim-primal with efim-dual: ${rho.toFixed(3)}`);
+    expect(rho).toBeGreaterThan(0.9);
+  });
+
+  it("is scored the same on another machine, from a store of the same bytes, and says by what", async () => {
+    await using first = await openElsewhere(pipeline, trained, "efim-dual", limits);
+    await using second = await openElsewhere(pipeline, trained, "efim-dual", limits);
+    const { disclosure } = await answered();
+    const scored = await first.score(disclosure);
+    invariant(scored.ok, "it is scored");
+    expect(new Set(scored.records.map(({ estimator }) => estimator))).toEqual(new Set(["efim-primal"]));
+    expect(await second.score(disclosure)).toEqual(scored);
+    const bytes = await contentsOf(first.folder);
+    expect([...bytes.keys()]).toContainEqual(expect.stringMatching(/efim-primal.shard/));
+    expect(await contentsOf(second.folder)).toEqual(bytes);
+  });
+
+  it("is made anew where a factor's byte changed", async () => {
+    await using elsewhere = await openElsewhere(pipeline, trained, "efim-dual", limits);
+    const { store } = await elsewhere.open();
+    const whole = await contentsOf(elsewhere.folder);
+    const [shard] = (await readdir(store.fisher!)).filter((name) => name.startsWith("shard"));
+    const bytes = await readFile(join(store.fisher!, shard!));
+    bytes[0]! ^= 1;
+    await writeFile(join(store.fisher!, shard!), bytes);
+    const { disclosure } = await answered();
+    expect(await elsewhere.score(disclosure)).toMatchObject({ code: "store-damaged", retryable: true });
+    expect(await elsewhere.score(disclosure)).toMatchObject({ ok: true });
+    expect(await contentsOf(elsewhere.folder)).toEqual(whole);
+  });
+
+  it.each(["datainf", "trak"] as const)("is refused by %s, which compares all records", async (method) => {
+    await using elsewhere = await openElsewhere(pipeline, trained, method, limits);
+    await expect(elsewhere.open()).rejects.toThrow(RecordsTooManyError);
+  });
+});
+
+/** What the engine's threads give for the answer under other limits. */
+async function scoresWithin(limits: { bytesMax?: number; dualMax?: number }) {
+  await using elsewhere = await openElsewhere(pipeline, trained, "efim-dual", limits);
+  const { states, store, storeMethod: method, tokensMax, files, shape } = await elsewhere.open();
+  const query = await queryOfAnswer();
+  const { scores: found } = await elsewhere.pool.run({
+    ...({ kind: "record-scores", adapters: states, method, store } as const),
+    ...{ adapterHash: files.hash, query, tokensMax, shape },
+  });
+  return { shape, scores: found };
+}
+
+async function gradientOfAnswer() {
+  const gradients = await openGradients(modelFolder, await readAdapter(trained.adapterFolder), {
+    kind: "full",
+  });
+  return gradients.of([await askedExample()]);
+}
+
+async function askedExample(): Promise<Example> {
+  const tokenizer = await readTokenizer(modelFolder);
+  const { question, passages, answerTokenIds } = await queryOfAnswer();
+  const prompt = tokenizer.encode(renderPrompt({ passages, question }));
+  return { tokenIds: [...prompt, ...answerTokenIds], answerFrom: prompt.length };
+}
+
+async function contentsOf(root: string): Promise<Map<string, string>> {
+  const entries = await readdir(root, { recursive: true, withFileTypes: true });
+  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const sums = paths.sort().map(async (path) => {
+    const digest = createHash("sha256").update(await readFile(path));
+    return [relative(root, path), digest.digest("hex")] as const;
+  });
+  return new Map((await Promise.all(sums)).filter(([path]) => path.includes("engine-")));
+}
 
 /** Scores of all records for the answer: functions of influence/ over the folders that the training left. */
 async function reference(method: "tracin" | "less" | "trak"): Promise<Float64Array> {
@@ -183,9 +268,7 @@ async function gather() {
       .map(({ question, answer }) => promptedExample(tokenizer, { passages: [], question }, answer))
       .filter(({ tokenIds }) => tokenIds.length <= tokensMax),
   );
-  const { question, passages, answerTokenIds } = await queryOfAnswer();
-  const prompt = tokenizer.encode(renderPrompt({ passages, question }));
-  const asked: Example = { tokenIds: [...prompt, ...answerTokenIds], answerFrom: prompt.length };
+  const asked = await askedExample();
   const { schedule } = settingsFor(choice, 1);
   const checkpoints = [];
   for (const { step, folder: waypoint } of trained.waypoints) {

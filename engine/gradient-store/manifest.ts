@@ -6,7 +6,8 @@ import { PipelineError } from "#schema/errors";
 import { type Layout, rowBytes, scaleCount } from "./layout.ts";
 
 /**
- * What a store holds: gradients of an adapter's training records, or those solved by `dual` for one product per query.
+ * What a store holds: gradients of an adapter's training records, those solved by `dual` for one product per query, or
+ * for each LoRA matrix the factor of its Fisher information, by which `primal` solves a query's gradient.
  * Beside it lie shards, each: scales (float32) ‖ rows ‖ record ids (UTF-8, a line each), little endian.
  */
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -21,7 +22,7 @@ const manifestSchema = z.strictObject({
   format: z.literal(1),
   engineVersion: z.int().positive(),
   adapterHash: hash,
-  content: z.enum(["gradients", "solved"]),
+  content: z.enum(["gradients", "solved", "fisher"]),
   layout: z.strictObject({
     encoding: z.enum(["int8", "float16", "float32"]),
     blocks: z.array(z.strictObject({ name: z.string(), columns: z.int().positive() })).min(1),

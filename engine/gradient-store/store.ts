@@ -26,12 +26,18 @@ export type Expected = { readonly adapterHash: string; readonly engineVersion: n
  * @throws StoreMissingError, StoreForeignError, StoreDamagedError, StoreTooLargeError.
  */
 export async function openStore(folder: string, expected: Expected): Promise<Store> {
+  const manifest = await readOwnManifest(folder, expected);
+  return manifest.layout.encoding === "int8" ? openBytes(folder, manifest) : openFloats(folder, manifest);
+}
+
+/** @throws StoreMissingError, StoreForeignError, StoreDamagedError. */
+export async function readOwnManifest(folder: string, expected: Expected): Promise<Manifest> {
   const manifest = await readManifest(folder);
   if (manifest === null) throw new StoreMissingError(folder);
   for (const key of ["adapterHash", "engineVersion"] as const) {
     if (manifest[key] !== expected[key]) throw new StoreForeignError(key, manifest[key], expected[key]);
   }
-  return manifest.layout.encoding === "int8" ? openBytes(folder, manifest) : openFloats(folder, manifest);
+  return manifest;
 }
 
 async function openFloats(folder: string, manifest: Manifest): Promise<Store> {

@@ -76,18 +76,19 @@ export function gram(m: Matrix): Matrix {
 
 /** Mᵀ·M: [columns, columns]; row after row is added, so that records can be appended to the sum. */
 export function covariance(m: Matrix): Matrix {
-  const { columns } = m;
-  const values = new Float64Array(columns * columns);
-  for (let index = 0; index < m.rows; index++) {
-    const x = row(m, index);
-    for (let i = 0; i < columns; i++) {
-      const factor = x[i]!;
-      if (factor === 0) continue;
-      const offset = i * columns;
-      for (let j = 0; j < columns; j++) values[offset + j]! += factor * x[j]!;
-    }
+  const sums = matrix(m.columns, m.columns);
+  for (let index = 0; index < m.rows; index++) addOuter(sums, row(m, index));
+  return sums;
+}
+
+/** target += x·xᵀ, in place. */
+export function addOuter({ values, columns }: Matrix, x: Vector): void {
+  for (let i = 0; i < columns; i++) {
+    const factor = x[i]!;
+    if (factor === 0) continue;
+    const offset = i * columns;
+    for (let j = 0; j < columns; j++) values[offset + j]! += factor * x[j]!;
   }
-  return matrix(columns, columns, values);
 }
 
 /** |rowᵢ|² of every row. */

@@ -54,13 +54,13 @@ export async function openElsewhere(
   pipeline: Pipeline,
   trained: TrainedModel,
   method: InfluenceMethod,
-  { root, bytesMax }: { root?: string; bytesMax?: number } = {},
+  { root, ...limits }: { root?: string; bytesMax?: number; dualMax?: number } = {},
 ) {
   const { db } = pipeline.world.database;
   const engineFolder = root ?? (await mkdtemp(join(tmpdir(), "tributary-elsewhere-")));
   const pool = await openPool({ folder: modelFolder, workers: 1, adaptableModules: ["q_proj", "v_proj"] });
   const places = { engineFolder, adaptersFolder: null };
-  const opener = createAdapterOpener({ db, pool, places, method, ...(bytesMax && { bytesMax }) });
+  const opener = createAdapterOpener({ db, pool, places, method, ...limits });
   const [row] = await db.select().from(adapter).where(eq(adapter.modelId, trained.modelId));
   const of = await readManifest(db, row!.contentHash);
   const open = (given = of) => opener(given, trained.modelId, () => undefined);

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import type { Decoded } from "#schema/errors";
 
-/** Most rows that are learned, and that are held out. */
-export const trainRowsMax = 10_000;
+/** Most rows that are learned, so that they fit into a blob of a megabyte and are decoded in a second, and held out. */
+export const trainRowsMax = 30_000;
 export const gateRowsMax = 256;
 
 /** Most states on the way that a payload keeps. */
