@@ -92,6 +92,9 @@ describe("what the poster of an epoch could not have", () => {
       const unread = newPosted();
       await expect(unread.wordOn("contribution:2", block, false)).rejects.toThrow();
       expect(await unread.wordOn("contribution:2", block, true)).toBeNull();
+      world.disperser.faults.delete("not-found");
+      const word = { epochId: 1n, code: "da_unavailable" };
+      expect(await unread.wordOn("contribution:2", block, false)).toEqual(word);
     } finally {
       world.disperser.faults.delete("not-found");
     }

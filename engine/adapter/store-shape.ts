@@ -1,6 +1,6 @@
 import type { Hex } from "viem";
 import { PipelineError } from "#schema/errors";
-import type { Layout } from "../gradient-store/layout.ts";
+import { entryBytes, type Layout } from "../gradient-store/layout.ts";
 import { type ProjectionShape, projectedColumnsMin } from "../influence/projection.ts";
 import type { StoreMethod } from "./methods.ts";
 
@@ -37,7 +37,7 @@ export function shapeOf(
   bytesMax = storeBytesMax,
 ): ProjectionShape | null {
   const isPrimal = method === "efim-primal";
-  const perColumn = (isPrimal ? 1 : 4) * records * states;
+  const perColumn = entryBytes[encodingOf(method)] * records * states;
   const bytes = perColumn * blocks.reduce((sum, { columns }) => sum + columns, 0);
   if (bytes <= bytesMax && !isPrimal) return null;
   const fitting = Math.floor(bytesMax / perColumn / blocks.length);

@@ -10,7 +10,7 @@ import type * as manifest from "#settlement/blob/training/manifest";
 import * as settings from "#settlement/blob/training/settings";
 import { fold } from "../duplicates/shingles.ts";
 import { buildStore, StoreMismatchError } from "../gradient-store/build.ts";
-import type { Layout } from "../gradient-store/layout.ts";
+import { entryBytes, type Layout } from "../gradient-store/layout.ts";
 import {
   type Description,
   readManifest as readStoreManifest,
@@ -288,8 +288,7 @@ function describeStore(
   blocks: Layout["blocks"],
   encoding: Layout["encoding"] = "float32",
 ): Description {
-  const entryBytes = encoding === "int8" ? 1 : 4;
-  const recordBytes = entryBytes * blocks.reduce((sum, { columns }) => sum + columns, 0);
+  const recordBytes = entryBytes[encoding] * blocks.reduce((sum, { columns }) => sum + columns, 0);
   return {
     engineVersion,
     adapterHash: of.adapterHash,

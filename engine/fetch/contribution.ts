@@ -16,7 +16,7 @@ import type { Posted } from "./posted.ts";
 
 type Row = typeof onchain.contribution.$inferSelect;
 
-export type ContributionParts = { db: Drizzle; boss: PgBoss; reader: BlobReader; posted: Posted };
+type ContributionParts = { db: Drizzle; boss: PgBoss; reader: BlobReader; posted: Posted };
 
 /**
  * Fetch an accepted contribution and write its chunks, or record why it is refused; either way it can be classified now.

@@ -34,10 +34,10 @@ export function createPosted(
 ): Posted {
   const proposals = new Map<bigint, Proposed>();
   const finals: Proposed[] = [];
-  /** By epoch; null where its payload could not be had. Words are few: contributions nobody could read. */
+  /** By epoch; null where its payload is none of ours. Words are few: contributions nobody could read. */
   const read = new Map<bigint, Codes | null>();
   let nextBlock = deployBlock;
-  // One scan at a time.
+  // One scan at a time; who started one that failed was told, the next goes on from its place.
   let scan: Promise<void> = Promise.resolve();
   const scanOn = async () => {
     const { number: finalBlock } = await client.getBlock({ blockTag: "finalized" });
@@ -70,12 +70,12 @@ export function createPosted(
       const epoch = finals.find(({ toBlock }) => block <= toBlock);
       if (epoch === undefined) return null;
       const { epochId } = epoch;
-      if (!read.has(epochId)) {
-        const codes = await readCodes(retrieve, epoch).catch((error: unknown) => {
-          if (isLastTry) return null;
-          throw error;
-        });
-        read.set(epochId, codes);
+      try {
+        if (!read.has(epochId)) read.set(epochId, await readCodes(retrieve, epoch));
+      } catch (error) {
+        // Not remembered: others may have tries left, and the payload turn up.
+        if (isLastTry) return null;
+        throw error;
       }
       const codes = read.get(epochId)!;
       return codes && { epochId, code: codes.get(subject) ?? null };

@@ -10,7 +10,8 @@ export type Layout = {
   readonly blocks: readonly { readonly name: string; readonly columns: number }[];
 };
 
-const entryBytes: Record<Encoding, number> = { int8: 1, float16: 2, float32: 4 };
+/** Bytes of an entry. */
+export const entryBytes: Record<Encoding, number> = { int8: 1, float16: 2, float32: 4 };
 
 /** Byte offset of each block in a row, and of the row's end. */
 export function offsets({ encoding, blocks }: Layout): number[] {

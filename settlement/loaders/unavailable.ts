@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, inArray, like, lte, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, lte, sql } from "drizzle-orm";
 import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle, Transaction } from "#schema/database";
@@ -58,7 +58,7 @@ async function refusedTrainings(db: Reader, modelIds: readonly Hex[]): Promise<U
   const rows = await db
     .select({ subject, code })
     .from(refusal)
-    .where(and(like(subject, "training:%"), inArray(subject, subjects)))
+    .where(inArray(subject, subjects))
     .orderBy(asc(eventId));
   return rows.reverse();
 }
