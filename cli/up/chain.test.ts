@@ -1,4 +1,6 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -7,7 +9,7 @@ import { privateKeyToAccount } from "viem/accounts";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { bytecodes } from "#contracts/bytecode.generated";
 import { openTokenAbi } from "#schema/abi/open-token";
-import { type ChainOptions, chainService, produceBlocks, request, saveChain } from "./chain.ts";
+import { type ChainOptions, chainService, isChain, produceBlocks, request, saveChain } from "./chain.ts";
 import { developmentKey } from "./keys.ts";
 import { freePort } from "./ports.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -64,6 +66,19 @@ it("comes back after kill -9 from its last saved state with blocks, logs and rec
   expect((await chain.getTransactionReceipt({ hash })).blockHash).toBe(receipt.blockHash);
   expect((await chain.getBlock({ blockNumber: saved.number })).hash).toBe(saved.hash);
   expect((await chain.getBlock({ blockTag: "finalized" })).number).toBeLessThan(await chain.getBlockNumber());
+});
+
+it("writes nothing beside its saves, however long it gets", async () => {
+  const { command, args } = chainService(options);
+  const anvil = spawn(command, args(), { env: { HOME: folder }, stdio: "ignore" });
+  const ended = once(anvil, "exit");
+  const url = `http://127.0.0.1:${options.port}`;
+  await expect.poll(() => isChain(url), { timeout: 20_000 }).toBe(true);
+  await request(url, "anvil_mine", ["0x400"]);
+  expect(Number(await request(url, "eth_blockNumber", []))).toBe(1_024);
+  anvil.kill();
+  await ended;
+  expect(readdirSync(folder)).not.toContain(".foundry");
 });
 
 /** Saves looked at, and what of them is. */

@@ -19,6 +19,11 @@ export type ChainOptions = {
 
 /** Gas of one block: an OP chain's 60 million and room for a burst. */
 const blockGasMax = 200_000_000;
+/**
+ * Blocks whose state anvil keeps, in memory: nobody reads one older than `finalized`. Without a limit it writes up to
+ * 3,600 of them to `~/.foundry`, about 1 MB each, and a kill leaves them there.
+ */
+const statesMax = 16;
 /** Time one JSON-RPC request may take, in ms. */
 const requestMsMax = 20_000;
 /** Dumps of one save until one meets no new block. */
@@ -47,7 +52,7 @@ export function chainService(options: Pick<ChainOptions, "port" | "statePath">):
         "1",
         "--quiet",
       ],
-      ...["--no-mining", "--slots-in-an-epoch", "1"],
+      ...["--no-mining", "--slots-in-an-epoch", "1", "--prune-history", String(statesMax)],
       ...["--order", "fifo", "--gas-limit", String(blockGasMax)],
       ...(existsSync(statePath) ? ["--load-state", statePath] : []),
     ],

@@ -36,6 +36,8 @@ export type TestChain = AsyncDisposable & { rpcUrl: string; process: ChildProces
 const startMsMax = 90_000;
 const stopMsMax = 5_000;
 const attemptsMax = 3;
+/** Blocks whose state anvil keeps, more than any test goes back. Without a limit it writes them to `~/.foundry`. */
+const statesMax = 128;
 
 /** Starts an empty PostgreSQL without fsync. As root it runs as user `postgres`, who must be able to enter the checkout. */
 export async function startPostgres(): Promise<TestPostgres> {
@@ -86,6 +88,7 @@ type AnvilOptions = {
 /** Starts anvil in OP mode with `finalized` two blocks behind the head. */
 export async function startAnvil(options: AnvilOptions = {}): Promise<TestChain> {
   const flags = ["--network", "optimism", "--slots-in-an-epoch", "1", ...(options.flags ?? [])];
+  flags.push("--prune-history", String(statesMax));
   if (options.blockTime !== undefined) flags.push("--block-time", String(options.blockTime));
   if (options.statePath !== undefined) flags.push("--state", options.statePath);
   if (options.timestamp !== undefined) flags.push("--timestamp", String(options.timestamp));
