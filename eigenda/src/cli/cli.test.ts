@@ -56,15 +56,16 @@ it("puts with points from files, and gets with the G1 file alone", async () => {
   await eigenda("put", "payload", "--out", "certificate", ...Object.values(files).flat(), ...anchor);
   await eigenda("get", "certificate", "--out", "same", ...files.g1, ...anchor);
   expect(new Uint8Array(await readFile(join(folder, "same")))).toEqual(payload);
+  const wrong = (...options: string[]) => wrongArguments("put", "payload", ...options, ...anchor);
+  expect(await wrong(...files.g1)).toContain("give --g2 and --g2-trailing too, or --srs-url");
+  expect(await wrong("--g1", "g1.point")).toContain("need --g1, a file, and --sha256, its checksum");
+  expect(await wrong(...files.g2, ...files.trailing)).toContain("need --g1, a file");
+  expect(await wrong(...files.g1, ...files.g2)).toContain("need --g2-trailing, a file");
+  expect(await wrong(...files.g1, "--srs-url", server.url)).toContain("give one of them");
   const put = (...options: string[]) => refusal("put", "payload", ...options, ...anchor);
-  expect(await put(...files.g1)).toContain("give --g2 and --g2-trailing too, or --srs-url");
-  expect(await put("--g1", "g1.point")).toContain("need --g1, a file, and --sha256, its checksum");
-  expect(await put(...files.g2, ...files.trailing)).toContain("need --g1, a file");
-  expect(await put(...files.g1, ...files.g2)).toContain("need --g2-trailing, a file");
   expect(await put(...files.g1.slice(0, 3), "00", ...files.g2, ...files.trailing)).toContain(
     "has another checksum",
   );
-  expect(await put(...files.g1, "--srs-url", server.url)).toContain("give one of them");
   const swapped = ["--g2", "end.point", "--g2-sha256", files.trailing[3]!];
   expect(await put(...files.g1, ...swapped, ...files.trailing)).toContain("The SRS files are wrong");
   expect(await refusal("put", "payload", ...Object.values(files).flat())).toContain("EigenDA mainnet SRS");
@@ -72,9 +73,10 @@ it("puts with points from files, and gets with the G1 file alone", async () => {
 
 it("says what to do when the server of the points does not serve them, and keeps nothing of it", async () => {
   const options = ["--srs-url", server.url, "--symbols", "64", "--anchor", "development", "--srs", "kept"];
+  const wrong = (...more: string[]) => wrongArguments("put", "payload", ...options, ...more);
+  expect(await wrong("--symbols", "63")).toContain("--symbols is a power of two up to 524288. Given: 63.");
+  expect(await wrong("--anchor", "holesky")).toContain("--anchor is mainnet or development. Given: holesky.");
   const put = (...more: string[]) => refusal("put", "payload", ...options, ...more);
-  expect(await put("--symbols", "63")).toContain("--symbols is a power of two up to 524288. Given: 63.");
-  expect(await put("--anchor", "holesky")).toContain("--anchor is mainnet or development. Given: holesky.");
   expect(await put("--srs-url", "http://files.example/kzg")).toContain("write https:// instead");
   expect(await put("--anchor", "mainnet")).toContain("EigenDA mainnet SRS");
   server.control.ignoresRanges = true;
@@ -94,17 +96,29 @@ it("asks for a blob's status without any points", async () => {
 });
 
 it("says what is wrong with a chain or a ledger without a stack, and prints a certificate it cannot write", async () => {
-  const put = (...options: string[]) => refusal("put", "payload", ...options);
-  expect(await put("--chain-id", "mainnet")).toContain(
+  const wrong = (...options: string[]) => wrongArguments("put", "payload", ...options);
+  expect(await wrong("--chain-id", "mainnet")).toContain(
     "--chain-id is a whole number above zero. Given: mainnet.",
   );
-  expect(await put("--ledger", "payload")).toContain("--ledger payload cannot be opened");
+  expect(await refusal("put", "payload", "--ledger", "payload")).toContain(
+    "--ledger payload cannot be opened",
+  );
   const late = await eigenda("put", "payload", "--out", "absent/certificate").catch((error) => error);
   expect(late.stderr).toContain("invalid: absent/certificate cannot be written: ENOENT.");
   // What was dispersed is not lost with it.
   await writeFile(join(folder, "certificate"), JSON.parse(late.stdout).certificate);
   await eigenda("get", "certificate", "--out", "same");
   expect(new Uint8Array(await readFile(join(folder, "same")))).toEqual(payload);
+});
+
+it("ends with 2 for parameters that no run could take, before it looks at any file", async () => {
+  expect(await wrongArguments("put")).toContain("takes one argument");
+  expect(await wrongArguments("put", "payload", "--form", "q")).toContain("There is no form q.");
+  expect(await wrongArguments("put", "payload", "--payment", "q")).toContain("There is no payment mode q.");
+  expect(await wrongArguments("verify", "absent", "--level", "q")).toContain("There is no level q.");
+  expect(await wrongArguments("status", "0x00")).toContain("A blob key is 32 bytes in hex.");
+  expect(await refusal("get", "0x00")).not.toContain("cannot be read");
+  expect(await refusal("get", "absent")).toContain("absent cannot be read: ENOENT.");
 });
 
 async function write(name: string, bytes: Uint8Array): Promise<string> {
@@ -119,9 +133,18 @@ async function eigenda(...parameters: string[]): Promise<string> {
 }
 
 /** Standard error of a command that ends with code 1. */
-async function refusal(...parameters: string[]): Promise<string> {
+function refusal(...parameters: string[]): Promise<string> {
+  return errorOf(1, parameters);
+}
+
+/** Standard error of a command that ends with code 2. */
+function wrongArguments(...parameters: string[]): Promise<string> {
+  return errorOf(2, parameters);
+}
+
+async function errorOf(code: number, parameters: string[]): Promise<string> {
   const failure = await eigenda(...parameters).catch((error) => error);
-  expect(failure).toMatchObject({ code: 1, stderr: expect.stringMatching(/^invalid: .*\n$/m) });
+  expect(failure).toMatchObject({ code, stderr: expect.stringMatching(/^invalid: .*\n$/m) });
   expect(failure.stderr).not.toContain("    at ");
   return failure.stderr;
 }

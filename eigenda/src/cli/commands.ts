@@ -23,12 +23,13 @@ import { mainnetSrsAnchor } from "../kzg/mainnet-srs.ts";
 import type { Srs } from "../kzg/srs.ts";
 import type { PaymentMode } from "../payment/payer.ts";
 import { PaymentLedger } from "../payment/payment-ledger.ts";
+import { ArgumentError } from "./argument-error.ts";
 import { srsOf } from "./srs.ts";
 
 /** Known to everyone, for a development disperser only. */
 const developmentKey = keccak256(stringToBytes("tributary eigenda development account"));
 
-/** Each command takes its parameters and returns the exit code. @throws EigenDaError; TypeError ERR_PARSE_ARGS_*. */
+/** Each command takes its parameters and returns the exit code. @throws EigenDaError, ArgumentError; TypeError ERR_PARSE_ARGS_*. */
 export const commands = { put, get, status, inspect, verify } as const;
 export type CommandName = keyof typeof commands;
 
@@ -71,8 +72,7 @@ async function get(parameters: string[]): Promise<number> {
 
 async function status(parameters: string[]): Promise<number> {
   const { values, subject } = readOptions(parameters);
-  if (!isHex(subject) || subject.length !== 66)
-    throw new EigenDaError("invalid", "A blob key is 32 bytes in hex.");
+  if (!isHex(subject) || subject.length !== 66) throw new ArgumentError("A blob key is 32 bytes in hex.");
   // No point is needed to ask.
   const none = { g1: new Uint8Array(), g2: null, g2Trailing: null };
   await using disperser = await disperserOf(values, { ...mainnetSrsAnchor, symbolsMax: 0, points: none });
@@ -87,11 +87,11 @@ async function inspect(parameters: string[]): Promise<number> {
 
 async function verify(parameters: string[]): Promise<number> {
   const { values, subject } = readOptions(parameters);
-  const bytes = encodeCertificate(await certificateOf(subject));
-  const srs = values.network === undefined ? developmentSrsAnchor : mainnetSrsAnchor;
   const { level } = values;
   if (level !== "structure" && level !== "inclusion+signature" && level !== "onChain")
-    throw new EigenDaError("invalid", `There is no level ${level}.`);
+    throw new ArgumentError(`There is no level ${level}.`);
+  const bytes = encodeCertificate(await certificateOf(subject));
+  const srs = values.network === undefined ? developmentSrsAnchor : mainnetSrsAnchor;
   const verdict = await verifyCertificate(
     bytes,
     level === "onChain" ? { level, srs, ...(await routerOf(values)) } : { level, srs },
@@ -135,7 +135,7 @@ function readOptions(parameters: string[]) {
   });
   const [subject, ...others] = positionals;
   if (subject === undefined || others.length > 0)
-    throw new EigenDaError("invalid", "This command takes one argument; `eigenda help` lists all.");
+    throw new ArgumentError("This command takes one argument; `eigenda help` lists all.");
   return { values, subject };
 }
 
@@ -146,10 +146,9 @@ async function disperserOf(
   const keyFile = values["key-file"];
   const accountKey = keyFile === undefined ? developmentKey : String(await readInput(keyFile)).trim();
   const modes: readonly string[] = ["reservation", "on-demand", "reservation-first"] satisfies PaymentMode[];
-  if (!modes.includes(values.payment))
-    throw new EigenDaError("invalid", `There is no payment mode ${values.payment}.`);
+  if (!modes.includes(values.payment)) throw new ArgumentError(`There is no payment mode ${values.payment}.`);
   if (values.payment !== "reservation" && values.ledger === undefined)
-    throw new EigenDaError("invalid", "Payment on demand needs --ledger, so that no sum is promised twice.");
+    throw new ArgumentError("Payment on demand needs --ledger, so that no sum is promised twice.");
   const ledger = values.ledger === undefined ? null : openLedger(values.ledger);
   const client = new DisperserClient({
     url: values.url,
@@ -170,12 +169,12 @@ async function disperserOf(
 
 function chainIdOf({ "chain-id": text }: Options): bigint {
   if (!/^[1-9]\d{0,76}$/.test(text))
-    throw new EigenDaError("invalid", `--chain-id is a whole number above zero. Given: ${text}.`);
+    throw new ArgumentError(`--chain-id is a whole number above zero. Given: ${text}.`);
   return BigInt(text);
 }
 
 function formOf({ form }: Options): PolynomialForm {
-  if (form !== "eval" && form !== "coeff") throw new EigenDaError("invalid", `There is no form ${form}.`);
+  if (form !== "eval" && form !== "coeff") throw new ArgumentError(`There is no form ${form}.`);
   return form;
 }
 
@@ -191,18 +190,15 @@ async function routerOf(values: Options) {
 
 function networkOf({ network, rpc }: Options) {
   if (network === undefined || !Object.hasOwn(networks, network) || rpc === undefined)
-    throw new EigenDaError(
-      "invalid",
-      "This needs --network mainnet, sepolia or hoodi, and --rpc, a node of its L1.",
-    );
+    throw new ArgumentError("This needs --network mainnet, sepolia or hoodi, and --rpc, a node of its L1.");
   const client: PublicClient = createPublicClient({ transport: http(rpc) });
   return { client, network: networks[network as keyof typeof networks] };
 }
 
-/** A file if there is one of this name, else hex. */
+/** Hex if it starts with 0x or is longer than a file's name, else a file. */
 async function certificateOf(subject: string): Promise<Certificate> {
-  const hex = subject.startsWith("0x") ? subject : `0x${subject}`;
-  const bytes = isHex(hex) && subject.length > 200 ? Buffer.from(subject) : await readInput(subject);
+  const isText = isHex(subject) || (isHex(`0x${subject}`) && subject.length > 200);
+  const bytes = isText ? Buffer.from(subject) : await readInput(subject);
   const read = readAnyCertificate(bytes);
   if (!read.ok) throw new EigenDaError("invalid", read.reason);
   return read.value;

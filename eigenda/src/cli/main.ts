@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { devCommand } from "../dev/command.ts";
 import { EigenDaError } from "../errors.ts";
+import { ArgumentError } from "./argument-error.ts";
 import { type CommandName, commands } from "./commands.ts";
 
 const usage = `eigenda <command>
@@ -43,7 +44,7 @@ async function run(): Promise<number> {
   } catch (error) {
     if (error instanceof EigenDaError) {
       console.error(`${error.kind}: ${error.message}`);
-      return 1;
+      return error instanceof ArgumentError ? 2 : 1;
     }
     if (!(error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS")))
       throw error;

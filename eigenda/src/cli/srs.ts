@@ -1,11 +1,11 @@
 import { blobSymbolsMax } from "../codec/blob.ts";
 import { isPowerOfTwo } from "../curve/field.ts";
-import { EigenDaError } from "../errors.ts";
 import { developmentSrs, developmentSrsAnchor } from "../kzg/development-srs.ts";
 import { downloadedSrs } from "../kzg/downloaded-srs.ts";
 import { fileSrs, type SrsFiles } from "../kzg/file-srs.ts";
 import { mainnetSrsAnchor } from "../kzg/mainnet-srs.ts";
 import type { Srs, SrsAnchor } from "../kzg/srs.ts";
+import { ArgumentError } from "./argument-error.ts";
 
 type FileOption = "g1" | "g2" | "g2-trailing";
 
@@ -26,21 +26,24 @@ const anchors: Readonly<Record<string, SrsAnchor>> = {
 
 /**
  * From a server, from files, or else the development SRS. To retrieve, G1 is enough: no G2 points are fetched.
- * @throws EigenDaError invalid for options that do not fit together, saying what is missing; as `downloadedSrs` and `fileSrs`.
+ * @throws ArgumentError for options that do not fit together, saying what is missing; as `downloadedSrs` and `fileSrs`.
  */
 export function srsOf(options: SrsOptions, purpose: "disperse" | "retrieve"): Promise<Srs> {
   const anchor = Object.hasOwn(anchors, options.anchor) ? anchors[options.anchor] : undefined;
   if (anchor === undefined)
-    throw invalid(`--anchor is ${Object.keys(anchors).join(" or ")}. Given: ${options.anchor}.`);
+    throw new ArgumentError(`--anchor is ${Object.keys(anchors).join(" or ")}. Given: ${options.anchor}.`);
   const files = (["g1", "g2", "g2-trailing"] as const).filter(
     (name) => options[name] !== undefined || options[checksumOptions[name]] !== undefined,
   );
   const url = options["srs-url"];
   if (url !== undefined) {
-    if (files.length > 0) throw invalid(`--srs-url takes the place of --${files[0]}: give one of them.`);
+    if (files.length > 0)
+      throw new ArgumentError(`--srs-url takes the place of --${files[0]}: give one of them.`);
     const symbolsMax = Number(options.symbols);
     if (!isPowerOfTwo(symbolsMax) || symbolsMax > blobSymbolsMax)
-      throw invalid(`--symbols is a power of two up to ${blobSymbolsMax}. Given: ${options.symbols}.`);
+      throw new ArgumentError(
+        `--symbols is a power of two up to ${blobSymbolsMax}. Given: ${options.symbols}.`,
+      );
     return downloadedSrs({ url, folder: options.srs, symbolsMax, anchor, hasG2: purpose === "disperse" });
   }
   if (files.length === 0) return developmentSrs({ folder: options.srs });
@@ -56,16 +59,14 @@ function filesOf(
     const checksum = checksumOptions[name];
     const [path, sha256] = [options[name], options[checksum]];
     if (path === undefined || sha256 === undefined)
-      throw invalid(`Points from files need --${name}, a file, and --${checksum}, its checksum.`);
+      throw new ArgumentError(`Points from files need --${name}, a file, and --${checksum}, its checksum.`);
     return { path, sha256: sha256.toLowerCase() };
   };
   const g1 = fileOf("g1");
   if (given.length > 1) return { g1, g2: { prefix: fileOf("g2"), trailing: fileOf("g2-trailing") } };
   if (purpose === "disperse")
-    throw invalid("G1 points can retrieve; to disperse, give --g2 and --g2-trailing too, or --srs-url.");
+    throw new ArgumentError(
+      "G1 points can retrieve; to disperse, give --g2 and --g2-trailing too, or --srs-url.",
+    );
   return { g1 };
-}
-
-function invalid(message: string): EigenDaError {
-  return new EigenDaError("invalid", message);
 }

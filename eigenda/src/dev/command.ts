@@ -9,6 +9,8 @@ import { type FaultName, faultNames } from "./faults.ts";
 
 const depositPattern = /^(0x[0-9a-fA-F]{40})=(\d+)$/;
 
+const portMax = 65_535;
+
 const usage = `eigenda development disperser
   --data-dir <folder>   blobs and statuses (required)
   --port <port>         default 0: the system chooses
@@ -77,6 +79,7 @@ function readOptions(parameters: string[]) {
   if (
     values["data-dir"] === undefined ||
     !numbers.every((text) => /^\d+$/.test(text)) ||
+    Number(values.port) > portMax ||
     !values.fault.every(isFault) ||
     !values.deposit.every((text) => depositPattern.test(text))
   )
