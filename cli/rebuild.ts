@@ -25,6 +25,8 @@ import { pace, stopOnSignal } from "./up/up.ts";
 /** Longest a rebuild may take, in ms, and the time between two looks. */
 const rebuildMsMax = 1_800_000;
 const lookMs = 500;
+/** Least time between two lines of progress, in ms. */
+const tellMs = 5_000;
 const rebuiltDatabase = "tributary_rebuild";
 /** What is rebuilt, in order; serving and the API hold nothing that is. */
 const rebuilders = ["indexer", "engine", "settlement"];
@@ -98,20 +100,27 @@ function rebuildServices(stack: Stack, engineFolder: string): Service[] {
     }));
 }
 
-/** Until the rebuilt rows are final up to today's head and hold every score and every epoch the chain has. */
+/**
+ * Until the rebuilt rows are final up to today's head and hold every score and every epoch the chain has. Tells on
+ * stderr how far it is.
+ */
 async function untilCaughtUp(stack: Stack): Promise<void> {
   const chain = openChain(stack.rpcUrl, stack.addressesFile);
   await using database = openDatabase({ url: stack.databaseUrl, applicationName: "rebuild" });
   const head = await chain.client.getBlockNumber();
+  const startedAt = Date.now();
   let seen = "nothing";
-  for (const deadline = Date.now() + rebuildMsMax; Date.now() < deadline; await sleep(lookMs)) {
+  for (let toldAt = 0; Date.now() < startedAt + rebuildMsMax; await sleep(lookMs)) {
     const final = await finalBlock({ db: database.db, client: chain.client });
-    if (final === undefined || final.blockNumber < head) {
-      seen = `final up to block ${final?.blockNumber ?? 0n} of ${head}`;
-      continue;
-    }
-    const gap = await findGap(chain, database.sql);
+    const gap =
+      final === undefined || final.blockNumber < head
+        ? `final up to block ${final?.blockNumber ?? 0n} of ${head}`
+        : await findGap(chain, database.sql);
     if (gap === null) return;
+    if (gap !== seen && Date.now() >= toldAt + tellMs) {
+      toldAt = Date.now();
+      console.error(`${Math.round((toldAt - startedAt) / 1_000)} s: ${gap}`);
+    }
     seen = gap;
   }
   throw new RebuildTooLongError(seen);
