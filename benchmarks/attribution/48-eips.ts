@@ -2,12 +2,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { chunkMarkdown } from "#cli/demo/chunking";
 import { fold } from "#engine/duplicates/shingles";
+import { type Interval, meanInterval } from "#engine/faithfulness/correlation";
 import { shuffled } from "#engine/faithfulness/digits";
 import { judgeLora, type LoraJudgement, type LoraRecord } from "#engine/faithfulness/lora";
+import { judgeRemovals, type RemovalJudgement } from "#engine/faithfulness/lora-removal";
+import { mean } from "#engine/influence/matrix";
 import { initialAdapter, readTokenizer, type Tokenizer } from "#runtime/index";
 import { pcg32 } from "#runtime/inference/sampler";
 import { readModelFolder } from "#runtime/weights/model-folder";
-import type { Benchmark } from "../report.ts";
+import { alone, type Benchmark, intervalText } from "../report.ts";
 import { loraRows } from "./lora-rows.ts";
 import { rememberIn, resultsFolder } from "./remember.ts";
 import { seven } from "./word-model.ts";
@@ -26,21 +29,42 @@ export const benchmark: Benchmark = {
   name: "eips",
   title: "Influence of an adapter's records against retraining, on the project's model and EIPs",
   conditions: eipConditions,
-  run: async () => loraRows(await judgeEips(), true),
+  run: async () => {
+    const runs = await judgeEips();
+    const rise = (key: "topRise" | "randomRise") =>
+      meanInterval(runs.map(({ removals }) => mean(removals[key])));
+    const row = (work: string, found: Interval, unit: string, goal: { min: number }) =>
+      alone(`${work} ${intervalText(found)}`, unit, found.mean, goal);
+    return [
+      ...loraRows(runs, true),
+      row("rise of a query's loss without its top tenth", rise("topRise"), "nats", {
+        min: rise("randomRise").mean,
+      }),
+      row("rise without a random tenth", rise("randomRise"), "nats", { min: -1e9 }),
+      row(
+        "ranks under another order of training",
+        meanInterval(runs.map(({ removals }) => mean(removals.rankStability))),
+        "ρ",
+        { min: 0 },
+      ),
+    ];
+  },
 };
 
-export async function judgeEips(): Promise<LoraJudgement[]> {
+export type EipJudgement = LoraJudgement & { readonly removals: RemovalJudgement };
+
+export async function judgeEips(): Promise<EipJudgement[]> {
   const folder = process.env[eipsVariable];
   if (folder === undefined)
     throw new RangeError(`set ${eipsVariable} to the folder of the EIPs' Markdown files`);
   const tokenizer = await readTokenizer(modelFolder);
   const documents = readDocuments(folder, tokenizer);
-  const runs: LoraJudgement[] = [];
+  const runs: EipJudgement[] = [];
   for (const seed of seeds) runs.push(await judge(documents, seed));
   return runs;
 }
 
-async function judge(documents: readonly (readonly LoraRecord[])[], seed: bigint): Promise<LoraJudgement> {
+async function judge(documents: readonly (readonly LoraRecord[])[], seed: bigint): Promise<EipJudgement> {
   const next = pcg32(seed);
   const drawn = shuffled(documents.length, next)
     .slice(0, sizes.documents)
@@ -62,16 +86,16 @@ async function judge(documents: readonly (readonly LoraRecord[])[], seed: bigint
   const queries = drawn.flatMap((passages) => passages.slice(sizes.records));
   const results = resultsFolder("eips", { records, queries, training, halves, seed: String(seed) });
   const remember = rememberIn(results);
-  return remember("judgement", () =>
-    judgeLora({
-      training: { folder: modelFolder, start, epochs, peak, rowTokens, rowCount },
-      records,
-      queries,
-      ...halves,
-      seed,
-      remember,
-    }),
-  );
+  const world = {
+    training: { folder: modelFolder, start, epochs, peak, rowTokens, rowCount },
+    records,
+    queries,
+    ...halves,
+    seed,
+    remember,
+  };
+  const judgement = await remember("judgement", () => judgeLora(world));
+  return { ...judgement, removals: await judgeRemovals(world, judgement) };
 }
 
 /** Passages of each document that has enough of them, in the order of the files' names. */

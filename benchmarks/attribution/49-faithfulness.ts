@@ -1,14 +1,19 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FactJudgement } from "#engine/faithfulness/causes";
-import { meanInterval } from "#engine/faithfulness/correlation";
+import { type Interval, meanInterval } from "#engine/faithfulness/correlation";
 import { type FactKind, factKinds } from "#engine/faithfulness/facts";
+import { pooledLds } from "#engine/faithfulness/lds-comparison";
+import { type Method, methods } from "#engine/faithfulness/lora";
+import type { RemovalJudgement } from "#engine/faithfulness/lora-removal";
 import { type Figure, type Report, renderReport } from "#engine/faithfulness/report";
+import { mean } from "#engine/influence/matrix";
 import { engineVersion } from "#engine/method";
 import { publishReport } from "#engine/publish-report";
 import { hashArtifact } from "#runtime/index";
 import { alone, type Benchmark } from "../report.ts";
 import { attackConditions, attackJunks, attackSeeds, measureAttacks } from "./46-attacks.ts";
+import { type EipJudgement, eipConditions, judgeEips } from "./48-eips.ts";
 import { factConditions, factSettings, type JudgedFacts, judgeFacts, overSeeds } from "./48-facts.ts";
 import { scoringCost } from "./scoring-cost.ts";
 
@@ -19,13 +24,18 @@ export const benchmark: Benchmark = {
   name: "faithfulness",
   title: "The faithfulness report of the project's model",
   conditions:
-    "those of `facts` and `attacks`, whose kept results it takes; writes docs/faithfulness.{json,md}, and the rows to PostgreSQL where DATABASE_URL names one",
+    "those of `facts`, `eips` and `attacks`, whose kept results it takes; writes docs/faithfulness.{json,md}, and the rows to PostgreSQL where DATABASE_URL names one",
   run: async () => {
     const report: Report = {
       artifactHash: await hashArtifact(model),
       model,
       engineVersion,
-      figures: [...passageFigures(await judgeFacts()), ...(await costFigures()), ...(await attackFigures())],
+      figures: [
+        ...passageFigures(await judgeFacts()),
+        ...recordFigures(await judgeEips()),
+        ...(await costFigures()),
+        ...(await attackFigures()),
+      ],
     };
     writeFileSync(join(docs, "faithfulness.json"), `${JSON.stringify(report, null, 2)}\n`);
     writeFileSync(join(docs, "faithfulness.md"), renderReport(report));
@@ -69,6 +79,30 @@ function passageFigures(judged: JudgedFacts): Figure[] {
       ["paraphrased"],
       ({ paraphraseShare }) => paraphraseShare,
     ),
+  ];
+}
+
+/** Of an adapter's records, under the method that pays them and under those it is measured against. */
+function recordFigures(runs: readonly EipJudgement[]): Figure[] {
+  const figure = (measure: string, unit: string, { mean: value, low, high }: Interval): Figure => ({
+    measure,
+    value,
+    low,
+    high,
+    unit,
+    seedCount: runs.length,
+    conditions: eipConditions,
+  });
+  const judged = (method: Method) =>
+    runs.map(({ scores, retrainings, classes }) => ({ scores: scores[method], retrainings, classes }));
+  const removal = (key: keyof RemovalJudgement) =>
+    meanInterval(runs.map(({ removals }) => mean(removals[key])));
+  return [
+    ...methods.map((method) => figure(`records.lds.${method.toLowerCase()}`, "ρ", pooledLds(judged(method)))),
+    figure("records.lds-within-classes.efim-dual", "ρ", pooledLds(judged("eFIM-dual"), "class")),
+    figure("records.drop-without-top", "nats", removal("topRise")),
+    figure("records.drop-without-random", "nats", removal("randomRise")),
+    figure("records.rank-stability", "ρ", removal("rankStability")),
   ];
 }
 

@@ -4,6 +4,7 @@ import { fixture } from "#runtime/fixtures/folders";
 import { initialAdapter, train } from "#runtime/index";
 import { pcg32 } from "#runtime/inference/sampler";
 import { readModelFolder } from "#runtime/weights/model-folder";
+import { mean } from "../influence/matrix.ts";
 import { textSimilarity } from "../influence/text-similarity.ts";
 import { shapley, subsets } from "../score/shapley.ts";
 import { judgeFact } from "./causes.ts";
@@ -11,6 +12,7 @@ import { meanInterval } from "./correlation.ts";
 import { drawFact, factKinds } from "./facts.ts";
 import { ldsDifference, pooledLds } from "./lds-comparison.ts";
 import { judgeLora, methods } from "./lora.ts";
+import { judgeRemovals } from "./lora-removal.ts";
 import { scheduleOf, trainWatched } from "./lora-training.ts";
 import { drawTasks, taskCount, words } from "./tasks.ts";
 
@@ -82,6 +84,11 @@ describe("influence against retraining", () => {
     const again = await judgeLora(world);
     expect(made).toBe(12);
     expect(again.scores).toEqual(judged.scores);
+    const removals = await judgeRemovals(world, judged);
+    expect(mean(removals.topRise)).toBeGreaterThan(mean(removals.randomRise));
+    expect(mean(removals.rankStability)).toBeGreaterThan(0.5);
+    expect(removals.topRise).toHaveLength(queries.length / 2);
+    expect(kept.size).toBe(12 + 1 + 5 + 2 + 2);
   });
 });
 

@@ -72,7 +72,7 @@ export async function judgeLora(world: LoraWorld): Promise<LoraJudgement> {
     queries.map((_q, q) => mean(byOrder.map((losses) => losses[s]![q]!))),
   );
   const choosing = queries.flatMap((_, i) => (i % 2 === 0 ? [i] : []));
-  const judging = queries.flatMap((_, i) => (i % 2 === 1 ? [i] : []));
+  const judging = judgedQueries(queries.length);
   const part = (from: number, to: number, kept: readonly number[]): Retrainings => ({
     subsets: subsets.slice(from, to),
     losses: averaged.slice(from, to).map((losses) => kept.map((q) => losses[q]!)),
@@ -158,7 +158,12 @@ function plain(values: Float64Array): number[] {
   return [...values];
 }
 
-function exampleOf({ example }: LoraRecord): Example {
+/** Every other query is judged; the rest choose the damping. */
+export function judgedQueries(count: number): number[] {
+  return Array.from({ length: Math.floor(count / 2) }, (_, i) => 2 * i + 1);
+}
+
+export function exampleOf({ example }: LoraRecord): Example {
   return example;
 }
 
