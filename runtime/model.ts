@@ -142,8 +142,10 @@ async function start(
 /** The matrices that adapters may change. @throws InvalidRequestError naming a module that the model lacks. */
 function adaptable(config: Decoder, modules: readonly string[]): Linear[] {
   const linears = linearsOf(config);
-  const stray = modules.find((module) => !linears.some(({ name }) => isTarget([module], name)));
-  check(stray === undefined, "adaptableModules", "names of the model's matrices or their ends", stray);
+  const allowed = "names of the model's matrices or their ends";
+  check(Array.isArray(modules), "adaptableModules", allowed, modules);
+  const stray = modules.findIndex((module) => !linears.some(({ name }) => isTarget([module], name)));
+  check(stray < 0, "adaptableModules", allowed, modules[stray]);
   return linears.filter(({ name }) => isTarget(modules, name));
 }
 
@@ -174,7 +176,7 @@ async function logProb(
     `1 to ${logProbRequestsMax} of them`,
     length,
   );
-  const tasks = requests.map((request) => checkLogProb(limits, request));
+  const tasks = Array.from(requests, (request) => checkLogProb(limits, request));
   const batches = planBatches(limits.config, tasks);
   const logProbs = new Array<number>(requests.length);
   await runInLanes(pool.threads, batches, async (batch) => {

@@ -14,8 +14,18 @@ export function checkTokens(
 ): void {
   check(Array.isArray(tokenIds), field, "a list of token ids", tokenIds);
   check(tokenIds.length >= 1, field, "at least one token", tokenIds.length);
-  const stray = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
-  check(stray === undefined, field, `token ids below ${vocabularySize}`, stray);
+  const stray = strayIndex(tokenIds, vocabularySize);
+  check(stray < 0, field, `token ids below ${vocabularySize}`, tokenIds[stray]);
+}
+
+/** Index of the first that is no token of the vocabulary, -1 if all are. Looks at holes too, as `every` would not. */
+export function strayIndex(tokenIds: readonly number[], vocabularySize: number): number {
+  return tokenIds.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
+}
+
+/** Whether a value has fields that can be read. */
+export function isObject(given: unknown): given is object {
+  return typeof given === "object" && given !== null;
 }
 
 /** A request or option outside its range. `field` names it. */

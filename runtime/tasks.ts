@@ -5,7 +5,7 @@ import { cacheBytes } from "#runtime/inference/chunks";
 import type { GeneratedToken, GenerateTask } from "#runtime/inference/generate";
 import type { LogProbTask } from "#runtime/inference/judge";
 import type { AdapterBank, SharedAdapter } from "#runtime/multi-lora/adapter-bank";
-import { check, checkTokens } from "#runtime/request";
+import { check, checkTokens, isObject, strayIndex } from "#runtime/request";
 
 /** Largest seed of the sampler. */
 const seedMax = 2n ** 64n - 1n;
@@ -61,6 +61,7 @@ export interface TaskLimits {
 /** @throws InvalidRequestError, ContextExceededError, MemoryLimitError, AdapterUnknownError */
 export function checkGenerate(limits: TaskLimits, request: GenerateRequest): GenerateTask {
   const { config, bank } = limits;
+  check(isObject(request), "request", "an object", request);
   const { tokensMax, temperature, topK, topP, repetitionPenalty, seed, stopTokenIds = [] } = request;
   checkTokens(config, "promptTokenIds", request.promptTokenIds);
   checkContext(config, request.promptTokenIds.length);
@@ -85,7 +86,8 @@ export function checkGenerate(limits: TaskLimits, request: GenerateRequest): Gen
   checkMemory(limits, Math.min(contextTokensMax, request.promptTokenIds.length + tokensMax));
   const isSeed = typeof seed === "bigint" && seed >= 0n && seed <= seedMax;
   check(isSeed, "seed", "an unsigned 64-bit integer", seed);
-  check(Array.isArray(stopTokenIds), "stopTokenIds", "a list of token ids", stopTokenIds);
+  const areTokens = Array.isArray(stopTokenIds) && strayIndex(stopTokenIds, Number.MAX_SAFE_INTEGER) < 0;
+  check(areTokens, "stopTokenIds", "a list of token ids", stopTokenIds);
   return {
     promptTokenIds: [...request.promptTokenIds],
     adapter: adapterOf(bank, request),
@@ -102,6 +104,7 @@ export function checkGenerate(limits: TaskLimits, request: GenerateRequest): Gen
 /** @throws InvalidRequestError, ContextExceededError, MemoryLimitError, AdapterUnknownError */
 export function checkLogProb(limits: TaskLimits, request: LogProbRequest): LogProbTask {
   const { config, bank } = limits;
+  check(isObject(request), "requests", "a list of requests", request);
   checkTokens(config, "promptTokenIds", request.promptTokenIds);
   checkTokens(config, "answerTokenIds", request.answerTokenIds);
   checkContext(config, request.promptTokenIds.length + request.answerTokenIds.length);
@@ -110,9 +113,8 @@ export function checkLogProb(limits: TaskLimits, request: LogProbRequest): LogPr
   // Unlike `every`, `findIndex` looks at holes too.
   const isNoCut = (cut: number, index: number) =>
     !(Number.isSafeInteger(cut) && cut > (cuts[index - 1] ?? 0));
-  const isInside = (cuts.at(-1) ?? 0) < promptTokenIds.length;
   check(
-    cuts.findIndex(isNoCut) < 0 && isInside,
+    cuts.findIndex(isNoCut) < 0 && (cuts.at(-1) ?? 0) < promptTokenIds.length,
     "cuts",
     "ascending, from 1 to the tokens of the prompt less 1",
     cuts,

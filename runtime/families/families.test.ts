@@ -26,7 +26,8 @@ const relativeErrorMax = 1e-5;
 const claim = (folder: ModelFolder, tensors: ModelFolder["tensors"]) =>
   claimTensors({ ...folder, tensors }, expectedTensors(folder.config));
 
-const open = (golden: GoldenFamily, graph: Graph) => openGraph(graph.name, encode(graph), golden.folder.path);
+const open = async (golden: GoldenFamily, graph: Graph) =>
+  (await openGraph(graph.name, encode(graph), golden.folder.path)).run;
 
 describe.each(familyCases)("%s, against PyTorch and PEFT,", (name) => {
   it("gives the logits with its adapter", async () => {
@@ -106,6 +107,21 @@ describe("a family's tensors", () => {
       const stray = `${tensor}.more`;
       const more = new Map(folder.tensors).set(stray, entry);
       expect(() => claim(folder, more), stray).toThrow(expect.objectContaining({ tensor: stray }));
+    }
+  });
+
+  it("of GPT-2 may be masks, which nobody needs, but no more weights than its layers have", async () => {
+    const { folder } = await readFamily("gpt2");
+    const [entry] = folder.tensors.values();
+    const mask = { ...entry!, shape: [1, 1, 64, 64] };
+    for (const prefix of ["", "transformer."]) {
+      for (const name of ["h.1.attn.bias", "h.1.attn.masked_bias"]) {
+        const masked = new Map(folder.tensors).set(`${prefix}${name}`, mask);
+        expect(() => claim(folder, masked)).not.toThrow();
+      }
+      const tensor = `${prefix}h.99.attn.c_attn.bias`;
+      const more = new Map(folder.tensors).set(tensor, entry!);
+      expect(() => claim(folder, more)).toThrow(expect.objectContaining({ tensor }));
     }
   });
 

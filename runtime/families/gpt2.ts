@@ -41,7 +41,7 @@ export function decodeGpt2(json: unknown): Decoder {
     norm: normOf(raw, "transformer.ln_f"),
     head: { name: "transformer.wte", cap: null },
     omittedPrefix: "transformer.",
-    unusedTensors: ["attn\\.(masked_)?bias$", "^lm_head\\.weight$"],
+    unusedTensors: ["^(transformer\\.)?h\\.\\d+\\.attn\\.(masked_)?bias$", "^lm_head\\.weight$"],
   };
 }
 

@@ -67,10 +67,7 @@ export function checkAdapter(adapter: Adapter): void {
   if (adapter.modules.size === 0) throw new AdapterError("adapter-invalid", "modules", "there are none");
   for (const [name, module] of adapter.modules) checkModule(name, module);
   const bytes = bytesOf(adapter);
-  if (bytes > adapterBytesMax) {
-    const reason = `too large. Max: ${adapterBytesMax} bytes. Given: ${bytes} bytes`;
-    throw new AdapterError("adapter-too-large", "modules", reason);
-  }
+  if (bytes > adapterBytesMax) throw new AdapterTooLargeError(bytes);
   const stray = [...adapter.modules.keys()].find((name) => !isTarget(adapter.targetModules, name));
   if (stray !== undefined)
     throw new AdapterError("adapter-invalid", stray, "target_modules does not name it");
@@ -101,5 +98,13 @@ export class AdapterError extends ModelRuntimeError {
   constructor(code: string, key: string, reason: string, cause?: unknown) {
     super(code, `Adapter: ${key}: ${reason}.`, { cause });
     this.key = key;
+  }
+}
+
+/** Factors of more bytes than one adapter may hold in memory. */
+export class AdapterTooLargeError extends AdapterError {
+  constructor(bytes: number) {
+    const reason = `too large. Max: ${adapterBytesMax} bytes. Given: ${bytes} bytes`;
+    super("adapter-too-large", "modules", reason);
   }
 }

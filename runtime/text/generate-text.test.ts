@@ -37,6 +37,13 @@ describe("generated text", () => {
     expect(pieces.join("")).toBe(text);
   });
 
+  it("ends at the tokenizer's stop tokens where the request's are undefined", async () => {
+    const { tokenIds, finishReason } = await generateText(model, tokenizer, request);
+    const given = await generateText(model, tokenizer, { ...request, stopTokenIds: undefined });
+    expect(given).toMatchObject({ tokenIds, finishReason: "stop" });
+    expect(finishReason).toBe("stop");
+  });
+
   it("ends before a stop string, wherever tokens end, with the tokens up to it", async () => {
     const whole = await generateText(model, tokenizer, request);
     for (const [from, length] of [

@@ -40,8 +40,8 @@ export async function generateText(
     if (piece !== "") onText(piece);
   };
   const generation = await model.generate({
-    stopTokenIds: tokenizer.stopTokenIds,
     ...sampling,
+    stopTokenIds: sampling.stopTokenIds ?? tokenizer.stopTokenIds,
     promptTokenIds: tokenizer.encode(prompt),
     signal: AbortSignal.any(signals),
     onToken: ({ tokenId }) => {

@@ -1,5 +1,6 @@
-import { invariant, ModelRuntimeError } from "#runtime/errors";
+import { excerpt, invariant, ModelRuntimeError } from "#runtime/errors";
 import { pcg32 } from "#runtime/inference/sampler";
+import { check, isObject, strayIndex } from "#runtime/request";
 
 /** One document to learn from. Tokens from `answerFrom` on are learned; those before are only read. */
 export interface Example {
@@ -25,24 +26,27 @@ export interface Batch {
 
 /**
  * Check examples against a model and a row.
- * @throws ExampleError naming the first that is too long, has nothing to learn, or a stray token.
+ * @throws InvalidRequestError if they are no list; ExampleError naming the first that is too long, has nothing to
+ * learn, or a stray token.
  */
 export function checkExamples(examples: readonly Example[], rowTokens: number, vocabularySize: number): void {
-  examples.forEach(({ tokenIds, answerFrom }, index) => {
-    if (tokenIds.length > rowTokens) {
-      throw new ExampleError(
-        index,
-        `is too long. Max: ${rowTokens} tokens. Given: ${tokenIds.length} tokens`,
-      );
-    }
-    if (!Number.isInteger(answerFrom) || answerFrom < 1 || answerFrom >= tokenIds.length) {
-      throw new ExampleError(index, `has nothing to learn from token ${answerFrom} of ${tokenIds.length}`);
-    }
-    const stray = tokenIds.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabularySize);
-    if (stray !== undefined) {
-      throw new ExampleError(index, `has token ${stray}; ids are below ${vocabularySize}`);
-    }
-  });
+  check(Array.isArray(examples), "examples", "a list of examples", examples);
+  // By index, so that holes are looked at too.
+  for (let index = 0; index < examples.length; index++) {
+    const reason = flawOf(examples[index], rowTokens, vocabularySize);
+    if (reason !== null) throw new ExampleError(index, reason);
+  }
+}
+
+function flawOf(example: Example | undefined, rowTokens: number, vocabularySize: number): string | null {
+  if (!isObject(example) || !Array.isArray(example.tokenIds)) return "is no list of token ids";
+  const { tokenIds, answerFrom } = example;
+  const { length } = tokenIds;
+  if (length > rowTokens) return `is too long. Max: ${rowTokens} tokens. Given: ${length} tokens`;
+  if (!Number.isInteger(answerFrom) || answerFrom < 1 || answerFrom >= length)
+    return `has nothing to learn from token ${excerpt(answerFrom)} of ${length}`;
+  const stray = strayIndex(tokenIds, vocabularySize);
+  return stray < 0 ? null : `has token ${excerpt(tokenIds[stray])}; ids are below ${vocabularySize}`;
 }
 
 /**
