@@ -10,6 +10,7 @@ import {
   createAdapter,
   type GenerateRequest,
   type LogProbRequest,
+  type OpenOptions,
   openGradients,
   openModel,
   readAdapter,
@@ -53,7 +54,7 @@ describe("weights that are no numbers", () => {
     await expect(model.logProb([asked])).rejects.toMatchObject(failure);
     await expect(model.generate(greedy)).rejects.toMatchObject(failure);
     await expect(train(folder, adapter, options)).rejects.toMatchObject(failure);
-    const gradients = await openGradients(folder, adapter, { kind: "full" });
+    await using gradients = await openGradients(folder, adapter, { kind: "full" });
     await expect(gradients.of(options.examples)).rejects.toMatchObject(failure);
   });
 
@@ -80,17 +81,24 @@ describe("requests", () => {
     await expect(model.logProb([{ ...asked, promptTokenIds: long }])).rejects.toMatchObject({
       code: "context-exceeded",
     });
-    const refusals: [Promise<unknown>, string][] = [
-      [model.logProb([]), "requests"],
-      [model.logProb([{ ...asked, answerTokenIds: [] }]), "answerTokenIds"],
-      [model.logProb([{ ...asked, promptTokenIds: [] }]), "promptTokenIds"],
-      [model.generate({ ...greedy, promptTokenIds: [] }), "promptTokenIds"],
-      [train(fixture("tied"), adapter, { ...options, examples: [] }), "examples"],
+    const open = (adaptableModules: unknown) =>
+      openModel(fixture("tied"), { adaptableModules } as OpenOptions);
+    const refusals: [() => Promise<unknown>, string][] = [
+      [() => model.logProb([]), "requests"],
+      [() => model.logProb([asked, null] as never), "requests"],
+      [() => model.logProb([asked, ...new Array(1)]), "requests"],
+      [() => model.generate(null as never), "request"],
+      [() => model.logProb([{ ...asked, answerTokenIds: [] }]), "answerTokenIds"],
+      [() => model.logProb([{ ...asked, promptTokenIds: [] }]), "promptTokenIds"],
+      [() => model.generate({ ...greedy, promptTokenIds: [] }), "promptTokenIds"],
+      [() => train(fixture("tied"), adapter, { ...options, examples: [] }), "examples"],
+      [() => open([undefined]), "adaptableModules"],
+      [() => open("q_proj"), "adaptableModules"],
     ];
     for (const [refused, field] of refusals) {
-      await expect(refused, field).rejects.toMatchObject({ code: "request-invalid", field });
+      await expect(refused(), field).rejects.toMatchObject({ code: "request-invalid", field });
     }
-    const gradients = await openGradients(fixture("tied"), adapter, { kind: "full" });
+    await using gradients = await openGradients(fixture("tied"), adapter, { kind: "full" });
     expect(await gradients.of([])).toEqual([]);
     await expect(gradients.of([{ tokenIds: [], answerFrom: 1 }])).rejects.toMatchObject({
       code: "example-invalid",
@@ -103,6 +111,7 @@ describe("requests", () => {
     const value = fc.oneof(
       fc.constantFrom(null, undefined, true, "1", 1n, -1n, 2n ** 64n, [], {}, [1.5], [-1], ["1"], [1, 2]),
       fc.constantFrom(0, -1, 0.5, 1, 2 ** 31, 2 ** 53, Number.NaN, Infinity, [300], [2 ** 40], [null]),
+      fc.constantFrom([undefined], [1, undefined, 2], new Array(3), [() => 1], [Symbol.iterator]),
     );
     const fields = [
       "promptTokenIds",
@@ -130,6 +139,26 @@ describe("requests", () => {
       { seed: 33, numRuns: 200 },
     );
     expect(await model.logProb([asked])).toHaveLength(1);
+  });
+
+  it("to learn from examples of any values are refused by the example's index, never by a crash", async () => {
+    await using gradients = await openGradients(fixture("tied"), adapter, { kind: "full" });
+    const [good] = options.examples;
+    const bad: unknown[] = [
+      ...[null, undefined, 3, "x", {}, [], { tokenIds: "12", answerFrom: 1 }, { tokenIds: [1, 2] }],
+      ...[[1, undefined, 2], new Array(3), [1, null], [1, "2"], [1, 2n], [1, 1.5], [1, -1], [1, 300]].map(
+        (tokenIds) => ({ tokenIds, answerFrom: 1 }),
+      ),
+      ...[0, 2, -1, 0.5, "1", null, Number.NaN].map((answerFrom) => ({ tokenIds: [1, 2], answerFrom })),
+    ];
+    const sparse = new Array(2);
+    sparse[0] = good;
+    const lists = [...bad.map((example) => [good, example]), sparse] as never[];
+    for (const examples of lists) {
+      const failure = { code: "example-invalid", index: 1 };
+      await expect(gradients.of(examples)).rejects.toMatchObject(failure);
+      await expect(train(fixture("tied"), adapter, { ...options, examples })).rejects.toMatchObject(failure);
+    }
   });
 });
 
@@ -163,8 +192,8 @@ describe("memory", () => {
       () => readTokenizer(lame),
       () => train(broken, adapter, options),
       async () => {
-        const gradients = await openGradients(broken, adapter, { kind: "full" });
-        await gradients.of(options.examples).finally(() => gradients.close());
+        await using gradients = await openGradients(broken, adapter, { kind: "full" });
+        await gradients.of(options.examples);
       },
       async () => {
         await using template = await openChatTemplate(lame);

@@ -33,6 +33,13 @@ export class NotFiniteError extends ModelRuntimeError {
   }
 }
 
+/** What was asked was closed before or while the call ran. */
+export class ModelClosedError extends ModelRuntimeError {
+  constructor() {
+    super("model-closed", "The model is closed.");
+  }
+}
+
 /** A broken assumption of our own. */
 export class InvariantError extends Error {
   override readonly name = "InvariantError";

@@ -1,5 +1,5 @@
 /** Public face of the library. Everything else may change. */
-export { ModelRuntimeError } from "./errors.ts";
+export { ModelClosedError, ModelRuntimeError } from "./errors.ts";
 export { WeightMismatchError } from "./families/weight-claims.ts";
 export type { Reduction } from "./gradients/gradient-graph.ts";
 export { type ExampleGradient, type Gradients, openGradients, type Queries } from "./gradients/gradients.ts";
@@ -11,7 +11,7 @@ export {
   DeviceUnavailableError,
 } from "./inference/device.ts";
 export type { GeneratedToken, Generation } from "./inference/generate.ts";
-export { ModelClosedError, QueueFullError, WorkerCrashedError } from "./inference/pool.ts";
+export { QueueFullError, WorkerCrashedError } from "./inference/pool.ts";
 export type { ExecutionProfile } from "./inference/profile.ts";
 export type { WeightMode } from "./inference/session-options.ts";
 export { type Adapter, AdapterError, type LoraModule, scaleOf } from "./lora/adapter.ts";

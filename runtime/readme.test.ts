@@ -124,7 +124,7 @@ describe("an example of the README", () => {
     });
 
     const reduction = { kind: "projected", rows: 4, columns: 16, seed: 1n } as const;
-    const gradients = await openGradients(folder, trained, reduction);
+    await using gradients = await openGradients(folder, trained, reduction);
     const [first] = await gradients.of(examples);
     console.log(first?.loss, first?.factors.get("model.layers.0.self_attn.q_proj.a")); // [4, 16], row major
 

@@ -127,7 +127,8 @@ async function openStep(
     feeds[`${name}.b`] = floats(b, [outSize, rank]);
   }
   const choice = work === "train" ? trainSession : {};
-  return { run: await openGraph(graph.name, encode(graph), model.path, choice), feeds };
+  const { run } = await openGraph(graph.name, encode(graph), model.path, choice);
+  return { run, feeds };
 }
 
 /** L2 norm of the first sequence's gradient over all factors. */

@@ -191,8 +191,9 @@ function createGradients(folder: string) {
     const adapter = await readAdapter(files.folder);
     const shape = shapeOf(adapter);
     if (graph?.shape === shape) return { adapter, gradients: graph.gradients.under(adapter) };
-    graph = null;
     opened.clear();
+    await graph?.gradients.close();
+    graph = null;
     const gradients = await openGradients(folder, adapter, { kind: "full" });
     graph = { shape, gradients };
     return { adapter, gradients };

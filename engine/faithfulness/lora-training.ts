@@ -66,7 +66,9 @@ export async function trainWatched(
     if (stops.includes(epoch + 1))
       waypoints.push({ adapter: trainer.adapter(), moments: momentsOf(trainer.state), learningRate: rate });
   }
-  return { adapter: trainer.adapter(), waypoints };
+  const adapter = trainer.adapter();
+  await trainer.close();
+  return { adapter, waypoints };
 }
 
 /** Losses of the queries, in nats each, of an adapter trained on these examples. */
@@ -94,13 +96,14 @@ export async function lossesUnder(
   examples: readonly Example[],
 ): Promise<number[]> {
   // The losses are wanted; the least of the gradients leaves the graph.
-  const gradients = await openGradients(folder, adapter, {
+  await using gradients = await openGradients(folder, adapter, {
     kind: "projected",
     rows: 1,
     columns: 1,
     seed: 1n,
   });
-  return (await gradients.of(examples)).map(({ loss }) => loss);
+  const found = await gradients.of(examples);
+  return found.map(({ loss }) => loss);
 }
 
 export async function loraGradients(
@@ -109,7 +112,7 @@ export async function loraGradients(
   records: readonly Example[],
   queries: readonly Example[],
 ): Promise<LoraGradients> {
-  const gradients = await openGradients(folder, adapter, { kind: "full" });
+  await using gradients = await openGradients(folder, adapter, { kind: "full" });
   const [ofRecords, ofQueries] = [await gradients.of(records), await gradients.of(queries)];
   const names = [...ofRecords[0]!.factors.keys()];
   return {

@@ -12,7 +12,7 @@ const keys = Object.keys(feeds);
 
 async function run(reduction: Reduction, more: Record<string, ReturnType<typeof floats>> = {}) {
   const graph = gradientGraph(golden.folder, targets, reduction);
-  const session = await openGraph(graph.name, encode(graph), golden.folder.path);
+  const { run: session } = await openGraph(graph.name, encode(graph), golden.folder.path);
   return session({ ...feeds, ...tokens, ...more });
 }
 
@@ -33,7 +33,7 @@ const dot = (x: ArrayLike<number>, y: ArrayLike<number>) =>
 describe("gradients by sequence", () => {
   it("are those of each sequence run alone", async () => {
     const graph = gradientGraph(golden.folder, targets, { kind: "full" });
-    const session = await openGraph(graph.name, encode(graph), golden.folder.path);
+    const { run: session } = await openGraph(graph.name, encode(graph), golden.folder.path);
     const alone = await session({
       ...feeds,
       tokenIds: integers(golden.tokenIds.slice(golden.tokens), [1, golden.tokens]),

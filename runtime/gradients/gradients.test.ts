@@ -2,18 +2,18 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import { expect, it } from "vitest";
-import { fixture } from "#runtime/fixtures/folders";
+import { copyFixture, fixture, randomModel } from "#runtime/fixtures/folders";
 import { relativeError } from "#runtime/fixtures/golden-family";
 import { floats, integers } from "#runtime/inference/session";
 import { encode } from "#runtime/onnx/model";
 import { adamWDefaults } from "#runtime/training/adamw";
-import { initialAdapter } from "#runtime/training/initial-adapter";
+import { createAdapter, initialAdapter } from "#runtime/training/initial-adapter";
 import { packInOrder } from "#runtime/training/packing";
 import { trainGraph } from "#runtime/training/train-graph";
 import { adapterTargets, openTrainer } from "#runtime/training/trainer";
 import { readModelFolder } from "#runtime/weights/model-folder";
-import { gradientGraph } from "./gradient-graph.ts";
-import { openGradients } from "./gradients.ts";
+import { gradientGraph, type Reduction } from "./gradient-graph.ts";
+import { openGradients, type Queries } from "./gradients.ts";
 
 const folder = fixture("tied");
 const model = await readModelFolder(folder);
@@ -77,6 +77,77 @@ it("refuses an example that does not fit the model", async () => {
   await expect(gradients.of([{ tokenIds: [300, 1], answerFrom: 1 }])).rejects.toMatchObject({
     code: "example-invalid",
   });
+});
+
+it.each([
+  [null, "reduction"],
+  [{ kind: "half" }, "reduction.kind"],
+  [{}, "reduction.kind"],
+  [{ kind: "projected", rows: 0, columns: 1, seed: 1n }, "reduction.rows"],
+  [{ kind: "projected", rows: -1, columns: 1, seed: 1n }, "reduction.rows"],
+  [{ kind: "projected", rows: 1, columns: 1.5, seed: 1n }, "reduction.columns"],
+  [{ kind: "projected", rows: 1, columns: Number.NaN, seed: 1n }, "reduction.columns"],
+  [{ kind: "projected", rows: 1, columns: 2 ** 40, seed: 1n }, "reduction.columns"],
+  [{ kind: "projected", rows: 1, columns: 1, seed: 1 }, "reduction.seed"],
+  [{ kind: "projected", rows: 1, columns: 1, seed: -1n }, "reduction.seed"],
+  [{ kind: "projected", rows: 1, columns: 1 }, "reduction.seed"],
+])("refuses the reduction %o", async (reduction, field) => {
+  await expect(openGradients(folder, start, reduction as Reduction)).rejects.toMatchObject({
+    ...{ code: "request-invalid", field },
+  });
+});
+
+it("refuses queries that are missing, none of its business, or of another size", async () => {
+  await using full = await openGradients(folder, start, { kind: "full" });
+  await using products = await openGradients(folder, start, { kind: "products" });
+  const [name] = [...start.modules.keys()];
+  const factors = new Map(
+    [...start.modules].flatMap(([module, { a, b }]) => [
+      [`${module}.a`, a] as const,
+      [`${module}.b`, b] as const,
+    ]),
+  );
+  const given = examples.slice(0, 1);
+  expect(await products.of(given, { count: 1, factors })).toHaveLength(1);
+  const refusals = [
+    [full.of(given, { count: 1, factors }), "queries"],
+    [products.of(given), "queries"],
+    [products.of(given, { count: 1 } as Queries), "queries"],
+    [products.of(given, { count: 0, factors }), "queries.count"],
+    [products.of(given, { count: 1.5, factors }), "queries.count"],
+    [products.of(given, { count: 2, factors }), `queries.factors ${name}.a`],
+    [products.of(given, { count: 1, factors: new Map() }), `queries.factors ${name}.a`],
+  ] as const;
+  for (const [refused, field] of refusals) {
+    await expect(refused, field).rejects.toMatchObject({ code: "request-invalid", field });
+  }
+});
+
+it("tells by which graph, weights and machine it computes", async () => {
+  await using full = await openGradients(folder, start, { kind: "full" });
+  await using same = await openGradients(await copyFixture("tied"), await trained(), { kind: "full" });
+  await using other = await openGradients(folder, start, { kind: "products" });
+  const { hash, provider, timeBlockTokens } = await full.profile();
+  expect({ provider, timeBlockTokens }).toEqual({ provider: "cpu", timeBlockTokens: 16 });
+  expect((await same.profile()).hash).toBe(hash);
+  expect((await other.profile()).hash).not.toBe(hash);
+});
+
+it("gives its memory back when it is closed, and takes no calls then", async () => {
+  const sizes = { hidden_size: 512, intermediate_size: 2048, head_dim: 64, num_hidden_layers: 1 };
+  const large = await randomModel(sizes);
+  const adapter = await createAdapter(large, { rank: 2, alpha: 2, targetModules: ["q_proj"], seed: 1n });
+  const used = [];
+  for (let round = 0; round < 10; round++) {
+    const gradients = await openGradients(large, adapter, { kind: "full" });
+    await gradients.of(examples.slice(0, 1));
+    await gradients.close();
+    await gradients.close();
+    await expect(gradients.of(examples.slice(0, 1))).rejects.toMatchObject({ code: "model-closed" });
+    used.push(process.memoryUsage().rss);
+  }
+  const sessionBytes = 16 * 2 ** 20; // The packed matrices alone.
+  expect(used.at(-1)! - used[3]!).toBeLessThan(4 * sessionBytes);
 });
 
 it("computes the same bits with 1 to 4 threads in a session, losses and gradients alike", async () => {

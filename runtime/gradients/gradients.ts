@@ -3,12 +3,14 @@ import { expectedTensors } from "#runtime/decoder/description";
 import { invariant, NotFiniteError } from "#runtime/errors";
 import { claimTensors } from "#runtime/families/weight-claims";
 import { type Device, takeDevice } from "#runtime/inference/device";
+import { type ExecutionProfile, profileHere } from "#runtime/inference/profile";
 import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
 import { type Adapter, AdapterError } from "#runtime/lora/adapter";
 import { encode } from "#runtime/onnx/model";
 import { checkExamples, type Example } from "#runtime/training/packing";
 import { adapterTargets } from "#runtime/training/trainer";
-import { locate, readModelFolder } from "#runtime/weights/model-folder";
+import { locate, type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
+import { checkQueries, checkReduction } from "./check-reduction.ts";
 import { gradientGraph, type Reduction } from "./gradient-graph.ts";
 
 /** One example's gradient. Layout: `factors` has `<module>.a` and `<module>.b` in the order the matrices are applied. */
@@ -25,13 +27,15 @@ export interface Queries {
   readonly factors: ReadonlyMap<string, Float32Array>;
 }
 
-export interface Gradients {
+export interface Gradients extends AsyncDisposable {
   /** Gradient of every example, in order. The same bits whatever else is in the call. */
   of(examples: readonly Example[], queries?: Queries): Promise<ExampleGradient[]>;
   /** The same graph under another adapter of the same modules, ranks and scales; close the first alone. @throws AdapterError */
   under(adapter: Adapter): Pick<Gradients, "of">;
-  /** Give back the GPU, where it runs on one; it takes no calls afterwards. */
-  close(): void;
+  /** What computes: graph, weights and machine. Adapters are fed to it and not in it. Reads the weight files the first time. */
+  profile(): Promise<ExecutionProfile>;
+  /** Give back the graph's memory, and the GPU where it runs on one. Calls are refused with ModelClosedError afterwards. */
+  close(): Promise<void>;
 }
 
 /**
@@ -46,7 +50,8 @@ const runTokensMax = 512;
 /**
  * Prepare per-example gradients of an adapter on a model. Runs block their thread: call it in a worker.
  * Gradients of a GPU agree with the CPU's to about 1e-4 and have no promised bits.
- * @throws those of `readModelFolder`, WeightMismatchError, AdapterError, DeviceBusyError, DeviceUnavailableError.
+ * @throws those of `readModelFolder`, InvalidRequestError for the reduction, WeightMismatchError, AdapterError,
+ * DeviceBusyError, DeviceUnavailableError.
  */
 export async function openGradients(
   folder: string,
@@ -54,12 +59,14 @@ export async function openGradients(
   reduction: Reduction,
   { device = "cpu" }: { readonly device?: Device } = {},
 ): Promise<Gradients> {
+  checkReduction(reduction);
   const model = await readModelFolder(folder);
   claimTensors(model, expectedTensors(model.config));
   const targets = adapterTargets(model, adapter);
   const graph = gradientGraph(locate(model), targets, reduction);
   const giveBack = takeDevice(device);
-  const run = await openGraph(graph.name, encode(graph), model.path, { device }).catch((error: unknown) => {
+  const opened = openGraph(graph.name, encode(graph), model.path, { device });
+  const { run, release } = await opened.catch((error: unknown) => {
     giveBack();
     throw error;
   });
@@ -69,11 +76,16 @@ export async function openGradients(
     return {
       of: async (examples, queries) => {
         checkExamples(examples, contextTokensMax, vocabularySize);
-        invariant((reduction.kind === "products") === (queries !== undefined), "products need queries");
+        checkQueries(targets, reduction, queries);
         const more = queries ? queryFeeds(targets, queries) : {};
         return runAll(run, { ...factors, ...more }, examples, [...Object.keys(factors)]);
       },
     };
+  };
+  let profile: Promise<ExecutionProfile> | undefined;
+  const close = async () => {
+    await release();
+    giveBack();
   };
   return {
     ...under(adapter),
@@ -81,8 +93,18 @@ export async function openGradients(
       assertSameTargets(targets, adapterTargets(model, other));
       return under(other);
     },
-    close: giveBack,
+    profile: () => {
+      profile ??= profileOf(model, targets, reduction, device);
+      return profile;
+    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
+}
+
+async function profileOf(model: ModelFolder, targets: Targets, reduction: Reduction, device: Device) {
+  const graphs = { gradients: encode(gradientGraph(model, targets, reduction)) };
+  return (await profileHere(model, { graphs, device, timeBlockTokens: paddingTokens })).profile;
 }
 
 /** Rank and scale are in the graph. @throws AdapterError */
@@ -199,9 +221,7 @@ function queryFeeds(targets: Targets, { count, factors }: Queries): Parameters<R
       [`${name}.a`, [count, module.rank, linear.inSize]],
       [`${name}.b`, [count, linear.outSize, module.rank]],
     ] as const) {
-      const values = factors.get(key);
-      invariant(values?.length === shape[0] * shape[1] * shape[2], `queries of ${key} are [${shape}]`);
-      feeds[`query.${key}`] = floats(values, shape);
+      feeds[`query.${key}`] = floats(factors.get(key)!, shape);
     }
   }
   return feeds;

@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
-import { ModelRuntimeError } from "#runtime/errors";
+import { ModelClosedError, ModelRuntimeError } from "#runtime/errors";
 import type { GeneratedToken, GenerateTask, Generation } from "./generate.ts";
 import type { LogProbBatch } from "./log-prob.ts";
 import type { WorkerReply, WorkerResults, WorkerSetup, WorkerTask } from "./protocol.ts";
@@ -162,13 +162,6 @@ async function close(state: PoolState): Promise<void> {
   Atomics.store(state.closingFlag, 0, 1);
   await Promise.allSettled(state.running);
   await state.workers.destroy();
-}
-
-/** The model was closed before or while the call ran. */
-export class ModelClosedError extends ModelRuntimeError {
-  constructor() {
-    super("model-closed", "The model is closed.");
-  }
 }
 
 /** Too many tasks wait for a worker. */

@@ -27,11 +27,10 @@ const { adapter, losses } = await train(folder, start, {
 const reductions = [{ kind: "full" }, { kind: "projected", rows: 2, columns: 8, seed: 1n }] as const;
 const gradients = [];
 for (const reduction of reductions) {
-  const opened = await openGradients(folder, adapter, reduction, { device });
+  await using opened = await openGradients(folder, adapter, reduction, { device });
   for (const { loss, factors } of await opened.of(examples)) {
     gradients.push([loss, ...[...factors.values()].flatMap((values) => [...values])]);
   }
-  opened.close();
 }
 const parent = await mkdtemp(join(tmpdir(), "tributary-training-"));
 await writeAdapter(join(parent, "adapter"), adapter);

@@ -3,9 +3,12 @@ import { readFile } from "node:fs/promises";
 import { keccak256, stringToBytes } from "viem/utils";
 import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { timeBlockTokens } from "#runtime/time-block";
+import { hashFiles } from "#runtime/weights/model-files";
+import type { ModelFolder } from "#runtime/weights/model-folder";
 import type { Quantisation } from "#runtime/weights/quantisation";
 import { chunkBytesMax } from "./chunks.ts";
 import type { Device } from "./device.ts";
+import { ortVersion } from "./session.ts";
 import { type SessionChoice, type SessionOptions, sessionOptions } from "./session-options.ts";
 
 /**
@@ -40,15 +43,19 @@ export interface ExecutionProfile {
 
 type Hex = `0x${string}`;
 
+/** Encoded graphs by purpose. */
+type Graphs = Partial<Record<keyof ModelGraphs | "train" | "evaluation" | "gradients", Uint8Array>>;
+
 /** Put a profile together. Pure but for its arguments. */
 export function makeProfile(
   parts: SessionChoice & {
     ortVersion: string;
     cpuIsa: string;
-    graphs: ModelGraphs;
+    graphs: Graphs;
     weightHashes: Readonly<Record<string, Hex>>;
     quantisation?: Quantisation | null;
     adapterHashes?: readonly Hex[];
+    timeBlockTokens?: number;
   },
 ): ExecutionProfile {
   const options = sessionOptions(parts);
@@ -61,11 +68,21 @@ export function makeProfile(
     quantisation: parts.quantisation ?? null,
     adapterHashes: (parts.adapterHashes ?? []).toSorted(),
     sessionOptions: options,
-    timeBlockTokens,
+    timeBlockTokens: parts.timeBlockTokens ?? timeBlockTokens,
     ...(parts.graphs.extendLogProb ? { chunkBytesMax } : {}),
   };
   const canonicalJson = JSON.stringify(sorted(fields));
   return { hash: keccak256(stringToBytes(canonicalJson)), canonicalJson, ...fields };
+}
+
+/** The profile of graphs that this thread runs on a folder, and the identity of the folder's files: reads them all. */
+export async function profileHere(
+  { files, quantisation }: Pick<ModelFolder, "files" | "quantisation">,
+  parts: SessionChoice & { graphs: Graphs; timeBlockTokens: number },
+): Promise<{ profile: ExecutionProfile; artifactHash: Hex }> {
+  const { artifactHash, weightHashes } = await hashFiles(files);
+  const cpuIsa = await detectCpuIsa();
+  return { profile: makeProfile({ ...parts, ortVersion, cpuIsa, weightHashes, quantisation }), artifactHash };
 }
 
 /** Instruction set of this machine. Linux tells its flags; elsewhere only the architecture is known. */
@@ -83,7 +100,7 @@ export function isaFromFlags(cpuinfo: string): string {
   return has("avx") ? "x64+avx" : "x64+sse2";
 }
 
-function hashGraphs(graphs: ModelGraphs): `0x${string}` {
+function hashGraphs(graphs: Graphs): `0x${string}` {
   const lines = Object.entries(graphs)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([purpose, bytes]) => `${createHash("sha256").update(bytes).digest("hex")}  ${purpose}.onnx\n`);

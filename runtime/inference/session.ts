@@ -1,7 +1,7 @@
 import * as ort from "onnxruntime-node";
 import type { Decoder, Linear } from "#runtime/decoder/description";
 import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
-import { invariant, ModelRuntimeError } from "#runtime/errors";
+import { invariant, ModelClosedError, ModelRuntimeError } from "#runtime/errors";
 import { type AdapterFeeds, createAdapterFeeds } from "#runtime/multi-lora/adapter-feeds";
 import { DeviceUnavailableError } from "./device.ts";
 import { createResidentCache, type ResidentCache } from "./resident.ts";
@@ -32,6 +32,13 @@ export type Run = (
   inputs: Record<string, ort.Tensor>,
   kept?: Map<string, ort.Tensor>,
 ) => Promise<Record<string, Float32Array>>;
+
+/** A graph loaded by ONNX Runtime. */
+export interface OpenGraph {
+  readonly run: Run;
+  /** Give its memory back, on a device too. Runs are refused with ModelClosedError from then on. */
+  readonly release: () => Promise<void>;
+}
 
 /** A model inside a worker. A graph's session is created at its first use and kept. */
 export interface LoadedModel {
@@ -87,19 +94,19 @@ export function floats(values: Float32Array, shape: readonly number[]): ort.Tens
 /** Graphs that run sequences of any length after pasts of any: a plan of memory for each pair of them would never end. */
 const ofAnyLength: ReadonlySet<keyof ModelGraphs> = new Set(["extend", "extendLogProb", "extendCache"]);
 
-function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
+async function createSession(spec: ModelSpec, graph: keyof ModelGraphs): Promise<Run> {
   const encoded = spec.graphs[graph];
   invariant(encoded, `the model has a graph ${graph}`);
   const layers = graph === "decode" && spec.keepsCache ? spec.config.layers : [];
   const kept = layers.flatMap((_, layer) => [`keptKey.${layer}`, `keptValue.${layer}`]);
   const choice = { ...spec, hasMemoryPattern: !ofAnyLength.has(graph) };
-  return openGraph(graph, encoded, spec.folder, choice, kept);
+  return (await openGraph(graph, encoded, spec.folder, choice, kept)).run;
 }
 
 /**
  * A session of one encoded graph whose weights are read from `folder`; `name` stands in errors. `keptOutputs` stay on
  * the device.
- * @throws DeviceUnavailableError if another device than the CPU does not take it, else SessionError; the returned function, if it refuses a run.
+ * @throws DeviceUnavailableError if another device than the CPU does not take it, else SessionError; `run`, if it refuses a run.
  */
 export async function openGraph(
   name: string,
@@ -107,7 +114,7 @@ export async function openGraph(
   folder: string,
   choice: SessionChoice = {},
   keptOutputs: readonly string[] = [],
-): Promise<Run> {
+): Promise<OpenGraph> {
   const { extra, executionProviders, ...options } = sessionOptions(choice);
   const session = await ort.InferenceSession.create(graph, {
     ...options,
@@ -120,7 +127,9 @@ export async function openGraph(
     if (choice.device && choice.device !== "cpu") throw new DeviceUnavailableError(choice.device, cause);
     throw new SessionError(`cannot load the ${name} graph`, cause);
   });
-  return async (inputs, kept) => {
+  let isReleased = false;
+  const run: Run = async (inputs, kept) => {
+    if (isReleased) throw new ModelClosedError();
     const outputs = await session.run(inputs).catch((cause: unknown) => {
       throw new SessionError(`cannot run the ${name} graph`, cause);
     });
@@ -136,6 +145,12 @@ export async function openGraph(
     }
     return read;
   };
+  const release = async () => {
+    if (isReleased) return;
+    isReleased = true;
+    await session.release();
+  };
+  return { run, release };
 }
 
 /** ONNX Runtime refused a graph or a run. */

@@ -39,7 +39,7 @@ async function alone(model: ModelFolder, adapter: Adapter | null, tokenIds: numb
   const targets = adapter ? adapterTargets(model, adapter) : new Map();
   const { build } = adaptedBuild(graph, model, targets);
   graphs.output(graph, "logits", project(build, runSequences(build, ids, { kind: "prefix" }).hidden));
-  const run = await openGraph("alone", encode(graph), model.path);
+  const { run } = await openGraph("alone", encode(graph), model.path);
   const feeds: Parameters<typeof run>[0] = { tokenIds: integers(tokenIds, [1, tokenIds.length]) };
   for (const [name, { a, b, rank, inSize, outSize }] of adapter?.modules ?? []) {
     feeds[`${name}.a`] = floats(a, [rank, inSize]);

@@ -9,7 +9,6 @@ import { decodeFloats, encodeFloats } from "#runtime/weights/float-bytes";
 import { read } from "#runtime/weights/safetensors";
 import { writeSafetensors } from "#runtime/weights/safetensors-writer";
 import { readTensorBytes } from "#runtime/weights/tensor-bytes";
-import type { Parameter } from "./adamw.ts";
 import type { Moment } from "./moment.ts";
 import type { TrainState } from "./trainer.ts";
 
@@ -21,25 +20,34 @@ const schema = z.object({
   /** Losses so far, one per step, in nats per token. */
   losses: z.array(z.number()),
   evaluations: z.array(z.object({ step: z.int(), loss: z.number() })),
+  /** Updates that the best parameters had, which the file holds too; null where none are kept. */
+  bestSteps: z.int().min(0).nullable(),
   /** File beside this one with the value and the two running means of every parameter, and its SHA-256 in hex. */
   tensors: z.string().regex(/^state-\d+\.safetensors$/),
   tensorsHash: z.string(),
 });
-export type Progress = Omit<z.infer<typeof schema>, "tensors" | "tensorsHash">;
+export type Progress = Omit<z.infer<typeof schema>, "tensors" | "tensorsHash" | "bestSteps">;
 
 /** Largest checkpoint.json: a loss takes some 20 bytes, and there is one a step. */
 const fileBytesMax = 256 * 1024 * 1024;
 
 const fileName = "checkpoint.json";
 
-/** What is kept of a parameter, by the name it has in the file. */
-function partsOf({ value, mean, square }: Parameter): [name: string, values: Float32Array | Uint8Array][] {
-  const of = (moment: Moment, name: string) =>
-    Object.entries(moment.arrays).map(([part, values]): [string, Float32Array | Uint8Array] => [
-      `${name}.${part}`,
-      values,
-    ]);
-  return [["value", value], ...of(mean, "mean"), ...of(square, "square")];
+type Part = [name: string, values: Float32Array | Uint8Array];
+
+/** Everything that the file holds of a state, by its name there. */
+function partsOf({ parameters, best }: TrainState): Part[] {
+  const ofMoment = (moment: Moment, name: string) =>
+    Object.entries(moment.arrays).map(([part, values]): Part => [`${name}.${part}`, values]);
+  const ofParameters = [...parameters].flatMap(([name, { value, mean, square }]): Part[] => [
+    [`${name}.value`, value],
+    ...ofMoment(mean, `${name}.mean`),
+    ...ofMoment(square, `${name}.square`),
+  ]);
+  return [
+    ...ofParameters,
+    ...[...(best?.values ?? [])].map(([name, values]): Part => [`${name}.best`, values]),
+  ];
 }
 
 const dtypeOf = (values: Float32Array | Uint8Array) => (values instanceof Float32Array ? "F32" : "U8");
@@ -51,19 +59,18 @@ const dtypeOf = (values: Float32Array | Uint8Array) => (values instanceof Float3
 export async function writeCheckpoint(folder: string, state: TrainState, progress: Progress): Promise<void> {
   const before = await readProgress(folder);
   const tensors = `state-${state.steps}.safetensors`;
-  const sources = [...state.parameters].flatMap(([name, parameter]) =>
-    partsOf(parameter).map(([part, values]) => ({
-      name: `${name}.${part}`,
-      dtype: dtypeOf(values),
-      shape: [values.length],
-      bytes: values.byteLength,
-      read: () => (values instanceof Float32Array ? encodeFloats("F32", values) : values),
-    })),
-  );
+  const sources = partsOf(state).map(([name, values]) => ({
+    name,
+    dtype: dtypeOf(values),
+    shape: [values.length],
+    bytes: values.byteLength,
+    read: () => (values instanceof Float32Array ? encodeFloats("F32", values) : values),
+  }));
   await writeSafetensors(join(folder, tensors), sources);
   const tensorsHash = await hashOf(join(folder, tensors));
   const partial = join(folder, `.${fileName}`);
-  await writeFile(partial, JSON.stringify({ ...progress, tensors, tensorsHash }), { flush: true });
+  const bestSteps = state.best?.steps ?? null;
+  await writeFile(partial, JSON.stringify({ ...progress, bestSteps, tensors, tensorsHash }), { flush: true });
   await rename(partial, join(folder, fileName));
   if (before && before.tensors !== tensors) await rm(join(folder, before.tensors), { force: true });
 }
@@ -79,7 +86,7 @@ export async function readCheckpoint(
 ): Promise<Progress | null> {
   const found = await readProgress(folder);
   if (!found) return null;
-  const { tensors, tensorsHash, ...progress } = found;
+  const { tensors, tensorsHash, bestSteps, ...progress } = found;
   if (progress.fingerprint !== fingerprint) {
     throw new CheckpointError("checkpoint-mismatch", folder, "is of other settings, examples or weights");
   }
@@ -95,17 +102,19 @@ export async function readCheckpoint(
     );
   }
   const entries = await read(path);
+  const empty = [...state.parameters].map(
+    ([name, { value }]) => [name, new Float32Array(value.length)] as const,
+  );
+  state.best = bestSteps === null ? null : { steps: bestSteps, values: new Map(empty) };
   const file = await open(path, "r");
   try {
-    for (const [name, parameter] of state.parameters) {
-      for (const [part, values] of partsOf(parameter)) {
-        const entry = entries.get(`${name}.${part}`);
-        if (entry?.dtype !== dtypeOf(values) || entry.bytes !== values.byteLength) {
-          throw new CheckpointError("checkpoint-invalid", folder, `lacks ${name}.${part} of the right size`);
-        }
-        const bytes = await readTensorBytes(file, path, entry);
-        values.set(values instanceof Float32Array ? decodeFloats("F32", bytes) : bytes);
+    for (const [name, values] of partsOf(state)) {
+      const entry = entries.get(name);
+      if (entry?.dtype !== dtypeOf(values) || entry.bytes !== values.byteLength) {
+        throw new CheckpointError("checkpoint-invalid", folder, `lacks ${name} of the right size`);
       }
+      const bytes = await readTensorBytes(file, path, entry);
+      values.set(values instanceof Float32Array ? decodeFloats("F32", bytes) : bytes);
     }
   } finally {
     await file.close();

@@ -1,5 +1,6 @@
 import { excerpt, ModelRuntimeError } from "#runtime/errors";
 import { type Device, devices } from "#runtime/inference/device";
+import { isObject } from "#runtime/request";
 import { type AdamW, adamWDefaults } from "./adamw.ts";
 import { stateBitsAllowed } from "./moment.ts";
 import { type Schedule, scheduleKinds } from "./schedule.ts";
@@ -43,12 +44,17 @@ export function checkSettings(
   const check = (holds: boolean, field: string, allowed: string, given: unknown) => {
     if (!holds) throw new TrainSettingsError(field, allowed, given);
   };
+  check(isObject(schedule), "schedule", "an object", schedule);
+  const { examples, evaluationExamples = [] } = settings;
+  for (const [field, list] of Object.entries({ examples, evaluationExamples })) {
+    check(Array.isArray(list), field, "a list of examples", list);
+  }
   const counts = { rowTokens, rowCount, runsPerStep, stepsMax: schedule.stepsMax };
   const optional = { stepsPerEvaluation: stepsPerEvaluation ?? 1, patience: patience ?? 1 };
   for (const [field, given] of Object.entries({
     ...counts,
     ...optional,
-    examples: settings.examples.length,
+    examples: examples.length,
   })) {
     check(isCount(given, 1), field, `a whole number from 1 to ${countMax}`, given);
   }
@@ -63,7 +69,7 @@ export function checkSettings(
   check(gradientNormMax > 0, "gradientNormMax", "a number above 0", gradientNormMax);
   checkOptimizer(optimizer, check);
   check(isSeed(seed), "seed", "an unsigned 64-bit integer", seed);
-  const isEvaluated = patience === undefined || (settings.evaluationExamples?.length ?? 0) > 0;
+  const isEvaluated = patience === undefined || evaluationExamples.length > 0;
   check(isEvaluated, "patience", "with evaluation examples only", patience);
 }
 

@@ -8,7 +8,7 @@ import type { Adapter, LoraModule } from "#runtime/lora/adapter";
 import { readModelFolder } from "#runtime/weights/model-folder";
 import { quantiseFolder } from "#runtime/weights/quantise-folder";
 import { adamWDefaults } from "./adamw.ts";
-import { initialAdapter } from "./initial-adapter.ts";
+import { createAdapter, initialAdapter } from "./initial-adapter.ts";
 import { packEpoch, packInOrder } from "./packing.ts";
 import { learningRate } from "./schedule.ts";
 import { type TrainOptions, train } from "./train.ts";
@@ -157,8 +157,9 @@ describe("training", () => {
     const settings = { optimizer: adamWDefaults, gradientNormMax: 1 };
     const same = await openTrainer(await readModelFolder(await copyFixture("grouped")), start, settings);
     const changed = await openTrainer(await readModelFolder(other), start, settings);
-    const { graphHash } = await openTrainer(folder, start, settings);
-    expect([same.graphHash, changed.graphHash === graphHash]).toEqual([graphHash, false]);
+    const { graphs } = await openTrainer(folder, start, settings);
+    expect(same.graphs).toEqual(graphs);
+    expect(changed.graphs.train).not.toEqual(graphs.train);
   });
 
   it("learns with running means of 8 bits as with 32, and resumes from them to the bit", async () => {
@@ -194,11 +195,64 @@ describe("training", () => {
     expect({ finishReason, steps }).toEqual({ finishReason: "patience", steps: 3 });
   });
 
+  /** Other patterns than those it learns: its opinion of them gets better, then worse. */
+  const overfitting: TrainOptions = {
+    ...options,
+    evaluationExamples: examples.map(({ tokenIds, answerFrom }) => ({
+      tokenIds: tokenIds.map((id, at) => 20 + ((id + at * at) % 200)),
+      answerFrom,
+    })),
+    schedule: { ...options.schedule, peak: 5e-2, stepsMax: 24 },
+    stepsPerEvaluation: 2,
+    patience: 4,
+  };
+
+  it("gives the best of the evaluated adapters where it stops for patience, resumed or not", async () => {
+    const whole = await train(model, start, overfitting);
+    const lowest = whole.evaluations.toSorted((x, y) => x.loss - y.loss || x.step - y.step)[0]!;
+    expect(whole).toMatchObject({ finishReason: "patience", adapterSteps: lowest.step });
+    expect(whole.steps).toBe(lowest.step + 8);
+    const { examples: _, evaluationExamples = [], ...size } = overfitting;
+    const judge = await openTrainer(await readModelFolder(model), whole.adapter, {
+      ...{ optimizer: adamWDefaults, gradientNormMax: 1 },
+    });
+    expect(await judge.evaluate(packInOrder(evaluationExamples, size))).toBe(lowest.loss);
+    const checkpointFolder = await temporaryFolder();
+    const abort = new AbortController();
+    const stopped = await train(model, start, {
+      ...{ ...overfitting, checkpointFolder, signal: abort.signal },
+      onStep: ({ step }) => step === lowest.step + 2 && abort.abort(),
+    });
+    expect(stopped).toMatchObject({ finishReason: "aborted", adapterSteps: lowest.step });
+    const resumed = await train(model, start, { ...overfitting, checkpointFolder });
+    expect(resumed.evaluations).toEqual(whole.evaluations);
+    expect(factors(resumed.adapter)).toEqual(factors(whole.adapter));
+    const { patience: __, ...patient } = overfitting;
+    const last = await train(model, start, patient);
+    expect([last.finishReason, last.adapterSteps]).toEqual(["steps", 24]);
+    expect(factors(last.adapter)).not.toEqual(factors(whole.adapter));
+  });
+
+  it("tells by which graphs, weights and machine it was computed", async () => {
+    const short = { ...options, schedule: { ...options.schedule, stepsMax: 1 } };
+    const { profile } = await train(model, start, short);
+    const again = await train(await copyFixture("grouped"), start, short);
+    expect(again.profile).toEqual(profile);
+    expect(profile).toMatchObject({ provider: "cpu", timeBlockTokens: 32 });
+    expect(Object.keys(profile.weightHashes)).toEqual(["model.safetensors"]);
+    const other = await copyFixture("grouped");
+    await editConfig(other, { rms_norm_eps: 3e-5 });
+    expect((await train(other, start, short)).profile.graphHash).not.toBe(profile.graphHash);
+  });
+
   it.each([
     [{ examples: [{ tokenIds: new Array<number>(33).fill(1), answerFrom: 1 }] }, { code: "example-invalid" }],
     [{ examples: [{ tokenIds: [1, 2], answerFrom: 2 }] }, { code: "example-invalid" }],
     [{ examples: [{ tokenIds: [1, 300], answerFrom: 1 }] }, { code: "example-invalid" }],
     [{ examples: [] }, { code: "request-invalid", field: "examples" }],
+    [{ examples: null }, { code: "request-invalid", field: "examples" }],
+    [{ evaluationExamples: "x" }, { code: "request-invalid", field: "evaluationExamples" }],
+    [{ schedule: null }, { field: "schedule" }],
     [{ rowTokens: 0 }, { code: "request-invalid", field: "rowTokens" }],
     [{ patience: 0.5 }, { code: "request-invalid", field: "patience" }],
     [{ patience: 2, evaluationExamples: [] }, { field: "patience" }],
@@ -220,6 +274,31 @@ describe("training", () => {
   ])("refuses %o", async (changes, error) => {
     const given = { ...options, ...changes } as TrainOptions;
     await expect(train(model, start, given)).rejects.toMatchObject({ code: "request-invalid", ...error });
+  });
+
+  it.each([
+    [{ rank: 1e9 }, { code: "adapter-invalid", key: "rank" }],
+    [{ rank: 0 }, { code: "adapter-invalid", key: "rank" }],
+    [{ rank: 1.5 }, { code: "adapter-invalid", key: "rank" }],
+    [{ rank: "4" }, { code: "adapter-invalid", key: "rank" }],
+    [{ alpha: Number.NaN }, { code: "adapter-invalid", key: "alpha" }],
+    [{ seed: 1 }, { code: "adapter-invalid", key: "seed" }],
+    [{ targetModules: [] }, { code: "adapter-invalid", key: "targetModules" }],
+    [{ targetModules: "q_proj" }, { code: "adapter-invalid", key: "targetModules" }],
+    [{ targetModules: [undefined] }, { code: "adapter-mismatch", key: "undefined" }],
+    [{ targetModules: new Array(1) }, { code: "adapter-mismatch" }],
+    [{ targetModules: ["q_proj", "c_attn"] }, { code: "adapter-mismatch", key: "c_attn" }],
+  ])("makes no adapter of %o", async (changes, error) => {
+    const settings = { rank: 4, alpha: 8, targetModules: ["q_proj"], seed: 1n, ...changes };
+    await expect(createAdapter(model, settings as never)).rejects.toMatchObject(error);
+  });
+
+  it("makes no adapter that no memory holds", () => {
+    const wide = { ...decoder, layers: new Array(200).fill(decoder.layers[0]) };
+    const settings = { ...start, rank: 65_536, targetModules: seven, seed: 1n };
+    expect(() => initialAdapter(wide, settings)).toThrow(
+      expect.objectContaining({ code: "adapter-too-large" }),
+    );
   });
 
   it("refuses an adapter of another model, naming the module", async () => {

@@ -1,9 +1,7 @@
 import { createHash } from "node:crypto";
 import { takeDevice } from "#runtime/inference/device";
-import { detectCpuIsa } from "#runtime/inference/profile";
-import { ortVersion } from "#runtime/inference/session";
+import { type ExecutionProfile, profileHere } from "#runtime/inference/profile";
 import type { Adapter } from "#runtime/lora/adapter";
-import { hashArtifact } from "#runtime/weights/model-files";
 import { type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
 import { adamWDefaults } from "./adamw.ts";
 import { CheckpointError, type Progress, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
@@ -11,6 +9,7 @@ import { meansOf, type OptimizerMeans } from "./optimizer-means.ts";
 import { type Batch, checkExamples, type Example, packEpoch, packInOrder } from "./packing.ts";
 import { learningRate } from "./schedule.ts";
 import { checkSettings, type TrainSettings } from "./settings.ts";
+import { trainSession } from "./train-graph.ts";
 import { openTrainer, type StepReport, type Trainer } from "./trainer.ts";
 
 export interface TrainOptions extends TrainSettings {
@@ -42,13 +41,18 @@ export interface Waypoint {
 }
 
 export interface Training {
+  /** With `patience`, of the lowest evaluation loss, of equal ones the first; else as the last update left it. */
   readonly adapter: Adapter;
+  /** Updates that `adapter` has had: `steps` without `patience`. */
+  readonly adapterSteps: number;
   /** Updates made, those before a resumed checkpoint included. */
   readonly steps: number;
   /** Mean loss of each step in nats per learned token. */
   readonly losses: readonly number[];
   readonly evaluations: readonly Evaluation[];
   readonly finishReason: "steps" | "patience" | "aborted";
+  /** What computed: graphs, weights and machine. */
+  readonly profile: ExecutionProfile;
 }
 
 /**
@@ -72,18 +76,25 @@ export async function train(folder: string, adapter: Adapter, options: TrainOpti
 }
 
 async function trainOn(model: ModelFolder, adapter: Adapter, options: TrainOptions): Promise<Training> {
-  const { optimizer = adamWDefaults, gradientNormMax = 1, device = "cpu" } = options;
+  const { optimizer = adamWDefaults, gradientNormMax = 1, device = "cpu", rowTokens } = options;
   const trainer = await openTrainer(model, adapter, { optimizer, gradientNormMax, device });
-  const fingerprint = await fingerprintOf(model, adapter, options, trainer.graphHash);
-  const progress = (await resume(trainer, options, fingerprint)) ?? {
-    fingerprint,
-    steps: 0,
-    losses: [],
-    evaluations: [],
-  };
-  const finishReason = await runSteps(trainer, options, progress);
-  const { steps, losses, evaluations } = progress;
-  return { adapter: trainer.adapter(), steps, losses, evaluations, finishReason };
+  try {
+    const parts = { ...trainSession, graphs: trainer.graphs, device, timeBlockTokens: rowTokens };
+    const { profile, artifactHash } = await profileHere(model, parts);
+    const progress = await begin(trainer, options, () =>
+      fingerprintOf([profile.hash, artifactHash], adapter, options),
+    );
+    const finishReason = await runSteps(trainer, options, progress);
+    const { steps, losses, evaluations } = progress;
+    const { best } = trainer.state;
+    const chosen = best ? trainer.adapterOf(best.values) : trainer.adapter();
+    return {
+      ...{ adapter: chosen, adapterSteps: best?.steps ?? steps, steps },
+      ...{ losses, evaluations, finishReason, profile },
+    };
+  } finally {
+    await trainer.close();
+  }
 }
 
 async function runSteps(
@@ -145,6 +156,8 @@ async function evaluate(trainer: Trainer, options: TrainOptions, progress: Progr
   const { evaluationExamples = [] } = options;
   if (evaluationExamples.length === 0) return;
   const loss = await trainer.evaluate(packInOrder(evaluationExamples, options));
+  const isBest = progress.evaluations.every((before) => loss < before.loss);
+  if (isBest && options.patience !== undefined) trainer.keepBest();
   progress.evaluations.push({ step: progress.steps, loss });
   options.onEvaluation?.({ step: progress.steps, loss });
 }
@@ -161,33 +174,33 @@ async function save(trainer: Trainer, options: TrainOptions, progress: Progress)
   await writeCheckpoint(options.checkpointFolder, trainer.state, progress);
 }
 
-async function resume(
+/** Progress as the checkpoint left it, or of nothing yet. Only a checkpoint needs the fingerprint. */
+async function begin(
   trainer: Trainer,
   { checkpointFolder }: TrainOptions,
-  fingerprint: string,
-): Promise<Progress | null> {
-  if (checkpointFolder === undefined) return null;
+  makeFingerprint: () => string,
+): Promise<Progress> {
+  const fresh = { fingerprint: "", steps: 0, losses: [], evaluations: [] };
+  if (checkpointFolder === undefined) return fresh;
+  const fingerprint = makeFingerprint();
   const progress = await readCheckpoint(checkpointFolder, trainer.state, fingerprint);
   if (progress && progress.losses.length !== progress.steps) {
     throw new CheckpointError("checkpoint-invalid", checkpointFolder, "has not one loss per step");
   }
-  return progress;
+  return progress ?? { ...fresh, fingerprint };
 }
 
-/** SHA-256 over all that decides the result: files, settings, examples, the adapter's start, graph and machine. */
-async function fingerprintOf(
-  model: ModelFolder,
-  adapter: Adapter,
-  options: TrainOptions,
-  graphHash: string,
-): Promise<string> {
-  const { examples, evaluationExamples, checkpointFolder, onStep, onEvaluation, signal, seed, ...others } =
-    options;
-  const { waypointSteps, onWaypoint, ...settings } = others;
+/** SHA-256 over all that decides the result: profile and files, settings, examples, the adapter's start. */
+function fingerprintOf(computing: readonly string[], adapter: Adapter, options: TrainOptions): string {
+  const { examples, evaluationExamples = [], checkpointFolder, onStep, onEvaluation, ...more } = options;
+  const { signal, seed, waypointSteps, onWaypoint, ...settings } = more;
   const hash = createHash("sha256");
-  hash.update(JSON.stringify([ortVersion, await detectCpuIsa(), graphHash]));
-  hash.update(await hashArtifact(model.files.folder));
-  hash.update(JSON.stringify([{ ...settings, seed: String(seed) }, examples, evaluationExamples ?? []]));
+  hash.update(JSON.stringify([...computing, { ...settings, seed: String(seed) }]));
+  for (const list of [examples, evaluationExamples]) {
+    hash.update(JSON.stringify(list.length));
+    // One at a time: all of them may be longer than any string.
+    for (const { tokenIds, answerFrom } of list) hash.update(JSON.stringify([answerFrom, tokenIds]));
+  }
   for (const [name, { rank, alpha, a, b }] of adapter.modules) {
     hash.update(JSON.stringify([name, rank, alpha, adapter.isRankStabilized]));
     for (const part of [a, b]) hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));

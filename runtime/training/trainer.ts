@@ -1,10 +1,9 @@
-import { createHash } from "node:crypto";
 import { type AdaptedModule, findTargets, type Targets } from "#runtime/decoder/adapted";
 import { expectedTensors } from "#runtime/decoder/description";
 import { invariant, NotFiniteError } from "#runtime/errors";
 import { claimTensors } from "#runtime/families/weight-claims";
 import type { Device } from "#runtime/inference/device";
-import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
+import { floats, integers, type OpenGraph, openGraph, type Run } from "#runtime/inference/session";
 import { type Adapter, AdapterError, checkAdapter, scaleOf } from "#runtime/lora/adapter";
 import { encode } from "#runtime/onnx/model";
 import { locate, type ModelFolder } from "#runtime/weights/model-folder";
@@ -16,6 +15,8 @@ import { evaluationGraph, trainGraph, trainSession } from "./train-graph.ts";
 export interface TrainState {
   steps: number;
   readonly parameters: ReadonlyMap<string, Parameter>;
+  /** Copies of the parameters where they were best, and the updates they had then; null where none were kept. */
+  best: { readonly steps: number; readonly values: ReadonlyMap<string, Float32Array> } | null;
 }
 
 /** What one update did. Loss in nats per learned token, before it; the norm before clipping. */
@@ -26,8 +27,8 @@ export interface StepReport {
 
 export interface Trainer {
   readonly state: TrainState;
-  /** SHA-256 of the train graph, in hex: the same wherever the folder lies. */
-  readonly graphHash: string;
+  /** The graphs as they are wherever the folder lies, for the execution profile. */
+  readonly graphs: { readonly train: Uint8Array; readonly evaluation: Uint8Array };
   /**
    * One update from the gradients of all batches together: the mean over their learned tokens, clipped to
    * `gradientNormMax` in L2 over all parameters. @throws NotFiniteError, and changes nothing, if they diverged.
@@ -37,6 +38,12 @@ export interface Trainer {
   evaluate(batches: readonly Batch[]): Promise<number>;
   /** A copy of the adapter as it is now. */
   adapter(): Adapter;
+  /** The adapter with these values of its parameters, not copied. */
+  adapterOf(values: ReadonlyMap<string, Float32Array>): Adapter;
+  /** Put a copy of the parameters as they are now into `state.best`. */
+  keepBest(): void;
+  /** Give the memory of its graphs back; it takes no steps afterwards. */
+  close(): Promise<void>;
 }
 
 export interface TrainerOptions {
@@ -62,20 +69,29 @@ export async function openTrainer(
     return openGraph(graph.name, encode(graph), folder.path, { ...trainSession, device: options.device });
   };
   const train = await open(trainGraph);
-  const graphHash = createHash("sha256")
-    .update(encode(trainGraph(folder, targets)))
-    .digest("hex");
-  let evaluation: Promise<Run> | null = null;
-  const state: TrainState = { steps: 0, parameters: parametersOf(adapter, options.optimizer) };
+  const graphs = {
+    train: encode(trainGraph(folder, targets)),
+    evaluation: encode(evaluationGraph(folder, targets)),
+  };
+  let evaluation: Promise<OpenGraph> | null = null;
+  const state: TrainState = { steps: 0, parameters: parametersOf(adapter, options.optimizer), best: null };
   return {
     state,
-    graphHash,
-    step: (batches, learningRate) => step(train, state, batches, learningRate, { ...options, targets }),
+    graphs,
+    step: (batches, learningRate) => step(train.run, state, batches, learningRate, { ...options, targets }),
     evaluate: async (batches) => {
       evaluation ??= open(evaluationGraph);
-      return evaluate(await evaluation, state, batches, targets);
+      return evaluate((await evaluation).run, state, batches, targets);
     },
-    adapter: () => adapterOf(adapter, state),
+    adapter: () => adapterOf(adapter, copyValues(state)),
+    adapterOf: (values) => adapterOf(adapter, values),
+    keepBest: () => {
+      state.best = { steps: state.steps, values: copyValues(state) };
+    },
+    close: async () => {
+      await train.release();
+      await (await evaluation?.catch(() => null))?.release();
+    },
   };
 }
 
@@ -197,10 +213,13 @@ function parametersOf(adapter: Adapter, optimizer: AdamW): Map<string, Parameter
   );
 }
 
-function adapterOf(adapter: Adapter, state: TrainState): Adapter {
+function copyValues({ parameters }: TrainState): Map<string, Float32Array> {
+  return new Map([...parameters].map(([name, { value }]) => [name, value.slice()]));
+}
+
+function adapterOf(adapter: Adapter, values: ReadonlyMap<string, Float32Array>): Adapter {
   const modules = [...adapter.modules].map(([name, module]) => {
-    const a = valuesOf(state, `${name}.a`).slice();
-    return [name, { ...module, a, b: valuesOf(state, `${name}.b`).slice() }] as const;
+    return [name, { ...module, a: values.get(`${name}.a`)!, b: values.get(`${name}.b`)! }] as const;
   });
   return { ...adapter, modules: new Map(modules) };
 }

@@ -68,7 +68,7 @@ async function adapterGradients(path: string): Promise<Map<string, Float32Array>
     modules.map((name) => ({ name, rank, scale: 2 })),
   );
   const graph = gradientGraph(folder, targets, { kind: "full" });
-  const run = await openGraph(graph.name, encode(graph), folder.path);
+  const { run } = await openGraph(graph.name, encode(graph), folder.path);
   const wave = (count: number) => Float32Array.from({ length: count }, (_, index) => Math.sin(index) / 10);
   const factors = [...targets].flatMap(([name, { linear }]) => [
     [`${name}.a`, floats(wave(rank * linear.inSize), [rank, linear.inSize])] as const,
