@@ -1,8 +1,8 @@
 import type { Hex } from "viem";
 import type { Pool } from "./pool.ts";
 import { type Estimator, estimate, needsSeed } from "./score/estimate.ts";
-import { dataShare, quantise, toWad } from "./score/quantise.ts";
-import { scalePassages } from "./score/total.ts";
+import { quantise, toWad } from "./score/quantise.ts";
+import { playerValues, scalePassages } from "./score/total.ts";
 
 /** What is scored: an answer and the passages it had, in prompt order. */
 export type Answered = {
@@ -54,20 +54,24 @@ export async function scoreAnswer(asked: Asked, answered: Answered, way: Way): P
     if (!values.ok) return values;
     step = estimating.next(values.micro);
   }
-  const { emptyMicro, fullMicro, influencesMicro, standardErrorsMicro, estimator } = step.value;
-  const contextMicro = fullMicro - emptyMicro;
-  const scaled = scalePassages(influencesMicro, contextMicro).influencesMicro;
+  const { emptyMicro, fullMicro, estimator } = step.value;
+  // Without an adapter: the context is the only player.
+  const values = playerValues({
+    ...{ baseMicro: emptyMicro, adapterMicro: emptyMicro },
+    ...{ contextMicro: fullMicro, bothMicro: fullMicro },
+  });
+  const { influencesMicro, standardErrorsMicro } = scalePassages(step.value, values);
   const [baseWad, contextWad] = [toWad(emptyMicro), toWad(fullMicro)];
   const score = {
     valueBaseWad: baseWad,
     valueContextWad: contextWad,
     valueAdapterWad: baseWad,
     valueBothWad: contextWad,
-    dataShareWad: dataShare(emptyMicro, fullMicro),
+    dataShareWad: values.dataShareWad,
     unexplainedWad: 0n,
     influences: players.map(({ classId }, i) => ({
       chunkId: classId,
-      scoreWad: toWad(scaled[i]!),
+      scoreWad: toWad(influencesMicro[i]!),
       standardErrorWad: toWad(standardErrorsMicro[i]!),
       estimator,
     })),

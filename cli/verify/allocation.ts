@@ -139,7 +139,7 @@ function influencesOf({ entries }: provenance.ReceiptScore) {
 export function checkScores({ provenance: given }: CheckedEpoch, report: Report): void {
   const wrong = given.receipts.find((r) => !isUnscored(r) && !isConsistent(r));
   const text =
-    "Σ passages = worth of the context, Σ records ≤ worth of the adapter, data share = (v(both) − v(base)) / −v(base), scores taken from the payload";
+    "Σ passages = worth of a context that helped, Σ records ≤ worth of the adapter, data share = (v(both) − v(base)) / −v(base), scores taken from the payload";
   check(
     report,
     "scores",
@@ -166,13 +166,13 @@ function isConsistent(r: provenance.ReceiptScore): boolean {
     players.adapterMicro * scoreQuantumWad,
   ];
   const passagesWad = sum(scores);
-  // What sums to nothing, or for a context worth nothing, is not stretched (engine/score/total.ts).
-  const isStretched = passagesWad > 0n && contextWad > 0n;
+  // Of a context that did not help they are told as they were; all zero where they are noise (engine/score/total.ts).
+  const isFree = !players.contextHelped || scores.every((score) => score === 0n);
   const helpedWad = sum(records.map(({ scoreWad }) => (scoreWad > 0n ? scoreWad : 0n)));
   const room = adapterWad > 0n ? adapterWad : 0n;
   return (
     players.dataShareWad === r.dataShareWad &&
-    (!isStretched || passagesWad === contextWad) &&
+    (isFree || passagesWad === contextWad) &&
     unexplainedWad >= 0n &&
     helpedWad + unexplainedWad <= room
   );

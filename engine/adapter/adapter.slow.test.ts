@@ -124,8 +124,9 @@ describe("an adapter trained on a Datanet", () => {
     const helped = sum(records.map(({ scoreWad }) => (scoreWad > 0n ? scoreWad : 0n)));
     expect(micro(helped + found!.unexplainedWad) <= players.adapterMicro).toBe(true);
     const passages = await influencesOf(row!.digest, "context");
-    if (players.contextMicro > 0n)
-      expect(micro(sum(passages.map(({ scoreWad }) => scoreWad)))).toBe(players.contextMicro);
+    const passagesMicro = micro(sum(passages.map(({ scoreWad }) => scoreWad)));
+    if (players.contextHelped) expect(passagesMicro).toBe(players.contextMicro);
+    else expect(passagesMicro).toBe(micro(found!.valueBothWad - found!.valueAdapterWad));
   });
 
   it("speaks of contributors, as its owner owns the Datanet too", async () => {

@@ -1,7 +1,7 @@
 import { hybridInfluence } from "../influence/trajectory.ts";
 import { type Pool, PoolTaskError } from "../pool.ts";
 import { quantise, toWad } from "../score/quantise.ts";
-import { playerValues, scalePassages } from "../score/total.ts";
+import { type PlayerValues, playerValues, scalePassages } from "../score/total.ts";
 import { type Answered, type Influence, type Score, scoreAnswer, type Way } from "../value.ts";
 import { recordInfluences } from "./influence.ts";
 import type { OpenedAdapter } from "./store.ts";
@@ -57,7 +57,7 @@ export async function scoreAdapterAnswer(
       valueBothWad: toWad(bothMicro),
       dataShareWad: players.dataShareWad,
       unexplainedWad: toWad(found.unexplainedMicro),
-      influences: stretch(scored.score.influences, players.contextMicro),
+      influences: stretch(scored.score.influences, players),
     },
     records: found.listed.map(({ index, influenceMicro }) => ({
       chunkId: records[index]!.chunkId,
@@ -100,17 +100,18 @@ export function isOurs(code: string): boolean {
   return /^(store|adapter|optimizer)-/.test(code);
 }
 
-/** Passages stretched to the context's value; their standard errors by the same factor. */
-function stretch(influences: readonly Influence[], contextMicro: bigint): Influence[] {
-  const micro = influences.map(({ scoreWad }) => scoreWad / microWad);
-  const total = micro.reduce((sum, value) => sum + value, 0n);
-  const { influencesMicro } = scalePassages(micro, contextMicro);
-  const isStretched = total > 0n && contextMicro > 0n;
+/** Passages and their standard errors stretched to the context's value. */
+function stretch(influences: readonly Influence[], players: PlayerValues): Influence[] {
+  const { influencesMicro, standardErrorsMicro } = scalePassages(
+    {
+      influencesMicro: influences.map(({ scoreWad }) => scoreWad / microWad),
+      standardErrorsMicro: influences.map(({ standardErrorWad }) => standardErrorWad / microWad),
+    },
+    players,
+  );
   return influences.map((influence, i) => ({
     ...influence,
     scoreWad: toWad(influencesMicro[i]!),
-    standardErrorWad: isStretched
-      ? (influence.standardErrorWad * contextMicro) / total
-      : influence.standardErrorWad,
+    standardErrorWad: toWad(standardErrorsMicro[i]!),
   }));
 }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { sum } from "#schema/apportion";
+import { playerValues } from "../score/total.ts";
 import { throughGate } from "./gate.ts";
 import { type Netted, net, type Standing } from "./netting.ts";
 import {
@@ -20,6 +21,7 @@ const receipts = fc.array(
   fc.record({
     dataWei: fc.bigInt({ min: 0n, max: 10n ** 20n }),
     context: influence,
+    helped: fc.boolean(),
     adapter: influence,
     passages: fc.array(influence, { maxLength: 4 }),
     records: fc.array(influence, { maxLength: 8 }),
@@ -40,7 +42,11 @@ function scored(drawn: Drawn, index: number, ownerOf = (record: number) => `o${r
   return {
     receiptDigest: `receipt ${index}`,
     dataWei: drawn.dataWei,
-    players: { contextMicro: drawn.context, adapterMicro: drawn.adapter },
+    players: {
+      contextMicro: drawn.context,
+      adapterMicro: drawn.adapter,
+      contextHelped: drawn.helped && drawn.context > 0n,
+    },
     passages: influences(drawn.passages, 0),
     records: influences(drawn.records, 4),
     unexplainedMicro: drawn.unexplained,
@@ -74,6 +80,7 @@ describe("one receipt", () => {
     const drawn = {
       dataWei: 100n,
       context: 10n,
+      helped: true,
       adapter: 0n,
       passages: [8n, -4n, 0n],
       records: [],
@@ -90,6 +97,7 @@ describe("one receipt", () => {
     const drawn = {
       dataWei: 100n,
       context: 9n,
+      helped: true,
       adapter: 0n,
       passages: [1n, -6n, -3n],
       records: [],
@@ -114,6 +122,7 @@ describe("one receipt", () => {
     const drawn = {
       dataWei: 100n,
       context: 5n,
+      helped: true,
       adapter: 5n,
       passages: [5n],
       records: [1n, -1n],
@@ -123,6 +132,41 @@ describe("one receipt", () => {
     const { adapterOwnerWei } = shares;
     expect(linesIn(shares).map(({ signedWei }) => signedWei)).toEqual([50n, 10n, -10n]);
     expect(adapterOwnerWei).toBe(40n);
+  });
+});
+
+describe("a context", () => {
+  it("that added nothing to the adapter is paid nothing: the adapter has all of it", () => {
+    const players = playerValues({
+      ...{ baseMicro: -10_000_000n, contextMicro: -2_000_000n },
+      ...{ adapterMicro: -1_000_000n, bothMicro: -2_000_000n },
+    });
+    const passages = [1n, -1_000_001n].map((influenceMicro, i) => ({
+      ...{ recordId: `p${i}`, owner: `o${i}`, influenceMicro },
+    }));
+    const unexplainedMicro = players.adapterMicro;
+    const receipt = { receiptDigest: "r", dataWei: 800n, players, passages, records: [], unexplainedMicro };
+    expect(receiptShares(receipt)).toEqual({
+      ...{ passages: [], records: [], adapterOwnerWei: 800n, unlistedWei: 0n, unclaimedWei: 0n },
+    });
+  });
+
+  it("is paid nothing from noise, whatever its Shapley value; its part is nobody else's where it helped", () => {
+    fc.assert(
+      fc.property(receipts, (drawn) => {
+        for (const [i, one] of drawn.entries()) {
+          const given = scored(one, i);
+          const shares = receiptShares(given);
+          const didHelp = one.passages.some((influenceMicro) => influenceMicro > 0n);
+          if (!given.players.contextHelped || !didHelp) expect(shares.passages).toEqual([]);
+          if (!given.players.contextHelped) continue;
+          const worth = one.context + (one.adapter > 0n ? one.adapter : 0n);
+          const adapterWei = positiveWei(shares.records) + shares.adapterOwnerWei;
+          expect(adapterWei * worth <= one.dataWei * (worth - one.context) + worth).toBe(true);
+        }
+      }),
+      runs,
+    );
   });
 });
 

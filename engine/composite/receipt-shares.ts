@@ -12,7 +12,7 @@ export type ScoredReceipt = {
   readonly receiptDigest: string;
   /** Data's part of the receipt's pool. */
   readonly dataWei: bigint;
-  readonly players: Pick<PlayerValues, "contextMicro" | "adapterMicro">;
+  readonly players: Omit<PlayerValues, "dataShareWad">;
   readonly passages: readonly Influence[];
   readonly records: readonly Influence[];
   /** What the adapter is worth beyond what its records explain. */
@@ -36,13 +36,14 @@ export type ReceiptShares = {
   readonly adapterOwnerWei: bigint;
   /** Of records too small to be listed: carried for the model. */
   readonly unlistedWei: bigint;
-  /** Nobody helped: carried for the model. */
+  /** Nobody helped, or nobody knows who: carried for the model. */
   readonly unclaimedWei: bigint;
 };
 
 /**
- * Divide one receipt's data share into signed wei by its own influences. First between the players, by their positive
- * values; then among passages that helped, and among training records that helped beside what the adapter's owner is left.
+ * Divide one receipt's data share into signed wei by its own influences. First between the players: by what they are
+ * worth, the context only where it helped the model that answered. Then among passages that helped, and among training
+ * records that helped beside what the adapter's owner is left; a player's part that nobody in it earned is nobody's.
  * A record that harmed gets negative wei at its receipt's own price of a nat. Positive lines never exceed the share: a
  * receipt's fee pays for its own answer only. A line for each passage and record, in their order; none where its player
  * gets nothing.
@@ -57,24 +58,29 @@ export function receiptShares(receipt: ScoredReceipt): ReceiptShares {
     unexplainedMicro,
     unlistedMicro = 0n,
   } = receipt;
-  const worth = [players.contextMicro, players.adapterMicro].map(positive);
-  const helped = [passages, records].map((of) =>
-    sum(of.map(({ influenceMicro }) => positive(influenceMicro))),
-  );
-  const claims = [helped[0]!, helped[1]! + unexplainedMicro + unlistedMicro];
-  const weights = worth.map((value, i) => (claims[i]! > 0n ? value : 0n));
-  if (sum(weights) === 0n)
-    return { passages: [], records: [], adapterOwnerWei: 0n, unlistedWei: 0n, unclaimedWei: dataWei };
-  const [contextWei, adapterWei] = apportion(dataWei, weights);
-  const [recordsWei, adapterOwnerWei, unlistedWei] =
-    claims[1]! > 0n ? apportion(adapterWei!, [helped[1]!, unexplainedMicro, unlistedMicro]) : [0n, 0n, 0n];
+  const [contextWei, adapterWei] = divide(dataWei, [
+    players.contextHelped ? players.contextMicro : 0n,
+    positive(players.adapterMicro),
+  ]);
+  const [passagesWei] = divide(contextWei!, [helpedMicro(passages)]);
+  const claims = [helpedMicro(records), unexplainedMicro, unlistedMicro];
+  const [recordsWei, adapterOwnerWei, unlistedWei] = divide(adapterWei!, claims);
   return {
-    passages: signedLines(receiptDigest, passages, contextWei!),
+    passages: signedLines(receiptDigest, passages, passagesWei!),
     records: signedLines(receiptDigest, records, recordsWei!),
     adapterOwnerWei: adapterOwnerWei!,
     unlistedWei: unlistedWei!,
-    unclaimedWei: 0n,
+    unclaimedWei: dataWei - passagesWei! - recordsWei! - adapterOwnerWei! - unlistedWei!,
   };
+}
+
+/** By weight, to the wei; nothing to anybody where all weights are zero. */
+function divide(totalWei: bigint, weights: readonly bigint[]): bigint[] {
+  return sum(weights) > 0n ? apportion(totalWei, weights) : weights.map(() => 0n);
+}
+
+function helpedMicro(influences: readonly Influence[]): bigint {
+  return sum(influences.map(({ influenceMicro }) => positive(influenceMicro)));
 }
 
 /**
@@ -85,10 +91,10 @@ export function receiptShares(receipt: ScoredReceipt): ReceiptShares {
 function signedLines(receiptDigest: string, influences: readonly Influence[], totalWei: bigint): Line[] {
   const helped = influences.map(({ influenceMicro }) => positive(influenceMicro));
   const harmed = influences.map(({ influenceMicro }) => positive(-influenceMicro));
-  const [helpedMicro, harmedMicro] = [sum(helped), sum(harmed)];
-  if (helpedMicro === 0n || totalWei === 0n) return [];
-  const isMostlyHarm = harmedMicro > helpedMicro;
-  const perNat = isMostlyHarm ? harmedMicro : helpedMicro;
+  if (totalWei === 0n) return [];
+  const [help, harm] = [sum(helped), sum(harmed)];
+  const isMostlyHarm = harm > help;
+  const perNat = isMostlyHarm ? harm : help;
   const parts = apportion(totalWei, helped);
   return influences.map(({ recordId, owner }, i) => {
     const harmWei = (harmed[i]! * totalWei + perNat - 1n) / perNat;

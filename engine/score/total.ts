@@ -10,10 +10,18 @@ export type FourValues = {
   readonly bothMicro: bigint;
 };
 
+/**
+ * A gain of at most this many micro-nats is noise: what a value may differ by from a recomputed one without being wrong
+ * (`disputeToleranceMicro`).
+ */
+export const noiseMicro = 1_000n;
+
 /** What each of the two players is worth; they sum to v(both) − v(base) exactly. */
 export type PlayerValues = {
   readonly contextMicro: bigint;
   readonly adapterMicro: bigint;
+  /** Whether passages may earn: the context is worth something, and added more than noise to the model that answered. */
+  readonly contextHelped: boolean;
   /** clip((v(both) − v(base)) / −v(base), 0, 1): data's part of the fee; the rest is the model's lineage's. */
   readonly dataShareWad: bigint;
 };
@@ -27,23 +35,37 @@ export function playerValues({ baseMicro, contextMicro, adapterMicro, bothMicro 
   return {
     contextMicro: context!,
     adapterMicro: adapter!,
+    contextHelped: context! > 0n && bothMicro - adapterMicro > noiseMicro,
     dataShareWad: dataShare(baseMicro, bothMicro),
   };
 }
 
-/** Influences in micro-nats under their player's value, and what of it none of them explains. */
-export type Scaled = { readonly influencesMicro: readonly bigint[]; readonly unexplainedMicro: bigint };
+/** Influences of passages and their standard errors, both in micro-nats. */
+export type Estimates = {
+  readonly influencesMicro: readonly bigint[];
+  readonly standardErrorsMicro: readonly bigint[];
+};
 
 /**
- * Shapley values of passages, which sum to v(both) − v(adapter), stretched so that they sum to the context's value.
- * Where either sum is not positive nothing can be stretched, and nothing is paid: they stay as they are, all unexplained.
+ * Influences of passages, which sum to v(both) − v(adapter) where they are Shapley values, stretched by one factor so that
+ * they sum to the context's value. As they are where the context did not help: they are told, and nothing is paid. All
+ * zero where it did, but their sum is noise, or not above the largest standard error: nobody knows which passage it was.
  */
-export function scalePassages(influencesMicro: readonly bigint[], playerMicro: bigint): Scaled {
+export function scalePassages(found: Estimates, { contextMicro, contextHelped }: PlayerValues): Estimates {
+  if (!contextHelped) return found;
+  const { influencesMicro, standardErrorsMicro } = found;
   const total = sum(influencesMicro);
-  if (total <= 0n || playerMicro <= 0n) return { influencesMicro, unexplainedMicro: positive(playerMicro) };
-  const numerators = influencesMicro.map((influence) => influence * playerMicro);
-  return { influencesMicro: divideExactly(numerators, total), unexplainedMicro: 0n };
+  if (total <= noiseMicro || standardErrorsMicro.some((error) => error >= total))
+    return { influencesMicro: influencesMicro.map(() => 0n), standardErrorsMicro };
+  const numerators = influencesMicro.map((influence) => influence * contextMicro);
+  return {
+    influencesMicro: divideExactly(numerators, total),
+    standardErrorsMicro: standardErrorsMicro.map((error) => (error * contextMicro) / total),
+  };
 }
+
+/** Influences of records in micro-nats within the adapter's value, and what of it none of them explains. */
+export type Scaled = { readonly influencesMicro: readonly bigint[]; readonly unexplainedMicro: bigint };
 
 /**
  * Influences of training records (score ÷ n), whose sum means nothing: kept where the positive ones are within the

@@ -191,17 +191,17 @@ describe("a receipt", () => {
 
   it("pays training records beside passages, not those gated or retracted since the training, and leaves the rest to the adapter's owner", () => {
     const base = receiptOf([{ chunkId: id("c"), inContext: true, score: 500n }], wad);
-    const [low, middle, high] = [-2_000n * micro, -1_500n * micro, -1_000n * micro];
+    const [low, middle, high] = [-20_000n * micro, -15_000n * micro, -10_000n * micro];
     const receipt = {
       ...base,
       ...{ valueBaseWad: low!, valueContextWad: middle!, valueAdapterWad: middle!, valueBothWad: high! },
       records: [
-        { chunkId: id("c"), scoreWad: 200n * micro },
-        { chunkId: id("junk"), scoreWad: 100n * micro },
-        { chunkId: id("gone"), scoreWad: 50n * micro },
-        { chunkId: id("bad"), scoreWad: -10n * micro },
+        { chunkId: id("c"), scoreWad: 2_000n * micro },
+        { chunkId: id("junk"), scoreWad: 1_000n * micro },
+        { chunkId: id("gone"), scoreWad: 500n * micro },
+        { chunkId: id("bad"), scoreWad: -100n * micro },
       ],
-      unexplainedWad: 100n * micro,
+      unexplainedWad: 1_000n * micro,
     };
     const facts: Facts = {
       ...factsOf({
@@ -223,6 +223,32 @@ describe("a receipt", () => {
       [roles.recordContributor, account(102), 0n, reasons.noEffect],
       [roles.adapterOwner, account(300), 100n, reasons.paid],
       [roles.carried, account(0), 50n, reasons.unlisted],
+    ]);
+  });
+
+  it("pays no passage where the adapter knew the answer already", () => {
+    const receipt = {
+      ...receiptOf(
+        [
+          { chunkId: id("c"), inContext: true, score: 1n },
+          { chunkId: id("d"), inContext: true, score: -1_000_001n },
+        ],
+        (wad * 8n) / 10n,
+      ),
+      ...{
+        valueBaseWad: -10n * wad,
+        valueContextWad: -2n * wad,
+        valueAdapterWad: -wad,
+        valueBothWad: -2n * wad,
+      },
+      unexplainedWad: (9n * wad) / 2n,
+    };
+    const facts = factsOf({ c: contribution({}), d: contribution({ contributor: account(101) }) });
+    expect(lines(allocateReceipt(receipt, 1_000n, facts).entries)).toEqual([
+      [roles.contributor, account(100), 0n, reasons.contextDidNotHelp],
+      [roles.contributor, account(101), 0n, reasons.contextDidNotHelp],
+      [roles.adapterOwner, account(300), 800n, reasons.paid],
+      [roles.modelOwner, account(300), 200n, reasons.paid],
     ]);
   });
 
@@ -450,7 +476,7 @@ function factsOf(contributions: Record<string, ContributionFacts>): Facts {
 
 /** A receipt whose context is worth something exactly where the data share is not zero. */
 function receiptOf(candidates: readonly Ranked[], dataShareWad: bigint): ReceiptFacts {
-  const [valueBaseWad, helpedWad] = [-2_000n * micro, -1_000n * micro];
+  const [valueBaseWad, helpedWad] = [-20_000n * micro, -10_000n * micro];
   const valueContextWad = dataShareWad > 0n ? helpedWad : valueBaseWad;
   return {
     receiptDigest: id("receipt"),

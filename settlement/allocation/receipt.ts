@@ -1,6 +1,6 @@
 import { zeroAddress } from "viem";
 import { type Line, type ReceiptShares, receiptShares } from "#engine/composite/receipt-shares";
-import { playerValues } from "#engine/score/total";
+import { type PlayerValues, playerValues } from "#engine/score/total";
 import { sum } from "#schema/apportion";
 import { reasons, roles } from "../blob/codes.ts";
 import type { Entry, ReceiptScore } from "../blob/provenance.ts";
@@ -22,7 +22,7 @@ export type SharedReceipt = {
   dataWei: bigint;
   /** Passages that are players, in the order of the first of each class in context. */
   passages: readonly InfluenceFacts[];
-  players: { contextMicro: bigint; adapterMicro: bigint };
+  players: PlayerValues;
   shares: ReceiptShares;
 };
 
@@ -122,7 +122,7 @@ function candidateEntries(
 }
 
 function zeroReasonOf(player: Player, { scoreWad }: InfluenceFacts, { players }: SharedReceipt): number {
-  if (player === "context" && players.contextMicro <= 0n) return reasons.contextDidNotHelp;
+  if (player === "context" && !players.contextHelped) return reasons.contextDidNotHelp;
   return scoreWad > 0n ? reasons.roundsToZero : reasons.noEffect;
 }
 

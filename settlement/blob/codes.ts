@@ -49,8 +49,8 @@ export function roleText(role: number): string {
 
 const reasonTexts: readonly string[] = [
   "paid in proportion to how much it raised the answer's probability",
-  "did not raise the answer's probability",
-  "the context as a whole did not help: the fee goes to the model",
+  "did not raise the answer's probability, or not by more than noise",
+  "the context as a whole did not help, or by no more than noise",
   "withheld: the contribution was retracted",
   "the share rounds to zero",
   "no eligible recipient",
