@@ -97,6 +97,7 @@ function batchFacts({ settled, usage, receipts }: CheckedBatch, given: provenanc
   return {
     batchId: settled.args.batchId,
     poolWei: settled.args.poolShare,
+    treasuryWei: settled.args.treasuryShare,
     usage: usage.map(({ modelId, amount }) => ({ modelId, amountWei: amount })),
     receipts: receipts.map((opened) => receiptFacts(opened, given)),
   };

@@ -32,7 +32,8 @@ function allocateReceipt(
   carriedWei = 0n,
 ): ReceiptScore {
   const { modelId } = receipt;
-  const batch = { batchId: 1n, poolWei, usage: [{ modelId, amountWei: poolWei }], receipts: [receipt] };
+  const usage = [{ modelId, amountWei: poolWei }];
+  const batch = { batchId: 1n, poolWei, treasuryWei: poolWei / 17n, usage, receipts: [receipt] };
   const carried = carriedWei > 0n ? [{ modelId, amountWei: carriedWei }] : [];
   return allocateEpoch([batch], { carried, rewards: [] }, facts).receipts[0]!;
 }
@@ -364,9 +365,10 @@ describe("allocateEpoch", () => {
   const facts = factsOf({ c: contribution({}), gone: contribution({ isRetracted: true }) });
   const withheld = receiptOf([{ chunkId: id("gone"), inContext: true, score: 1n }], wad);
   const paid = receiptOf([{ chunkId: id("c"), inContext: true, score: 1n }], wad);
-  const batch = (poolWei: bigint, receipts: ReceiptFacts[]): BatchFacts => ({
+  const batch = (poolWei: bigint, receipts: ReceiptFacts[], treasuryWei = 0n): BatchFacts => ({
     batchId: 1n,
     poolWei,
+    treasuryWei,
     usage: [{ modelId: id("model"), amountWei: poolWei }],
     receipts,
   });
@@ -381,10 +383,14 @@ describe("allocateEpoch", () => {
     expect(first).toMatchObject({ carried: [{ modelId: id("model"), amountWei: 10n }], rewards: [] });
     const second = allocateEpoch(
       [
-        batch(30n, [
-          { ...paid, feeWei: 1n },
-          { ...paid, feeWei: 2n, receiptDigest: id("another receipt") },
-        ]),
+        batch(
+          30n,
+          [
+            { ...paid, feeWei: 1n },
+            { ...paid, feeWei: 2n, receiptDigest: id("another receipt") },
+          ],
+          60n,
+        ),
       ],
       first,
       facts,
@@ -396,15 +402,17 @@ describe("allocateEpoch", () => {
     expect(second).toMatchObject({ carried: [], rewards: [{ account: account(100), cumulativeWei: 40n }] });
   });
 
-  it("gives a receipt at most as much again as its own pool of what waits, and keeps the rest", () => {
+  it("gives a batch at most half of what it paid to the treasury of what waits, and keeps the rest", () => {
     const modelId = paid.modelId;
-    const before = { carried: [{ modelId, amountWei: 1_000n }], rewards: [] };
-    const dust = allocateEpoch([batch(1n, [paid])], before, facts);
-    expect(dust.receipts[0]).toMatchObject({ poolWei: 1n, carriedInWei: 1n });
-    expect(dust.carried).toEqual([{ modelId, amountWei: 999n }]);
-    const next = allocateEpoch([batch(600n, [paid])], dust, facts);
-    expect(next.receipts[0]).toMatchObject({ poolWei: 600n, carriedInWei: 600n });
-    expect(allocateEpoch([batch(600n, [paid])], next, facts).carried).toEqual([]);
+    const before = { carried: [{ modelId, amountWei: 100n }], rewards: [] };
+    const first = allocateEpoch([batch(850n, [paid], 51n)], before, facts);
+    expect(first.receipts[0]).toMatchObject({ poolWei: 850n, carriedInWei: 25n });
+    expect(first.carried).toEqual([{ modelId, amountWei: 75n }]);
+    const two = ["one", "two"].map((name) => ({ ...paid, receiptDigest: id(name) }));
+    const next = allocateEpoch([batch(1n, [paid], 1n), batch(2_000n, two, 200n)], first, facts);
+    expect(next.receipts.map(({ carriedInWei }) => carriedInWei)).toEqual([0n, 38n, 37n]);
+    expect(next.carried).toEqual([]);
+    expect(allocateEpoch([batch(10n ** 6n, [paid])], before, facts).carried).toEqual(before.carried);
   });
 
   it("carries the pool of a batch whose blob was refused, and leaves it with models that have no receipts", () => {
@@ -555,6 +563,7 @@ const arbitraryBatches = fc.array(
   fc
     .record({
       poolWei: fc.bigInt({ min: 0n, max: 10n ** 20n }),
+      treasuryWei: fc.bigInt({ min: 0n, max: 10n ** 20n }),
       receipts: fc.array(arbitraryReceipt, { maxLength: 4 }),
     })
     .map(

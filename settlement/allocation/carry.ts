@@ -16,22 +16,29 @@ export function carriedEntry(e: {
   return { role: roles.carried, account: zeroAddress, contributionBatchId, scoreWad, ...rest };
 }
 
-/** A receipt with the pool it shares in. */
-export type Pooled = { modelId: Hex; poolWei: bigint };
+/**
+ * A batch is given at most 1 / this of what it paid to the treasury out of carried amounts. Whoever asks about his own
+ * records at his own node has his fee back but for the treasury's part: given as much again he would ask for the sake of
+ * what is carried. Given half of it he loses the other half, whatever shares the deployment sets.
+ */
+export const carryDivisor = 2n;
+
+/** A receipt and the most it may be given of its model's carried amount. */
+export type Carrying = { modelId: Hex; carriedInWeiMax: bigint };
 
 /**
- * What each receipt gets of its model's carried amount: in proportion to poolWei, ties in order, at most as much again
- * as its own pool. The rest stays: `left`. Without that limit one receipt of a wei would take all that waits.
+ * What each receipt gets of its model's carried amount: in proportion to the most it may be given, ties in order. The
+ * rest stays: `left`.
  */
-export function carryIn(receipts: readonly Pooled[], before: readonly Carried[]) {
+export function carryIn(receipts: readonly Carrying[], before: readonly Carried[]) {
   const carriedInWei = receipts.map(() => 0n);
   const left: Carried[] = [];
   for (const { modelId, amountWei } of before) {
     const indices = receipts.flatMap((receipt, index) => (receipt.modelId === modelId ? [index] : []));
-    const weights = indices.map((index) => receipts[index]!.poolWei);
-    const poolWei = sum(weights);
-    const isAll = amountWei <= poolWei;
-    const releasedWei = isAll ? amountWei : poolWei;
+    const weights = indices.map((index) => receipts[index]!.carriedInWeiMax);
+    const releasedWeiMax = sum(weights);
+    const isAll = amountWei <= releasedWeiMax;
+    const releasedWei = isAll ? amountWei : releasedWeiMax;
     for (const [i, part] of apportion(releasedWei, weights).entries()) carriedInWei[indices[i]!] = part;
     if (!isAll) left.push({ modelId, amountWei: amountWei - releasedWei });
   }

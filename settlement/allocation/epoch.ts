@@ -4,7 +4,7 @@ import type { Line } from "#engine/composite/receipt-shares";
 import { apportion, sum } from "#schema/apportion";
 import { invariant } from "#schema/errors";
 import type { Carried, Duplicate, Gated, ReceiptScore, Reward, Standing } from "../blob/provenance.ts";
-import { carryIn, carryOut, poolsWithoutReceipts } from "./carry.ts";
+import { carryDivisor, carryIn, carryOut, poolsWithoutReceipts } from "./carry.ts";
 import type { BatchFacts, Facts, ReceiptFacts } from "./facts.ts";
 import { allocateReceipt, lineIdOf, type SharedReceipt, shareReceipt } from "./receipt.ts";
 import { wad } from "./wad.ts";
@@ -33,11 +33,13 @@ export type Allocation = {
 export function allocateEpoch(batches: readonly BatchFacts[], before: Balances, facts: Facts): Allocation {
   const pooled = batches.flatMap((batch) => {
     const pools = spreadPool(batch.poolWei, batch.receipts);
+    const carriedMax = spreadPool(batch.treasuryWei / carryDivisor, batch.receipts);
     return batch.receipts.map((receipt, i) => ({
       receipt,
       modelId: receipt.modelId,
       batchId: batch.batchId,
       poolWei: pools[i]!,
+      carriedInWeiMax: carriedMax[i]!,
     }));
   });
   const { carriedInWei, left } = carryIn(pooled, before.carried);
@@ -65,11 +67,11 @@ export function allocateEpoch(batches: readonly BatchFacts[], before: Balances, 
   return { receipts, ...lists, carried, rewards };
 }
 
-/** A batch's pool over its receipts in proportion to fee, ties in order. Equal parts where every fee is zero. */
-export function spreadPool(poolWei: bigint, receipts: readonly Pick<ReceiptFacts, "feeWei">[]): bigint[] {
+/** Wei of a batch over its receipts in proportion to fee, ties in order. Equal parts where every fee is zero. */
+export function spreadPool(batchWei: bigint, receipts: readonly Pick<ReceiptFacts, "feeWei">[]): bigint[] {
   if (receipts.length === 0) return [];
   const fees = receipts.map(({ feeWei }) => feeWei);
-  return apportion(poolWei, sum(fees) > 0n ? fees : fees.map(() => 1n));
+  return apportion(batchWei, sum(fees) > 0n ? fees : fees.map(() => 1n));
 }
 
 /** Cumulative rewards with this epoch's entries added; ascending by account, all accounts ever paid. */

@@ -6,6 +6,8 @@ import type { Address, Hex } from "viem";
 export type BatchFacts = {
   batchId: bigint;
   poolWei: bigint;
+  /** What the batch paid to the treasury: bounds what its receipts are given of carried amounts. */
+  treasuryWei: bigint;
   usage: readonly { modelId: Hex; amountWei: bigint }[];
   /** In the order served; empty where the batch is left out. */
   receipts: readonly ReceiptFacts[];

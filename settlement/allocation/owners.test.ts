@@ -74,7 +74,13 @@ function batch(batchId: bigint): BatchFacts {
     candidates: [{ chunkId, inContext: true }],
     passages: new Map([[chunkId, wad]]),
   };
-  return { batchId, poolWei: 1_000n, usage: [{ modelId, amountWei: 1_000n }], receipts: [receipt] };
+  return {
+    batchId,
+    poolWei: 1_000n,
+    treasuryWei: 0n,
+    usage: [{ modelId, amountWei: 1_000n }],
+    receipts: [receipt],
+  };
 }
 
 it("pays the owners of Datanet and model that there were when each batch was settled", () => {

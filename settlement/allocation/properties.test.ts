@@ -106,9 +106,11 @@ function receiptOf(drawn: Drawn, index: number, change: Partial<ReceiptFacts> = 
   };
 }
 
+const withoutAdapter = { valueAdapterWad: -9_000_000n * micro, valueBothWad: -6_000_000n * micro };
 const batchOf = (poolWei: bigint, receipt: ReceiptFacts, index: number): BatchFacts => ({
   batchId: BigInt(index + 1),
   poolWei,
+  treasuryWei: poolWei / 17n,
   usage: [{ modelId, amountWei: poolWei }],
   receipts: [receipt],
 });
@@ -122,6 +124,18 @@ const payOf = ({ rewards }: ReturnType<typeof allocateEpoch>, account: Address) 
   rewards.find((reward) => reward.account === account)?.cumulativeWei ?? 0n;
 const linesIn = (drawn: readonly Drawn[]) =>
   BigInt(drawn.reduce((count, { passages, records }) => count + passages.length + records.length, 0));
+
+/** A question that owner 3 asks about his own record; it may harm one of owner 1. */
+const mine = (harm: bigint): Drawn => ({
+  poolWei: 1n,
+  passages: [
+    { chunk: 3, score: 900_000n },
+    { chunk: 1, score: -harm },
+  ],
+  records: [],
+  share: wad,
+  unexplained: 0n,
+});
 
 describe("the whole allocation", () => {
   it("is efficient: every receipt's entries are its money, and the epoch's pools are rewards and carried", () => {
@@ -264,17 +278,7 @@ describe("the whole allocation", () => {
       share,
       unexplained: 0n,
     }));
-    const own = (harm: bigint): Drawn => ({
-      poolWei: 1n,
-      passages: [
-        { chunk: 3, score: 900_000n },
-        { chunk: 1, score: -harm },
-      ],
-      records: [],
-      share,
-      unexplained: 0n,
-    });
-    const attack = (harm: bigint) => [...honest, ...Array.from({ length: 10_000 }, () => own(harm))];
+    const attack = (harm: bigint) => [...honest, ...Array.from({ length: 10_000 }, () => mine(harm))];
     const before = allocate(honest, factsOf());
     const after = allocate(attack(0n), factsOf());
     const others = (found: typeof before) =>
@@ -288,5 +292,52 @@ describe("the whole allocation", () => {
     for (const n of [0, 2]) expect(payOf(harmful, owner(n))).toBe(payOf(before, owner(n)));
     const lost = payOf(before, owner(1)) - payOf(harmful, owner(1));
     expect(lost >= 0n && lost <= 10_000n).toBe(true);
+  });
+
+  it("lets no question about one's own records, at one's own node and model, earn what it cost, whatever is carried", () => {
+    const questions = fc.array(
+      fc.record({
+        feeWei: fc.oneof(fc.bigInt({ min: 0n, max: 100n }), fc.bigInt({ min: 0n, max: 10n ** 18n })),
+        nodeBps: fc.bigInt({ min: 0n, max: 5_000n }),
+        treasuryBps: fc.bigInt({ min: 0n, max: 5_000n }),
+        share: fc.bigInt({ min: 0n, max: wad }),
+      }),
+      { minLength: 1, maxLength: 5 },
+    );
+    const carried = fc.bigInt({ min: 1n, max: 10n ** 24n });
+    fc.assert(
+      fc.property(questions, carried, (asked, amountWei) => {
+        const batches = asked.map((one, i) => {
+          const [nodeWei, treasuryWei] = [one.nodeBps, one.treasuryBps].map(
+            (bps) => (one.feeWei * bps) / 10_000n,
+          );
+          const receipt = receiptOf({ ...mine(0n), share: one.share }, i, withoutAdapter);
+          const poolWei = one.feeWei - nodeWei! - treasuryWei!;
+          return { ...batchOf(poolWei, receipt, i), treasuryWei: treasuryWei! };
+        });
+        const before = { carried: [{ modelId, amountWei }], rewards: [] };
+        const after = allocateEpoch(batches, before, factsOf());
+        // Whoever is paid, and the node, are all the asker.
+        const backWei = sum(after.rewards.map(({ cumulativeWei }) => cumulativeWei));
+        const poolWei = sum(batches.map((batch) => batch.poolWei));
+        const treasuryWei = sum(batches.map((batch) => batch.treasuryWei));
+        expect(2n * (backWei - poolWei) <= treasuryWei).toBe(true);
+      }),
+      runs,
+    );
+  });
+
+  it("lets 10,000 questions of one's own take of 10^18 wei that are carried no more than half of what the treasury got", () => {
+    const before = { carried: [{ modelId, amountWei: 10n ** 18n }], rewards: [] };
+    const own = Array.from({ length: 10_000 }, (_, i) => {
+      return {
+        ...batchOf(85n * 10n ** 10n, receiptOf(mine(0n), i, withoutAdapter), i),
+        treasuryWei: 5n * 10n ** 10n,
+      };
+    });
+    const after = allocateEpoch(own, before, factsOf());
+    const wonWei = payOf(after, owner(3)) - 85n * 10n ** 14n;
+    expect(wonWei).toBe((5n * 10n ** 14n) / 2n);
+    expect(after.carried).toEqual([{ modelId, amountWei: 10n ** 18n - wonWei }]);
   });
 });

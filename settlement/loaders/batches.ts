@@ -53,6 +53,7 @@ export async function loadBatchFacts(
   const batches = rows.map((row) => ({
     batchId: row.id,
     poolWei: row.poolShare,
+    treasuryWei: row.treasuryShare,
     usage: usage.get(row.id) ?? [],
     receipts: refused.has(row.eventId)
       ? []
