@@ -26,6 +26,9 @@ export const storeSecondsMax = 82_800;
 export const jobHeartbeatSeconds = 10;
 export const jobWatchSeconds = 5;
 
+/** Time a job may wait to be taken, above any outage: pg-boss forgets it afterwards. Ten years; it forgets after two weeks if not told. */
+export const jobWaitSecondsMax = 10 * 365 * 86_400;
+
 /** Jobs taken from a queue at once. Fetches wait for the network, scores for the pool. */
 export const jobsPerTurn = 8;
 /** Pause between two looks at an empty queue, in seconds; pg-boss allows no less. */

@@ -32,7 +32,7 @@ import { openPool, type Pool } from "./pool.ts";
 import { watchProgress } from "./queue/progress.ts";
 import { createQueues, type QueueName, queueNames } from "./queue/queues.ts";
 import { recoverJobs } from "./queue/recover-jobs.ts";
-import { type Handlers, work } from "./queue/run-jobs.ts";
+import { type Handlers, type JobParts, work } from "./queue/run-jobs.ts";
 import { scoreReceipt } from "./score-receipt.ts";
 
 /**
@@ -71,8 +71,8 @@ export async function runEngine(
   const client = createPublicClient({ transport: http(config.rpcUrl, { batch: true }), cacheTime: 0 });
   const handlers = handlersOf({ config, db, boss, reader, client, pool, method, log });
   const parts = { db, boss, metrics, log };
-  const take = <Q extends QueueName>(name: Q) => work<Q>(parts, name, handlers[name]);
-  for (const name of queueNames) await take(name);
+  const takeFrom = <Q extends QueueName>(name: Q) => take<Q>(parts, name, handlers[name]);
+  for (const name of queueNames) await takeFrom(name);
   await using health = await serveHealth(config.metricsPort, metrics.registry, () => ({
     ok: true,
     methodHash: method.hash,
@@ -110,6 +110,16 @@ export async function runEngine(
   }
 }
 
+/** Take a queue's jobs, or leave them where they are. */
+async function take<Q extends QueueName>(
+  parts: JobParts,
+  name: Q,
+  handler: Handlers[Q] | undefined,
+): Promise<void> {
+  if (handler !== undefined) return work(parts, name, handler);
+  parts.log.info("jobs left to an engine that has the model", { queue: name });
+}
+
 /** Says how many trainings wait outside the archive, once for each number. */
 function tellLeftOut(metrics: Metrics, log: Log): (count: number) => void {
   let told = 0;
@@ -132,7 +142,8 @@ type Means = {
   log: Log;
 };
 
-function handlersOf({ config, db, boss, reader, client, pool, method, log }: Means): Handlers {
+/** Without a model nothing is done about trainings: their jobs wait for an engine that has it. */
+function handlersOf({ config, db, boss, reader, client, pool, method, log }: Means): Partial<Handlers> {
   const hub = config.contracts.settlementHub.toLowerCase() as Hex;
   const { chainId, estimator } = config;
   const classifier = createClassifier(db);
@@ -151,8 +162,7 @@ function handlersOf({ config, db, boss, reader, client, pool, method, log }: Mea
       const hasMore = await classifier.advance();
       if (hasMore) await boss.send("classify-chunks", data);
     },
-    "fetch-training": async (task) => adapters?.fetchTraining(task),
-    "build-store": async (task) => adapters?.buildStore(task),
+    ...(adapters && { "fetch-training": adapters.fetchTraining, "build-store": adapters.buildStore }),
     "fetch-batch": (task) => fetchBatch({ db, boss, reader, chainId, hub }, task),
     "score-receipt": (task) => scoreReceipt(scoring, task),
     "find-spans": createSpanFinder(db),

@@ -31,7 +31,7 @@ export function createSpanFinder(
 ): SpanFinder {
   const nothingKnown = (): Known => ({ vocabulary: new Vocabulary(), shards: new Map(), wordsMax });
   let newest = nothingKnown();
-  return async ({ data: { receiptDigest } }) => {
+  return async ({ data: { receiptDigest }, signal }) => {
     const [row] = await db.select().from(receipt).where(eq(receipt.digest, receiptDigest));
     invariant(row !== undefined, `a job has its receipt ${receiptDigest}`);
     const [batch] = await db.select().from(onchain.batch).where(eq(onchain.batch.id, row.batchId));
@@ -40,7 +40,7 @@ export function createSpanFinder(
     // The ids of a shard are those of its vocabulary, so other answers under way keep theirs.
     if (newest.vocabulary.size > vocabularyMax) newest = nothingKnown();
     const known = newest;
-    const shards = await readShards(db, batch, row.modelId, known);
+    const shards = await readShards(db, { batch, modelId: row.modelId, signal }, known);
     const found = spansIn(row.answer, known.vocabulary, shards);
     const rows = spanRows(receiptDigest, found, await readWords(db, found));
     if (rows.length > 0) await db.insert(span).values(rows).onConflictDoNothing();
@@ -50,7 +50,9 @@ export function createSpanFinder(
 /** `shards` of contributions, the ones used last at the end. */
 type Known = { vocabulary: Vocabulary; shards: Map<bigint, Shard>; wordsMax: number };
 
-async function readShards(db: Drizzle, batch: Batch, modelId: Hex, known: Known): Promise<Shard[]> {
+type Asked = { batch: Batch; modelId: Hex; signal: AbortSignal };
+
+async function readShards(db: Drizzle, { batch, modelId, signal }: Asked, known: Known): Promise<Shard[]> {
   await assertContributionsFetched(db, batch);
   const uses = await findUses(db, batch);
   const datanetIds = [...uses].flatMap((use) =>
@@ -69,6 +71,7 @@ async function readShards(db: Drizzle, batch: Batch, modelId: Hex, known: Known)
   const found: Shard[] = [];
   let words = 0;
   for (const { id } of ids) {
+    signal.throwIfAborted();
     const shard = known.shards.get(id) ?? (await readShard(db, id, known.vocabulary));
     words += shard.text.length;
     if (words > known.wordsMax) break;

@@ -38,7 +38,7 @@ export async function scoreReceipt(
   if (await isScored(db, receiptDigest, method)) return;
   const [row] = await db.select().from(receipt).where(eq(receipt.digest, receiptDigest));
   invariant(row !== undefined, `a scoring job has its receipt ${receiptDigest}`);
-  const found = await findModel(parts, row);
+  const found = await findModel(parts, row, signal);
   if (!found.ok) return refuse(found.code, found.reason);
   const disclosed = disclosures.decode(row.disclosure);
   invariant(disclosed.ok, "a stored disclosure was decoded before");
@@ -62,6 +62,7 @@ export async function scoreReceipt(
 async function findModel(
   { db, pool, openAdapter }: ScoringParts,
   row: typeof receipt.$inferSelect,
+  signal: AbortSignal,
 ): Promise<Found> {
   if (pool === null || openAdapter === null) return { ok: true, adapter: null };
   await pool.assertSameFiles();
@@ -72,7 +73,7 @@ async function findModel(
     .where(eq(onchain.model.artifactHash, artifactHash))
     .limit(1);
   if (known.length === 0) throw new ModelUnknownError(artifactHash);
-  return findAdapter({ db, artifactHash, open: openAdapter }, row);
+  return findAdapter({ db, artifactHash, open: openAdapter, signal }, row);
 }
 
 /** Of the block after the batch's: no node that signed the receipt knew it. @throws BlockPendingError until it is final. */

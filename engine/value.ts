@@ -1,4 +1,5 @@
 import type { Hex } from "viem";
+import type { FoundBy } from "#schema/estimators";
 import type { Pool } from "./pool.ts";
 import { type Estimator, estimate, needsSeed } from "./score/estimate.ts";
 import { quantise, toWad } from "./score/quantise.ts";
@@ -29,7 +30,13 @@ export type Score = {
   influences: Influence[];
 };
 
-export type Influence = { chunkId: Hex; scoreWad: bigint; standardErrorWad: bigint; estimator: string };
+/** `standardErrorWad` is zero where the score is exact, null where nobody knows it. */
+export type Influence = {
+  chunkId: Hex;
+  scoreWad: bigint;
+  standardErrorWad: bigint | null;
+  estimator: FoundBy;
+};
 
 export type Scored =
   | { ok: true; score: Score }
@@ -72,11 +79,16 @@ export async function scoreAnswer(asked: Asked, answered: Answered, way: Way): P
     influences: players.map(({ classId }, i) => ({
       chunkId: classId,
       scoreWad: toWad(influencesMicro[i]!),
-      standardErrorWad: toWad(standardErrorsMicro[i]!),
+      standardErrorWad: wadOf(standardErrorsMicro[i]!),
       estimator,
     })),
   };
   return { ok: true, score };
+}
+
+/** Micro-nats of an error that may be unknown → wad. */
+export function wadOf(errorMicro: bigint | null): bigint | null {
+  return errorMicro === null ? null : toWad(errorMicro);
 }
 
 type Player = { classId: Hex; positions: ReadonlySet<number>; similarityMicro: bigint };

@@ -1,3 +1,4 @@
+import { isCausal } from "#schema/estimators";
 import { Chunk, Duplicate, Influence, Span } from "./refs.ts";
 
 const wad = 10n ** 18n;
@@ -21,9 +22,16 @@ Influence.implement({
     }),
     standardErrorWad: t.expose("standardErrorWad", {
       type: "BigInt",
-      description: "Zero where it is exact.",
+      nullable: true,
+      description: "Zero where it is exact, null where nobody knows it.",
     }),
     estimator: t.exposeString("estimator", { description: "How it was found." }),
+    isCausal: t.boolean({
+      nullable: true,
+      description:
+        "Whether it was seen what changes without the passage or record; false where likeness decided, also in part. Null for an estimator of another version.",
+      resolve: ({ estimator }) => isCausal(estimator),
+    }),
   }),
 });
 

@@ -102,10 +102,18 @@ function spanLines({ sourceStart, sourceEnd, occurrenceCount, chunk }: SpanNode)
   return [hop(1, "verbatim", chunk.id, `“${marked}”${places}`)];
 }
 
-function influenceLine({ player, chunkId, scoreWad, standardErrorWad, estimator }: InfluenceNode): string {
+function influenceLine({
+  player,
+  chunkId,
+  scoreWad,
+  standardErrorWad,
+  estimator,
+  isCausal,
+}: InfluenceNode): string {
   const nats = (wad: string) => Number(formatUnits(BigInt(wad), 18)).toFixed(4);
-  const error = standardErrorWad === "0" ? "" : ` ± ${nats(standardErrorWad)}`;
-  return hop(3, "influence", chunkId, `${player}: ${nats(scoreWad)}${error} nats, ${estimator}`);
+  const error = standardErrorWad === null || standardErrorWad === "0" ? "" : ` ± ${nats(standardErrorWad)}`;
+  const label = isCausal === false ? ", not causal" : "";
+  return hop(3, "influence", chunkId, `${player}: ${nats(scoreWad)}${error} nats, ${estimator}${label}`);
 }
 
 function receiptLines(receipt: ReceiptNode): string[] {

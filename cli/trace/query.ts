@@ -47,7 +47,7 @@ export const receiptQuery = `
   query Receipt($hash: Hex!) {
     receipt(digest: $hash) {
       ...Receipt question answer entries { ...Entry }
-      scores { influences { player chunkId scoreWad standardErrorWad estimator } }
+      scores { influences { player chunkId scoreWad standardErrorWad estimator isCausal } }
       spans { index answerStart answerEnd sourceStart sourceEnd occurrenceCount chunk { id text } }
     }
   }
@@ -98,10 +98,10 @@ export type ReceiptWithEntries = ReceiptNode & {
   spans: SpanNode[];
 };
 
-export type InfluenceNode = Record<
-  "player" | "chunkId" | "scoreWad" | "standardErrorWad" | "estimator",
-  string
->;
+export type InfluenceNode = Record<"player" | "chunkId" | "scoreWad" | "estimator", string> & {
+  standardErrorWad: string | null;
+  isCausal: boolean | null;
+};
 
 export type SpanNode = Record<
   "index" | "answerStart" | "answerEnd" | "sourceStart" | "sourceEnd" | "occurrenceCount",

@@ -144,6 +144,23 @@ describe("an adapter trained on a Datanet", () => {
     expect(await contentsOf(other.folder)).toEqual(before);
   });
 
+  it("stops building where it is cancelled, and goes on to the same bytes", async () => {
+    await using other = await elsewhere();
+    const cancel = new AbortController();
+    const seen: number[] = [];
+    const onProgress = ({ recordsDone }: { recordsDone: number }) => {
+      seen.push(recordsDone);
+      if (recordsDone > 0) cancel.abort(new Error("cancelled"));
+    };
+    await expect(other.open(other.of, { onProgress, signal: cancel.signal })).rejects.toThrow("cancelled");
+    expect(seen).toHaveLength(2);
+    expect(seen[1]).toBeLessThan(other.of.trainRows.length);
+    const partial = [...(await contentsOf(other.folder)).keys()];
+    expect(partial).not.toContainEqual(expect.stringMatching(/efim-dual/));
+    await other.open();
+    expect(await contentsOf(other.folder)).toEqual(await contentsOf(here()));
+  });
+
   it("scores the same again where files were swapped or bytes changed meanwhile", async () => {
     await using other = await elsewhere();
     const [row] = await database().select().from(receipt).where(eq(receipt.modelId, trained.modelId));

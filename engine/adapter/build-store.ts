@@ -26,19 +26,22 @@ export type StoreJobParts = {
 
 /**
  * Build an adapter's gradient store, judge its records by the gate, and call it ready; or record why it is refused, and
- * forget it. Doing it again changes nothing.
+ * forget it. Doing it again changes nothing; cancelled, it stops before the next shard or question.
  */
 export async function buildAdapterStore(
   parts: StoreJobParts,
-  { data: { eventId, modelId } }: Task<"build-store">,
+  { data: { eventId, modelId }, signal }: Task<"build-store">,
 ): Promise<void> {
   const { db } = parts;
   const [row] = await db.select().from(adapter).where(eq(adapter.modelId, modelId));
   if (row === undefined || row.state === "ready") return;
   const of = await readManifest(db, row.contentHash);
   try {
-    const opened = await parts.open(of, modelId, (progress) => parts.onProgress(modelId, progress));
-    const judged = await judge(parts, modelId, opened, of.gateRows);
+    const opened = await parts.open(of, modelId, {
+      onProgress: (progress) => parts.onProgress(modelId, progress),
+      signal,
+    });
+    const judged = await judge(parts, opened, { modelId, gateRows: of.gateRows, signal });
     await writeReady(db, modelId, judged);
   } catch (error) {
     if (!isOfAdapter(error)) throw error;
@@ -63,14 +66,14 @@ type Judged = { chunkId: Hex; passesGate: boolean; gateSumMicro: bigint; gateCou
 /** Influence of every record on every row of the gate, under the adapter, asked without passages. */
 async function judge(
   { db, pool }: StoreJobParts,
-  modelId: Hex,
   opened: OpenedAdapter,
-  gateRows: readonly Hex[],
+  { modelId, gateRows, signal }: { modelId: Hex; gateRows: readonly Hex[]; signal: AbortSignal },
 ): Promise<Judged[]> {
   const texts = await readTexts(db, gateRows);
   const recordIds = opened.records.map(({ chunkId }) => chunkId);
   const influences = recordIds.map(() => new BigInt64Array(gateRows.length));
   for (const [at, chunkId] of gateRows.entries()) {
+    signal.throwIfAborted();
     const query = texts.get(chunkId)!;
     const asked = await recordScores(pool, opened, { query, text: `${query.source} ${query.text}` });
     if (!asked.ok) throw new PoolTaskError(asked.code, asked.reason, asked.retryable);

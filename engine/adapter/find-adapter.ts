@@ -16,7 +16,7 @@ export type Found =
   | { ok: true; adapter: OpenedAdapter | null }
   | { ok: false; code: "model_unavailable" | "adapter_set_mismatch"; reason: string };
 
-export type FindParts = { db: Drizzle; artifactHash: Hex; open: AdapterOpener };
+export type FindParts = { db: Drizzle; artifactHash: Hex; open: AdapterOpener; signal: AbortSignal };
 
 /** `kind` of a LoRA in the registry. */
 const loraKind = 2;
@@ -27,7 +27,10 @@ const loraKind = 2;
  * signed for other adapters than the model's.
  * @throws AdapterPendingError while its payload is being fetched or its store built.
  */
-export async function findAdapter({ db, artifactHash, open }: FindParts, of: Receipt): Promise<Found> {
+export async function findAdapter(
+  { db, artifactHash, open, signal }: FindParts,
+  of: Receipt,
+): Promise<Found> {
   const { model } = onchain;
   const [row] = await db.select().from(model).where(eq(model.id, of.modelId));
   const isLora = row?.kind === loraKind;
@@ -46,7 +49,7 @@ export async function findAdapter({ db, artifactHash, open }: FindParts, of: Rec
   if (known?.state === "ready") {
     const manifest = await readManifest(db, known.contentHash);
     try {
-      return { ok: true, adapter: await open(manifest, of.modelId, () => undefined) };
+      return { ok: true, adapter: await open(manifest, of.modelId, { signal }) };
     } catch (error) {
       // It became ready under an engine with another method.
       const kinds = [WaypointsMissingError, RecordsTooManyError, StoreTooLargeError];

@@ -2,7 +2,7 @@ import { hybridInfluence } from "../influence/trajectory.ts";
 import { type Pool, PoolTaskError } from "../pool.ts";
 import { quantise, toWad } from "../score/quantise.ts";
 import { type PlayerValues, playerValues, scalePassages } from "../score/total.ts";
-import { type Answered, type Influence, type Score, scoreAnswer, type Way } from "../value.ts";
+import { type Answered, type Influence, type Score, scoreAnswer, type Way, wadOf } from "../value.ts";
 import { recordInfluences } from "./influence.ts";
 import type { OpenedAdapter } from "./store.ts";
 import type { Query } from "./tasks.ts";
@@ -62,7 +62,7 @@ export async function scoreAdapterAnswer(
     records: found.listed.map(({ index, influenceMicro }) => ({
       chunkId: records[index]!.chunkId,
       scoreWad: toWad(influenceMicro),
-      standardErrorWad: 0n,
+      standardErrorWad: null,
       estimator,
     })),
   };
@@ -105,13 +105,15 @@ function stretch(influences: readonly Influence[], players: PlayerValues): Influ
   const { influencesMicro, standardErrorsMicro } = scalePassages(
     {
       influencesMicro: influences.map(({ scoreWad }) => scoreWad / microWad),
-      standardErrorsMicro: influences.map(({ standardErrorWad }) => standardErrorWad / microWad),
+      standardErrorsMicro: influences.map(
+        ({ standardErrorWad }) => standardErrorWad && standardErrorWad / microWad,
+      ),
     },
     players,
   );
   return influences.map((influence, i) => ({
     ...influence,
     scoreWad: toWad(influencesMicro[i]!),
-    standardErrorWad: toWad(standardErrorsMicro[i]!),
+    standardErrorWad: wadOf(standardErrorsMicro[i]!),
   }));
 }

@@ -5,6 +5,7 @@ import type { Hex } from "viem";
 import { learningRate, type Schedule } from "#runtime/index";
 import type { Drizzle } from "#schema/database";
 import { invariant } from "#schema/errors";
+import type { FoundBy } from "#schema/estimators";
 import { chunk, trainingRecord } from "#schema/offchain/index";
 import type * as manifest from "#settlement/blob/training/manifest";
 import * as settings from "#settlement/blob/training/settings";
@@ -47,7 +48,7 @@ export type OpenedAdapter = {
   tokensMax: number;
   storeMethod: StoreMethod;
   /** What stands beside each influence. */
-  estimator: string;
+  estimator: FoundBy;
   /** In the order of the store. */
   records: readonly StoreRecord[];
   /** How alike a text is to each record; null where the method compares no texts. */
@@ -78,35 +79,34 @@ const openedMax = 16;
 
 export type BuildProgress = { recordsDone: number; recordsTotal: number };
 
-export type AdapterOpener = (
-  of: manifest.Manifest,
-  modelId: Hex,
-  onProgress: (progress: BuildProgress) => void,
-) => Promise<OpenedAdapter>;
+/** Who is told of a build, and what ends it: between two shards, what is whole being kept. */
+export type Opening = { onProgress?: (progress: BuildProgress) => void; signal: AbortSignal };
+
+export type AdapterOpener = (of: manifest.Manifest, modelId: Hex, opening: Opening) => Promise<OpenedAdapter>;
 
 /**
  * Make sure that an adapter's files and its store lie on this machine, whole: what is missing or damaged is made anew, from
  * its payload and its records' texts alone, to the same bytes on one execution profile. Goes on where a killed build
- * stopped. One build of a model's at a time.
- * @throws StoreTooLargeError, AdapterFilesMissingError, WaypointsMissingError; PoolTaskError with the runtime's code where
+ * stopped. One build of a model's at a time: whoever asks meanwhile shares it, and fails with it where it is cancelled.
+ * @throws the signal's reason, StoreTooLargeError, AdapterFilesMissingError, WaypointsMissingError; PoolTaskError with the runtime's code where
  * the records have no gradient.
  */
 export function createAdapterOpener(parts: StoreParts): AdapterOpener {
   const building = new Map<Hex, Promise<OpenedAdapter>>();
   const opened = new Map<Hex, OpenedAdapter>();
-  const open: AdapterOpener = async (of, modelId, onProgress) => {
+  const open: AdapterOpener = async (of, modelId, opening) => {
     const known = opened.get(modelId);
     opened.delete(modelId);
     const found =
-      known && (await isStill(parts, of, known)) ? known : await openAdapter(parts, of, modelId, onProgress);
+      known && (await isStill(parts, of, known)) ? known : await openAdapter(parts, of, modelId, opening);
     opened.set(modelId, found);
     if (opened.size > openedMax) opened.delete(opened.keys().next().value!);
     return found;
   };
-  return (of, modelId, onProgress) => {
+  return (of, modelId, opening) => {
     const running = building.get(modelId);
     if (running !== undefined) return running;
-    const started = open(of, modelId, onProgress).finally(() => building.delete(modelId));
+    const started = open(of, modelId, opening).finally(() => building.delete(modelId));
     building.set(modelId, started);
     return started;
   };
@@ -127,9 +127,10 @@ async function openAdapter(
   parts: StoreParts,
   of: manifest.Manifest,
   modelId: Hex,
-  onProgress: (progress: BuildProgress) => void,
+  opening: Opening,
 ): Promise<OpenedAdapter> {
   const { pool, places, method } = parts;
+  const { signal } = opening;
   const files = await adapterFiles(places, of);
   const loaded = await pool.run({ kind: "load-adapter", adapter: files, optimizerPath: null });
   const read = settings.decode(of.settings);
@@ -146,10 +147,11 @@ async function openAdapter(
   const blocks = shaped(loaded.blocks, shape);
   const gradients = describeStore(of, "gradients", [...blocks, lossBlock], encodingOf(storeMethod));
   const build = async () => {
-    const building = { pool, folder, tokensMax, shape, onProgress };
+    const building = { pool, folder, tokensMax, shape, ...opening };
     const from = await buildStates(building, states, gradients, records);
     if (storeMethod === "efim-primal")
-      return buildFisher(pool, { from: from[0]!.folder, to: solved, damping, of: gradients });
+      return buildFisher(pool, { from: from[0]!.folder, to: solved, damping, of: gradients, signal });
+    signal.throwIfAborted();
     const description = describeStates(of, blocks, states);
     await pool.run({ kind: "solve", from, to: solved, description, method: storeMethod, damping });
   };
@@ -218,17 +220,17 @@ type Building = {
   folder: string;
   tokensMax: number;
   shape: ProjectionShape | null;
-  onProgress: (progress: BuildProgress) => void;
-};
+} & Opening;
 
-type Fisher = { from: string; to: string; damping: number; of: Description };
+type Fisher = { from: string; to: string; damping: number; of: Description; signal: AbortSignal };
 
 /** The factor of each LoRA matrix's Fisher information, a record and a shard each: a killed build loses one of them. */
-async function buildFisher(pool: Pool, { from, to, damping, of }: Fisher): Promise<void> {
+async function buildFisher(pool: Pool, { from, to, damping, of, signal }: Fisher): Promise<void> {
   const blocks = of.layout.blocks.filter(({ name }) => name !== lossBlock.name);
   const width = packedWidth(Math.max(...blocks.map(({ columns }) => columns)));
   await buildStore({
     folder: to,
+    signal,
     description: {
       ...{ ...of, content: "fisher", recordsPerShard: 1 },
       layout: { encoding: "float32", blocks: [{ name: "factor", columns: width }] },
@@ -243,7 +245,7 @@ async function buildFisher(pool: Pool, { from, to, damping, of }: Fisher): Promi
 
 /** Gradients of all records at each state, one store each. Progress counts the records of all states. */
 async function buildStates(
-  { pool, folder, tokensMax, shape, onProgress }: Building,
+  { pool, folder, tokensMax, shape, onProgress, signal }: Building,
   states: readonly State[],
   description: Description,
   records: readonly StoreRecord[],
@@ -257,9 +259,9 @@ async function buildStates(
     };
     await buildStore({
       folder: join(folder, name),
-      ...{ description, recordIds: records.map(({ chunkId }) => chunkId), gradientsOf },
+      ...{ description, recordIds: records.map(({ chunkId }) => chunkId), gradientsOf, signal },
       onProgress: ({ recordsDone }) =>
-        onProgress({
+        onProgress?.({
           recordsDone: at * records.length + recordsDone,
           recordsTotal: states.length * records.length,
         }),

@@ -6,6 +6,7 @@ import {
   batchRetriesMax,
   jobHeartbeatSeconds,
   jobSecondsMax,
+  jobWaitSecondsMax,
   retriesMax,
   retryDelaySeconds,
   retryDelaySecondsMax,
@@ -51,6 +52,7 @@ const optionsOf = (name: QueueName): QueueOptions => ({
   retryDelayMax: retryDelaySecondsMax,
   expireInSeconds: name === "build-store" ? storeSecondsMax : jobSecondsMax,
   heartbeatSeconds: jobHeartbeatSeconds,
+  retentionSeconds: jobWaitSecondsMax,
 });
 
 /** Make the queues that are missing, and give those that exist our options. */

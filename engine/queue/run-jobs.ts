@@ -11,14 +11,15 @@ export type Task<Q extends QueueName> = { data: Jobs[Q]; isLastTry: boolean; sig
 
 export type Handlers = { [Q in QueueName]: (task: Task<Q>) => Promise<void> };
 
-type Parts = { db: Drizzle; boss: PgBoss; metrics: Metrics; log: Log };
+/** What taking jobs needs. */
+export type JobParts = { db: Drizzle; boss: PgBoss; metrics: Metrics; log: Log };
 
 /**
  * Take jobs from a queue, several at once, each settled on its own: done, or failed and tried again later by pg-boss.
  * A handler throws only for what may be better next time; what will not is a refusal and done.
  */
 export async function work<Q extends QueueName>(
-  { db, boss, metrics, log }: Parts,
+  { db, boss, metrics, log }: JobParts,
   name: Q,
   handler: Handlers[Q],
 ): Promise<void> {

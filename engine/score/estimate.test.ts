@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { keccak256, toHex } from "viem";
 import { describe, expect, it } from "vitest";
 import { sum } from "#schema/apportion";
+import { isCausal } from "#schema/estimators";
 import { type Estimated, type Estimator, estimate, estimators, needsSeed } from "./estimate.ts";
 import { quantise } from "./quantise.ts";
 import { playersMax, shapley } from "./shapley.ts";
@@ -80,6 +81,16 @@ describe("an estimator", () => {
     expect(play("black-box", [], never).influencesMicro).toEqual([]);
     expect(estimators["black-box"].isCausal).toBe(false);
   });
+
+  it.each(Object.keys(estimators) as Estimator[])(
+    "says by its name whether it is causal: %s",
+    (estimator) => {
+      const found = play(estimator, [1n], additive([5n]));
+      expect(isCausal(found.estimator)).toBe(estimators[estimator].isCausal);
+      const isMeasured = !["surrogate", "similarity", "black-box"].includes(estimator);
+      expect(found.standardErrorsMicro).toEqual([isMeasured ? 0n : null]);
+    },
+  );
 
   it.each(Object.keys(estimators) as Estimator[])("survives no passages at all: %s", (estimator) => {
     const found = play(estimator, [], () => -5n);

@@ -1,5 +1,6 @@
 import type { Hex } from "viem";
 import { apportion, sum } from "#schema/apportion";
+import type { FoundBy } from "#schema/estimators";
 import { leaveOneOut, surrogate, surrogateCoalitions } from "./alternatives.ts";
 import { sampleShapley } from "./permutations.ts";
 import { quantise } from "./quantise.ts";
@@ -20,14 +21,14 @@ export const estimators = {
 
 export type Estimator = keyof typeof estimators;
 
-/** v(∅) and v(N), and the players' influences with their standard errors; all in micro-nats. */
+/** v(∅) and v(N), and the players' influences with their standard errors, null where nobody knows them; all in micro-nats. */
 export type Estimated = {
   readonly emptyMicro: bigint;
   readonly fullMicro: bigint;
   readonly influencesMicro: readonly bigint[];
-  readonly standardErrorsMicro: readonly bigint[];
+  readonly standardErrorsMicro: readonly (bigint | null)[];
   /** What stands beside each influence: how it was found. */
-  readonly estimator: string;
+  readonly estimator: FoundBy;
 };
 
 /** What is estimated: players in the order of the prompt, their retrieval scores, and the seed of what is drawn. */
@@ -50,17 +51,8 @@ export function* estimate(
   if (estimator === "black-box") return nominal(similaritiesMicro);
   if (estimator === "shapley" && players > playersMax) return yield* sampled(players, seed);
   const full = 2 ** players - 1;
-  const exact = (
-    influencesMicro: readonly bigint[],
-    [emptyMicro, fullMicro]: readonly bigint[],
-    name: string,
-  ) => ({
-    emptyMicro: emptyMicro!,
-    fullMicro: fullMicro!,
-    influencesMicro,
-    standardErrorsMicro: influencesMicro.map(() => 0n),
-    estimator: name,
-  });
+  const exact = (influences: readonly bigint[], ends: readonly bigint[], name: FoundBy) =>
+    found(influences, ends, name, 0n);
   if (estimator === "shapley") {
     const values = yield Array.from({ length: full + 1 }, (_, mask) => mask);
     return exact(shapley(values), [values[0]!, values[full]!], "shapley-exact");
@@ -73,7 +65,7 @@ export function* estimate(
   }
   if (estimator === "similarity") {
     const [empty, whole] = yield [0, full];
-    return exact(shares(similaritiesMicro, whole! - empty!), [empty!, whole!], estimator);
+    return found(shares(similaritiesMicro, whole! - empty!), [empty!, whole!], estimator, null);
   }
   const masks = surrogateCoalitions(players, seed);
   const [empty, whole, ...values] = yield [0, full, ...masks];
@@ -82,7 +74,20 @@ export function* estimate(
     masks,
     values.map((micro) => Number(micro) / 1e6),
   );
-  return exact(weights.map(quantise), [empty!, whole!], estimator);
+  return found(weights.map(quantise), [empty!, whole!], estimator, null);
+}
+
+function found(
+  influencesMicro: readonly bigint[],
+  [emptyMicro, fullMicro]: readonly bigint[],
+  estimator: FoundBy,
+  errorMicro: bigint | null,
+): Estimated {
+  const standardErrorsMicro = influencesMicro.map(() => errorMicro);
+  return {
+    ...{ emptyMicro: emptyMicro!, fullMicro: fullMicro! },
+    ...{ influencesMicro, standardErrorsMicro, estimator },
+  };
 }
 
 function* sampled(players: number, seed: Hex): Generator<number[], Estimated, bigint[]> {
@@ -116,8 +121,7 @@ function nominal(similaritiesMicro: readonly bigint[]): Estimated {
   const isSimilar = similaritiesMicro.some((score) => score > 0n);
   const fullMicro = isSimilar ? emptyMicro / 2n : emptyMicro;
   const influencesMicro = shares(similaritiesMicro, fullMicro - emptyMicro);
-  const standardErrorsMicro = influencesMicro.map(() => 0n);
-  return { emptyMicro, fullMicro, influencesMicro, standardErrorsMicro, estimator: "black-box-similarity" };
+  return found(influencesMicro, [emptyMicro, fullMicro], "black-box-similarity", null);
 }
 
 /** Positive retrieval scores as shares of `gain`; zero for all where nothing is similar or nothing was gained. */

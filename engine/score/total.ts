@@ -40,10 +40,10 @@ export function playerValues({ baseMicro, contextMicro, adapterMicro, bothMicro 
   };
 }
 
-/** Influences of passages and their standard errors, both in micro-nats. */
+/** Influences of passages and their standard errors, null where nobody knows them, both in micro-nats. */
 export type Estimates = {
   readonly influencesMicro: readonly bigint[];
-  readonly standardErrorsMicro: readonly bigint[];
+  readonly standardErrorsMicro: readonly (bigint | null)[];
 };
 
 /**
@@ -55,12 +55,12 @@ export function scalePassages(found: Estimates, { contextMicro, contextHelped }:
   if (!contextHelped) return found;
   const { influencesMicro, standardErrorsMicro } = found;
   const total = sum(influencesMicro);
-  if (total <= noiseMicro || standardErrorsMicro.some((error) => error >= total))
+  if (total <= noiseMicro || standardErrorsMicro.some((error) => error !== null && error >= total))
     return { influencesMicro: influencesMicro.map(() => 0n), standardErrorsMicro };
   const numerators = influencesMicro.map((influence) => influence * contextMicro);
   return {
     influencesMicro: divideExactly(numerators, total),
-    standardErrorsMicro: standardErrorsMicro.map((error) => (error * contextMicro) / total),
+    standardErrorsMicro: standardErrorsMicro.map((error) => error && (error * contextMicro) / total),
   };
 }
 

@@ -16,7 +16,7 @@ import { owner } from "../../indexer/test/life.ts";
 import { readManifest } from "../adapter/files.ts";
 import type { InfluenceMethod } from "../adapter/methods.ts";
 import { scoreAdapterAnswer } from "../adapter/score.ts";
-import { createAdapterOpener } from "../adapter/store.ts";
+import { createAdapterOpener, type Opening } from "../adapter/store.ts";
 import { openPool } from "../pool.ts";
 import { eigendaKey, feeWei, modelFolder, type Pipeline } from "./pipeline.ts";
 
@@ -63,7 +63,8 @@ export async function openElsewhere(
   const opener = createAdapterOpener({ db, pool, places, method, ...limits });
   const [row] = await db.select().from(adapter).where(eq(adapter.modelId, trained.modelId));
   const of = await readManifest(db, row!.contentHash);
-  const open = (given = of) => opener(given, trained.modelId, () => undefined);
+  const never = new AbortController().signal;
+  const open = (given = of, opening: Opening = { signal: never }) => opener(given, trained.modelId, opening);
   const way = { estimator: "shapley", seed: async () => zeroHash } as const;
   return {
     root: engineFolder,
@@ -79,8 +80,7 @@ export async function openElsewhere(
       const chunks = await Promise.all(context.map(({ chunkId }) => readChunk(pipeline, chunkId)));
       const passages = chunks.map(({ id, text }) => ({ text, classId: id, similarityMicro: 0n }));
       const answered = { question, answer, answerTokenIds, passages };
-      const signal = new AbortController().signal;
-      return scoreAdapterAnswer({ pool, signal }, await open(), answered, way);
+      return scoreAdapterAnswer({ pool, signal: never }, await open(), answered, way);
     },
     [Symbol.asyncDispose]: async () => {
       await pool[Symbol.asyncDispose]();

@@ -218,8 +218,8 @@ export const influence = engineSchema.table(
     rank: integer("rank").notNull(),
     chunkId: hex("chunk_id").notNull(),
     scoreWad: wei("score_wad").notNull(),
-    /** Of the estimate; zero where it is exact. */
-    standardErrorWad: wei("standard_error_wad").notNull(),
+    /** Of the estimate; zero where it is exact, null where it is not known. */
+    standardErrorWad: wei("standard_error_wad"),
     estimator: text("estimator").notNull(),
   },
   (t) => [

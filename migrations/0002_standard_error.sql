@@ -1,0 +1,1 @@
+ALTER TABLE "engine"."influence" ALTER COLUMN "standard_error_wad" DROP NOT NULL;
