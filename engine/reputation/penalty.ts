@@ -1,15 +1,9 @@
 import { invariant } from "#schema/errors";
 
-/** Kinds of confirmed violations and the points of each. A dispute that is open is not one. */
-export const violationPoints = {
-  duplicate: 1,
-  "gate-failed": 1,
-  "audit-failed": 5,
-  "dispute-lost": 5,
-  malicious: 20,
-} as const;
+/** Kinds of confirmed violations and the points of each: what classes of duplicates and gates tell. */
+export const violationPoints = { duplicate: 1, "gate-failed": 1 } as const;
 
-/** A confirmed violation and what proves it: an event, a receipt or a record anyone can look up. */
+/** A confirmed violation and what proves it: a record anyone can look up. */
 export type Violation = {
   readonly epoch: number;
   readonly account: string;

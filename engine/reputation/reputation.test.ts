@@ -171,32 +171,30 @@ describe("penalties", () => {
   });
 
   it("add up, fade, and lead to a proposal with the evidence it rests on", () => {
-    const violations = [violation(5, "audit-failed", "e2"), violation(1, "malicious", "e1")];
+    const of = (kind: Violation["kind"], epoch: number, count: number) =>
+      Array.from({ length: count }, (_, i) => violation(epoch, kind, `${kind} ${10 + i}`));
+    const [copies, failures] = [of("duplicate", 1, 20), of("gate-failed", 5, 5)];
+    const violations = [...failures, ...copies];
     expect(penaltyScoreMilli(violations, 1)).toBe(20_000n);
     expect(penaltyScoreMilli(violations, 2)).toBe(19_000n);
     expect(proposeSlashings(violations, 2)).toEqual([]);
+    const evidence = [...copies, ...failures].map(({ kind, evidenceId, epoch }) => ({
+      kind,
+      evidenceId,
+      epoch,
+    }));
     expect(proposeSlashings(violations, 5)).toEqual([
-      {
-        account: "a",
-        datanetId: "1",
-        scoreMilli: 21_289n,
-        evidence: [
-          { kind: "malicious", evidenceId: "e1", epoch: 1 },
-          { kind: "audit-failed", evidenceId: "e2", epoch: 5 },
-        ],
-      },
+      { account: "a", datanetId: "1", scoreMilli: 21_289n, evidence },
     ]);
   });
 
   it("count a piece of evidence once, and each Datanet for itself", () => {
-    const repeated = Array.from({ length: 9 }, () => violation(1, "audit-failed", "e1"));
+    const repeated = Array.from({ length: 30 }, () => violation(1, "gate-failed", "e1"));
     expect(proposeSlashings(repeated, 1)).toEqual([]);
-    const spread = ["1", "2", "3", "4"].map((datanetId) => ({
-      ...violation(1, "audit-failed", datanetId),
-      datanetId,
-    }));
+    const ids = Array.from({ length: 20 }, (_, i) => `${i % 4}`);
+    const spread = ids.map((datanetId, i) => ({ ...violation(1, "gate-failed", `e${i}`), datanetId }));
     expect(proposeSlashings(spread, 1)).toEqual([]);
-    const gathered = ["1", "2", "3", "4"].map((id) => violation(1, "audit-failed", id));
+    const gathered = ids.map((_, i) => violation(1, "gate-failed", `e${i}`));
     expect(proposeSlashings(gathered, 1).map(({ scoreMilli }) => scoreMilli)).toEqual([20_000n]);
   });
 });

@@ -5,8 +5,8 @@ import { betaQuantile } from "./beta.ts";
 export const reputationVersion = 2;
 
 /**
- * What became of a contributor's records, all public: votes and quality of validators, disputes, slashings, audits, the
- * gate's verdicts, duplicates. `count` is how many records or cases; `quality` of 0 to 10,000 weighs an acceptance.
+ * What became of a contributor's records, all public: votes and quality of validators, slashings, the gate's verdicts,
+ * duplicates. `count` is how many records or cases; `quality` of 0 to 10,000 weighs an acceptance.
  */
 export type ReputationEvent = {
   readonly epoch: number;
@@ -24,9 +24,6 @@ export const evidence = {
   "gate-passed": { good: 0.25, bad: 0 },
   "gate-failed": { good: 0, bad: 0.25 },
   duplicate: { good: 0, bad: 0.5 },
-  "audit-passed": { good: 1, bad: 0 },
-  "audit-failed": { good: 0, bad: 4 },
-  "dispute-lost": { good: 0, bad: 4 },
   slashed: { good: 0, bad: 16 },
 } as const;
 
