@@ -75,7 +75,11 @@ describe("a config.json in the spelling of published models", () => {
       ...{ num_attention_heads: 4, layernorm_epsilon: 1e-5, seq_length: 64 },
     };
     expect(faultOf(chatglm)).toBe("none");
-    expect(faultOf({ ...chatglm, rope_ratio: 50 })).toMatch(/rope_ratio/);
+    for (const rope_ratio of [50, 500]) expect(faultOf({ ...chatglm, rope_ratio })).toMatch(/rope_ratio/);
+  });
+
+  it.each(["gemma3", "mixtral", "qwen2_moe", "deepseek_v3", "t5"])("refuses %s by its model_type", (type) => {
+    expect(faultOf({ model_type: type, ...sizes, text_config: gemma })).toMatch(/model_type.*gemma3_text/);
   });
 
   it("names the key of heads that do not divide", () => {

@@ -1,11 +1,9 @@
-import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { randomModel, temporaryFolder } from "#runtime/fixtures/folders";
-import { createAdapter, writeAdapter } from "#runtime/index";
+import { familyCases } from "#runtime/fixtures/golden-family";
+import { adapterOf, bitsOf, expectSameBits, scoreSettings } from "#runtime/fixtures/printed-scores";
 import { quantiseFolder } from "#runtime/weights/quantise-folder";
-
-const print = join(import.meta.dirname, "./print-scores.ts");
 
 /** Sizes that are whole blocks of codes; the first has rows of an odd number of blocks. */
 const sizes = { intermediate_size: 672, num_hidden_layers: 1 };
@@ -24,24 +22,6 @@ async function quantised(bits: 4 | 8): Promise<string> {
   const { matricesQuantised } = await quantiseFolder(await randomModel(sizes), folder, { bits });
   expect(matricesQuantised).toBe(7);
   return folder;
-}
-
-async function adapterOf(model: string): Promise<string> {
-  const settings = { rank: 5, alpha: 10, targetModules: ["q_proj", "down_proj"], seed: 3n };
-  const start = await createAdapter(model, settings);
-  const modules = [...start.modules].map(([name, module]) => {
-    const b = module.b.map((_, index) => Math.sin(index) / 50); // Zeros would change nothing.
-    return [name, { ...module, b }] as const;
-  });
-  const folder = join(await temporaryFolder(), "adapter");
-  await writeAdapter(folder, { ...start, modules: new Map(modules) });
-  return folder;
-}
-
-/** JSON writes each float64 so that it reads back the same, and each float32 is one. */
-function bitsOf(folder: string, mode: string, threads: string, adapter: readonly string[]): string[] {
-  const given = [print, folder, mode, threads, ...adapter];
-  return JSON.parse(execFileSync(process.execPath, given, { encoding: "utf8" }));
 }
 
 /** Every way of storing weights, every way of holding them that differs for it, and adapters with one of the two. */
@@ -68,4 +48,12 @@ it.each(settings)(
     expect(others).toEqual([first, first, first]);
     expect(bitsOf(folder, mode, "1", adapter)).toEqual([first]);
   },
+);
+
+/** In turn; `determinism.slow.test.ts` has all of them for each. */
+const familySettings = familyCases.map((name, index) => ({ name, ...scoreSettings[index % 3]! }));
+
+it.each(familySettings)(
+  "the same bits come with 1 and 4 threads and batches of 1 to 8 from $name: $mode, adapters $isAdapted",
+  ({ name, ...setting }) => expectSameBits(name, setting),
 );

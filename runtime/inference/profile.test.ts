@@ -8,7 +8,7 @@ import { openModel } from "#runtime/index";
 import { hashFiles } from "#runtime/weights/model-files";
 import { readModelFolder } from "#runtime/weights/model-folder";
 import { quantiseFolder } from "#runtime/weights/quantise-folder";
-import { detectCpuIsa, isaFromFlags, makeProfile } from "./profile.ts";
+import { detectCpuIsa, isaFromFlags, isaFromModels, makeProfile } from "./profile.ts";
 
 async function profileOf(folder: string, parts = { ortVersion: "1.30.0", cpuIsa: "x64+avx2" }) {
   const read = await readModelFolder(folder);
@@ -81,5 +81,14 @@ describe("the instruction set", () => {
     ["no flags here", "x64+sse2"],
   ])("is read from %j as %s", (cpuinfo, isa) => {
     expect(isaFromFlags(`processor : 0\n${cpuinfo}\nbugs : none\n`)).toBe(isa);
+  });
+
+  it.each([
+    ["arm64", "darwin", ["Apple M2", "Apple M2"], "arm64+darwin+Apple M2"],
+    ["x64", "win32", ["Intel(R)  Core(TM) i7 ", ""], "x64+win32+Intel(R) Core(TM) i7"],
+    ["arm64", "linux", ["Cortex-A78", "Cortex-A55"], "arm64+linux+Cortex-A55+Cortex-A78"],
+    ["arm64", "linux", [], "arm64+linux+unknown"],
+  ])("of %s on %s with the cores %j is %s: that of other CPUs is another", (arch, platform, models, isa) => {
+    expect(isaFromModels(arch, platform, models)).toBe(isa);
   });
 });

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { cpus } from "node:os";
 import { keccak256, stringToBytes } from "viem/utils";
 import type { ModelGraphs } from "#runtime/decoder/inference-graphs";
 import { timeBlockTokens } from "#runtime/time-block";
@@ -24,7 +25,7 @@ export interface ExecutionProfile {
   readonly ortVersion: string;
   /** What computes: ONNX Runtime's execution provider. */
   readonly provider: Device;
-  /** Architecture and the widest vector extension ONNX Runtime picks its CPU kernels by, e.g. `x64+avx2`. */
+  /** Architecture and the widest vector extension ONNX Runtime picks its CPU kernels by, e.g. `x64+avx2`; see `detectCpuIsa`. */
   readonly cpuIsa: string;
   /** SHA-256 over the lines "<sha256 hex>  <purpose>.onnx\n" of the graphs, in name order. */
   readonly graphHash: Hex;
@@ -85,10 +86,22 @@ export async function profileHere(
   return { profile: makeProfile({ ...parts, ortVersion, cpuIsa, weightHashes, quantisation }), artifactHash };
 }
 
-/** Instruction set of this machine. Linux tells its flags; elsewhere only the architecture is known. */
+/**
+ * Instruction set of this machine. Linux on x64 tells its flags, of which `isaFromFlags` takes those that choose
+ * kernels. Elsewhere nobody tells Node: the name of the CPU stands for its instruction set, so that machines of
+ * different CPUs have different profiles even where they would compute the same bits.
+ */
 export async function detectCpuIsa(): Promise<string> {
-  if (process.platform !== "linux" || process.arch !== "x64") return `${process.arch}+${process.platform}`;
-  return isaFromFlags(await readFile("/proc/cpuinfo", "utf8"));
+  const { platform, arch } = process;
+  if (platform === "linux" && arch === "x64") return isaFromFlags(await readFile("/proc/cpuinfo", "utf8"));
+  const models = cpus().map(({ model }) => model);
+  return isaFromModels(arch, platform, models);
+}
+
+/** E.g. `arm64+darwin+Apple M2`; of cores of several kinds every kind is named. */
+export function isaFromModels(arch: string, platform: string, models: readonly string[]): string {
+  const kinds = new Set(models.map((model) => model.replaceAll(/\s+/g, " ").trim()).filter(Boolean));
+  return [arch, platform, ...(kinds.size > 0 ? [...kinds].toSorted() : ["unknown"])].join("+");
 }
 
 /** The kernel family for x64 flags, by ONNX Runtime's own tests (onnxruntime/core/mlas/lib/platform.cpp). */

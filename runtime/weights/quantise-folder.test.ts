@@ -1,17 +1,19 @@
-import { readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { findTargets } from "#runtime/decoder/adapted";
+import { linearsOf } from "#runtime/decoder/description";
 import {
   editConfig,
   encodeSafetensors,
   hubCacheOf,
+  randomFamily,
   randomModel,
   temporaryFolder,
 } from "#runtime/fixtures/folders";
-import { relativeError } from "#runtime/fixtures/golden-family";
+import { familyCases, relativeError } from "#runtime/fixtures/golden-family";
 import { gradientGraph } from "#runtime/gradients/gradient-graph";
-import { openModel } from "#runtime/index";
+import { type LogProbRequest, openModel } from "#runtime/index";
 import { floats, integers, openGraph } from "#runtime/inference/session";
 import { encode } from "#runtime/onnx/model";
 import { decodeFloats } from "./float-bytes.ts";
@@ -27,14 +29,18 @@ const asked = Array.from({ length: 6 }, (_, index) => ({
   answerTokenIds: [4, 5 + index, 6],
 }));
 
+const someMatrices = ["model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj"];
+
 async function quantised(source: string, bits: 4 | 8) {
   const folder = await temporaryFolder();
   return { folder, summary: await quantiseFolder(source, folder, { bits }) };
 }
 
-/** Write out, in float32, the numbers that a quantised folder stands for. */
+/** Write out, in float32, the numbers that a quantised folder stands for, its matrices as they lay before. */
 async function writtenOut(folder: string): Promise<string> {
-  const target = await randomModel(whole);
+  const target = join(await temporaryFolder(), "written-out");
+  await cp(folder, target, { recursive: true });
+  await editConfig(target, { quantization_config: null });
   const found = await readModelFolder(folder);
   const file = await readFile(join(folder, "model.safetensors"));
   const bytesOf = ({ offset, bytes }: { offset: number; bytes: number }) =>
@@ -47,21 +53,36 @@ async function writtenOut(folder: string): Promise<string> {
   );
   for (const [name, matrix] of found.quantised) {
     const values = dequantise(bytesOf(matrix.codes), decodeFloats("F32", bytesOf(matrix.scales)), matrix);
-    tensors.set(name, { shape: [matrix.outSize, matrix.inSize], values });
+    const { outSize, inSize } = matrix;
+    const isTurned = linearsOf(found.config).some(
+      (each) => name === `${each.name}.weight` && each.lies === "in-out",
+    );
+    tensors.set(
+      name,
+      isTurned
+        ? {
+            shape: [inSize, outSize],
+            values: values.map((_, at) => values[(at % outSize) * inSize + Math.floor(at / outSize)]!),
+          }
+        : { shape: [outSize, inSize], values },
+    );
   }
   await writeFile(join(target, "model.safetensors"), encodeSafetensors(tensors));
   return target;
 }
 
-async function logProbs(folder: string) {
+async function logProbs(folder: string, requests: readonly LogProbRequest[] = asked) {
   await using model = await openModel(folder);
-  return { values: await model.logProb(asked), profile: model.profile(), artifactHash: model.artifactHash };
+  return {
+    values: await model.logProb(requests),
+    profile: model.profile(),
+    artifactHash: model.artifactHash,
+  };
 }
 
-/** Losses of one sequence and its gradients for adapters of a layer's query and down matrices. */
-async function adapterGradients(path: string): Promise<Map<string, Float32Array>> {
+/** Losses of one sequence and its gradients for adapters of some matrices. */
+async function adapterGradients(path: string, modules = someMatrices): Promise<Map<string, Float32Array>> {
   const folder = await readModelFolder(path);
-  const modules = ["self_attn.q_proj", "mlp.down_proj"].map((part) => `model.layers.0.${part}`);
   const rank = 4;
   const targets = findTargets(
     folder.config,
@@ -77,7 +98,7 @@ async function adapterGradients(path: string): Promise<Map<string, Float32Array>
   const outputs = await run({
     ...Object.fromEntries(factors),
     tokenIds: integers(
-      Array.from({ length: 64 }, (_, at) => (at * 13) % 1000),
+      Array.from({ length: 64 }, (_, at) => (at * 13) % folder.config.vocabularySize),
       [1, 64],
     ),
     targetRows: integers([20, 40, 62], [3]),
@@ -132,6 +153,32 @@ describe.each([4, 8] as const)("a folder quantised to %i bits", (bits) => {
     });
     const written = (await readFile(after)).length;
     expect(written - summary.bytesAfter).toBeLessThan(8192);
+  });
+});
+
+describe.each(familyCases)("a folder of %s", (name) => {
+  it("quantised, in 4 or 8 bits, gives logits and gradients of its numbers written out, to 1e-5", async () => {
+    const source = await randomFamily(name);
+    const linears = linearsOf((await readModelFolder(source)).config);
+    const bits = familyCases.indexOf(name) % 2 === 0 ? 4 : 8;
+    const { folder, summary } = await quantised(source, bits);
+    expect(summary).toMatchObject({ matricesQuantised: linears.length, matricesKept: 0 });
+    const out = await writtenOut(folder);
+    const requests = asked.slice(0, 4).map(({ promptTokenIds, answerTokenIds }) => ({
+      promptTokenIds: promptTokenIds.map((id) => id % 331),
+      answerTokenIds,
+    }));
+    const [own, expected] = [await logProbs(folder, requests), await logProbs(out, requests)];
+    own.values.forEach((value, index) => {
+      expect(Math.abs(value / expected.values[index]! - 1)).toBeLessThan(1e-5);
+    });
+    expect(own.values).not.toEqual((await logProbs(source, requests)).values);
+    const modules = linears.map((linear) => linear.name);
+    const [given, wanted] = [await adapterGradients(folder, modules), await adapterGradients(out, modules)];
+    expect(given.size).toBe(1 + 2 * modules.length);
+    for (const [key, values] of wanted) {
+      expect(relativeError(given.get(key) ?? [], values), key).toBeLessThan(1e-5);
+    }
   });
 });
 
