@@ -2,7 +2,13 @@
 export { ModelClosedError, ModelRuntimeError } from "./errors.ts";
 export { WeightMismatchError } from "./families/weight-claims.ts";
 export type { Reduction } from "./gradients/gradient-graph.ts";
-export { type ExampleGradient, type Gradients, openGradients, type Queries } from "./gradients/gradients.ts";
+export {
+  type ExampleGradient,
+  type GradientOptions,
+  type Gradients,
+  openGradients,
+  type Queries,
+} from "./gradients/gradients.ts";
 export { projection } from "./gradients/projection.ts";
 export {
   type Device,
@@ -18,6 +24,7 @@ export { type Adapter, AdapterError, type LoraModule, scaleOf } from "./lora/ada
 export { readAdapter, writeAdapter } from "./lora/adapter-folder.ts";
 export { type CombineMethod, combinationError, combine, type WeightedAdapter } from "./lora/combine.ts";
 export { mergeAndSave } from "./lora/merge-weights.ts";
+export { MemoryLimitError } from "./memory.ts";
 export { logProbRequestsMax, type Model, openModel } from "./model.ts";
 export { AdapterKnownError, AdapterUnknownError, type LoadedAdapter } from "./multi-lora/adapter-bank.ts";
 export type { OpenOptions } from "./open-options.ts";
@@ -27,7 +34,6 @@ export {
   ContextExceededError,
   type GenerateRequest,
   type LogProbRequest,
-  MemoryLimitError,
 } from "./tasks.ts";
 export { type GeneratedText, generateText, type TextRequest } from "./text/generate-text.ts";
 export {

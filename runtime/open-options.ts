@@ -1,8 +1,8 @@
-import { totalmem } from "node:os";
 import { rowsMaxDefault } from "#runtime/inference/batcher";
 import { type Device, devices } from "#runtime/inference/device";
 import { queueMaxDefault, threadsMax } from "#runtime/inference/pool";
 import { type WeightMode, weightModes } from "#runtime/inference/session-options";
+import { memoryBytes } from "#runtime/memory";
 import { check } from "#runtime/request";
 
 /** Largest `rowsMax`. */
@@ -69,10 +69,4 @@ export function checkOptions(options: OpenOptions): Required<OpenOptions> {
     check(Number.isSafeInteger(bytes) && bytes >= 0, field, "a whole number from 0", bytes);
   }
   return checked;
-}
-
-/** Memory that this process may use, in bytes. */
-function memoryBytes(): number {
-  const constrained = process.constrainedMemory();
-  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }

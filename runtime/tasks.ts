@@ -4,6 +4,7 @@ import { ModelRuntimeError } from "#runtime/errors";
 import { cacheBytes } from "#runtime/inference/chunks";
 import type { GeneratedToken, GenerateTask } from "#runtime/inference/generate";
 import type { LogProbTask } from "#runtime/inference/judge";
+import { MemoryLimitError } from "#runtime/memory";
 import type { AdapterBank, SharedAdapter } from "#runtime/multi-lora/adapter-bank";
 import { check, checkTokens, isObject, strayIndex } from "#runtime/request";
 
@@ -126,7 +127,9 @@ export function checkLogProb(limits: TaskLimits, request: LogProbRequest): LogPr
 /** Keys and values of the sequence must fit. */
 function checkMemory({ config, cacheBytesMax }: TaskLimits, tokens: number): void {
   const bytes = cacheBytes(config, tokens, 1);
-  if (bytes > cacheBytesMax) throw new MemoryLimitError(cacheBytesMax, bytes, tokens);
+  if (bytes <= cacheBytesMax) return;
+  const remedy = "Shorten the prompt, lower tokensMax, or open the model with more.";
+  throw new MemoryLimitError(`Sequence of ${tokens} tokens`, "cacheBytesMax", cacheBytesMax, bytes, remedy);
 }
 
 /** @throws AdapterUnknownError */
@@ -144,16 +147,6 @@ export class ContextExceededError extends ModelRuntimeError {
     super(
       "context-exceeded",
       `Sequence is too long. Max: ${tokensMax} tokens. Given: ${tokens} tokens. Shorten the prompt.`,
-    );
-  }
-}
-
-/** Keys and values of one sequence take more memory than the model was opened with. */
-export class MemoryLimitError extends ModelRuntimeError {
-  constructor(bytesMax: number, bytes: number, tokens: number) {
-    super(
-      "memory-exceeded",
-      `Sequence of ${tokens} tokens needs too much memory. cacheBytesMax: ${bytesMax} bytes. Given: ${bytes} bytes. Shorten the prompt, lower tokensMax, or open the model with more.`,
     );
   }
 }

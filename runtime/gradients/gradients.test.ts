@@ -9,6 +9,7 @@ import { encode } from "#runtime/onnx/model";
 import { adamWDefaults } from "#runtime/training/adamw";
 import { createAdapter, initialAdapter } from "#runtime/training/initial-adapter";
 import { packInOrder } from "#runtime/training/packing";
+import { runBytes } from "#runtime/training/run-memory";
 import { trainGraph } from "#runtime/training/train-graph";
 import { adapterTargets, openTrainer } from "#runtime/training/trainer";
 import { readModelFolder } from "#runtime/weights/model-folder";
@@ -121,6 +122,23 @@ it("refuses queries that are missing, none of its business, or of another size",
   for (const [refused, field] of refusals) {
     await expect(refused, field).rejects.toMatchObject({ code: "request-invalid", field });
   }
+});
+
+it("refuses an example that needs more memory than it may take, and takes fewer at a time than have room", async () => {
+  const adapter = await trained();
+  await using free = await openGradients(folder, adapter, { kind: "full" });
+  const needed = Math.max(
+    ...examples.map(({ tokenIds, answerFrom }) => {
+      const learned = tokenIds.length - answerFrom;
+      return runBytes(model.config, { rows: 1, tokens: Math.ceil(tokenIds.length / 16) * 16, learned });
+    }),
+  );
+  await using narrow = await openGradients(folder, adapter, { kind: "full" }, { runBytesMax: needed });
+  expect(await narrow.of(examples)).toEqual(await free.of(examples));
+  await using short = await openGradients(folder, adapter, { kind: "full" }, { runBytesMax: needed - 1 });
+  await expect(short.of(examples)).rejects.toMatchObject({ code: "memory-exceeded" });
+  const refused = openGradients(folder, adapter, { kind: "full" }, { runBytesMax: Number.NaN });
+  await expect(refused).rejects.toMatchObject({ code: "request-invalid", field: "runBytesMax" });
 });
 
 it("tells by which graph, weights and machine it computes", async () => {

@@ -7,11 +7,20 @@ import { type ExecutionProfile, profileHere } from "#runtime/inference/profile";
 import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
 import { type Adapter, AdapterError } from "#runtime/lora/adapter";
 import { encode } from "#runtime/onnx/model";
+import { check } from "#runtime/request";
 import { checkExamples, type Example } from "#runtime/training/packing";
+import { checkRun, type RunSize, runBytes, runBytesMaxDefault } from "#runtime/training/run-memory";
 import { adapterTargets } from "#runtime/training/trainer";
 import { locate, type ModelFolder, readModelFolder } from "#runtime/weights/model-folder";
 import { checkQueries, checkReduction } from "./check-reduction.ts";
 import { gradientGraph, type Reduction } from "./gradient-graph.ts";
+
+export interface GradientOptions {
+  /** What computes, default `cpu`. */
+  readonly device?: Device;
+  /** Most bytes that one run of the graph may take beside the weights, as estimated before. Default half of the process's memory. */
+  readonly runBytesMax?: number;
+}
 
 /** One example's gradient. Layout: `factors` has `<module>.a` and `<module>.b` in the order the matrices are applied. */
 export interface ExampleGradient {
@@ -28,7 +37,7 @@ export interface Queries {
 }
 
 export interface Gradients extends AsyncDisposable {
-  /** Gradient of every example, in order. The same bits whatever else is in the call. */
+  /** Gradient of every example, in order. The same bits whatever else is in the call. @throws MemoryLimitError */
   of(examples: readonly Example[], queries?: Queries): Promise<ExampleGradient[]>;
   /** The same graph under another adapter of the same modules, ranks and scales; close the first alone. @throws AdapterError */
   under(adapter: Adapter): Pick<Gradients, "of">;
@@ -57,9 +66,12 @@ export async function openGradients(
   folder: string,
   adapter: Adapter,
   reduction: Reduction,
-  { device = "cpu" }: { readonly device?: Device } = {},
+  options: GradientOptions = {},
 ): Promise<Gradients> {
+  const { device = "cpu", runBytesMax = runBytesMaxDefault() } = options;
   checkReduction(reduction);
+  const isBytes = Number.isSafeInteger(runBytesMax) && runBytesMax >= 0;
+  check(isBytes, "runBytesMax", "a whole number from 0", runBytesMax);
   const model = await readModelFolder(folder);
   claimTensors(model, expectedTensors(model.config));
   const targets = adapterTargets(model, adapter);
@@ -71,14 +83,17 @@ export async function openGradients(
     throw error;
   });
   const { contextTokensMax, vocabularySize } = model.config;
+  const bytesOf = (example: Example) => runBytes(model.config, sizeOf(example));
   const under = (given: Adapter): Pick<Gradients, "of"> => {
     const factors = factorFeeds(targets, given);
     return {
       of: async (examples, queries) => {
         checkExamples(examples, contextTokensMax, vocabularySize);
+        for (const example of examples) checkRun(model.config, sizeOf(example), runBytesMax);
         checkQueries(targets, reduction, queries);
         const more = queries ? queryFeeds(targets, queries) : {};
-        return runAll(run, { ...factors, ...more }, examples, [...Object.keys(factors)]);
+        const runs = planRuns(examples, (example) => runBytesMax / bytesOf(example));
+        return runAll(run, { ...factors, ...more }, examples, runs, Object.keys(factors));
       },
     };
   };
@@ -118,27 +133,45 @@ function assertSameTargets(ours: Targets, theirs: Targets): void {
   throw new AdapterError("adapter-mismatch", wanted.at(at) ?? "adapter", reason);
 }
 
-/** Examples of one padded length share runs; that length follows from each example's own. */
+/** Which examples run together, by index: of one padded length, which follows from each example's own. */
+interface PlannedRun {
+  readonly tokens: number;
+  readonly indices: readonly number[];
+}
+
+/** `countMax` is how many examples like one have room at a time. */
+function planRuns(examples: readonly Example[], countMax: (example: Example) => number): PlannedRun[] {
+  const groups = Map.groupBy(examples.keys(), (index) => paddedTokens(examples[index]!));
+  return [...groups].flatMap(([tokens, members]) => {
+    const room = members.reduce((least, index) => Math.min(least, countMax(examples[index]!)), Infinity);
+    const perRun = Math.max(1, Math.floor(Math.min(runTokensMax / tokens, room)));
+    return Array.from({ length: Math.ceil(members.length / perRun) }, (_, at) => ({
+      ...{ tokens, indices: members.slice(at * perRun, (at + 1) * perRun) },
+    }));
+  });
+}
+
 async function runAll(
   run: Run,
   feeds: Parameters<Run>[0],
   examples: readonly Example[],
+  runs: readonly PlannedRun[],
   names: readonly string[],
 ): Promise<ExampleGradient[]> {
   const results = new Array<ExampleGradient>(examples.length);
-  const groups = Map.groupBy(examples.keys(), (index) => paddedTokens(examples[index]!));
-  for (const [tokens, members] of groups) {
-    const perRun = Math.max(1, Math.floor(runTokensMax / tokens));
-    for (let first = 0; first < members.length; first += perRun) {
-      const indices = members.slice(first, first + perRun);
-      const rows = indices.map((index) => examples[index]!);
-      const found = await runBatch(run, feeds, rows, tokens, names);
-      indices.forEach((index, row) => {
-        results[index] = found[row]!;
-      });
-    }
+  for (const { tokens, indices } of runs) {
+    const rows = indices.map((index) => examples[index]!);
+    const found = await runBatch(run, feeds, rows, tokens, names);
+    indices.forEach((index, row) => {
+      results[index] = found[row]!;
+    });
   }
   return results;
+}
+
+function sizeOf(example: Example): RunSize {
+  const { tokenIds, answerFrom } = example;
+  return { rows: 1, tokens: paddedTokens(example), learned: tokenIds.length - answerFrom };
 }
 
 function paddedTokens({ tokenIds }: Example): number {

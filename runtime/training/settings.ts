@@ -38,6 +38,7 @@ export function checkSettings(
   settings: TrainSettings & {
     readonly examples: readonly unknown[];
     readonly evaluationExamples?: readonly unknown[];
+    readonly runBytesMax?: number;
   },
 ): void {
   const { rowTokens, rowCount, runsPerStep, patience, stepsPerEvaluation, seed, schedule } = settings;
@@ -67,6 +68,9 @@ export function checkSettings(
   const { gradientNormMax = 1, optimizer = adamWDefaults, device = "cpu" } = settings;
   check(devices.includes(device), "device", devices.join(" or "), device);
   check(gradientNormMax > 0, "gradientNormMax", "a number above 0", gradientNormMax);
+  const { runBytesMax = 0 } = settings;
+  const isBytes = Number.isSafeInteger(runBytesMax) && runBytesMax >= 0;
+  check(isBytes, "runBytesMax", "a whole number from 0", runBytesMax);
   checkOptimizer(optimizer, check);
   check(isSeed(seed), "seed", "an unsigned 64-bit integer", seed);
   const isEvaluated = patience === undefined || evaluationExamples.length > 0;

@@ -271,6 +271,9 @@ describe("training", () => {
     [{ optimizer: { ...adamWDefaults, stateBits: 4 } }, { field: "optimizer.stateBits" }],
     [{ rowTokens: 2 ** 16, rowCount: 2 ** 16 }, { field: "rowCount" }],
     [{ seed: -1n }, { field: "seed" }],
+    [{ runBytesMax: Number.NaN }, { field: "runBytesMax" }],
+    [{ rowTokens: 2 ** 12, rowCount: 10, runBytesMax: 2 ** 30 }, { code: "memory-exceeded" }],
+    [{ runBytesMax: 2 ** 16 }, { code: "memory-exceeded" }],
   ])("refuses %o", async (changes, error) => {
     const given = { ...options, ...changes } as TrainOptions;
     await expect(train(model, start, given)).rejects.toMatchObject({ code: "request-invalid", ...error });

@@ -7,6 +7,7 @@ import { adamWDefaults } from "./adamw.ts";
 import { CheckpointError, type Progress, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { meansOf, type OptimizerMeans } from "./optimizer-means.ts";
 import { type Batch, checkExamples, type Example, packEpoch, packInOrder } from "./packing.ts";
+import { checkRun, type RunSize, runBytesMaxDefault } from "./run-memory.ts";
 import { learningRate } from "./schedule.ts";
 import { checkSettings, type TrainSettings } from "./settings.ts";
 import { trainSession } from "./train-graph.ts";
@@ -23,6 +24,8 @@ export interface TrainOptions extends TrainSettings {
   /** Updates, counted from 1, after which `onWaypoint` is told, and waited for; again where a resumed training passes them again. */
   readonly waypointSteps?: readonly number[];
   readonly onWaypoint?: (waypoint: Waypoint) => Promise<void>;
+  /** Most bytes that one run of the graph may take beside the weights, as estimated before. Default half of the process's memory. */
+  readonly runBytesMax?: number;
   /** Ends training after the step at hand, with a checkpoint. */
   readonly signal?: AbortSignal;
 }
@@ -59,7 +62,7 @@ export interface Training {
  * Train an adapter on examples; `adapter` is where it starts. Blocks its thread while the graphs run: call it
  * in a worker of its own. A run that was stopped and resumed from its checkpoint gives the same losses and the
  * same adapter to the bit as one that was not.
- * @throws TrainSettingsError, DeviceBusyError, DeviceUnavailableError, ExampleError, AdapterError, CheckpointError, NotFiniteError, and those of `readModelFolder`.
+ * @throws TrainSettingsError, MemoryLimitError, DeviceBusyError, DeviceUnavailableError, ExampleError, AdapterError, CheckpointError, NotFiniteError, and those of `readModelFolder`.
  */
 export async function train(folder: string, adapter: Adapter, options: TrainOptions): Promise<Training> {
   checkSettings(options);
@@ -67,12 +70,23 @@ export async function train(folder: string, adapter: Adapter, options: TrainOpti
   const { examples, evaluationExamples = [], rowTokens } = options;
   const tokensMax = Math.min(rowTokens, model.config.contextTokensMax);
   checkExamples([...examples, ...evaluationExamples], tokensMax, model.config.vocabularySize);
+  checkRun(model.config, largestRun(options), options.runBytesMax ?? runBytesMaxDefault());
   const giveBack = takeDevice(options.device ?? "cpu");
   try {
     return await trainOn(model, adapter, options);
   } finally {
     giveBack();
   }
+}
+
+/** No batch of any epoch is larger: an example adds to what is learned in a row at most by its own share of it. */
+function largestRun({ examples, evaluationExamples = [], rowTokens, rowCount }: TrainOptions): RunSize {
+  const rows = Math.min(rowCount, Math.max(examples.length, evaluationExamples.length));
+  let share = 0;
+  for (const { tokenIds, answerFrom } of [...examples, ...evaluationExamples]) {
+    share = Math.max(share, 1 - answerFrom / tokenIds.length);
+  }
+  return { rows, tokens: rowTokens, learned: Math.ceil(rows * rowTokens * share) };
 }
 
 async function trainOn(model: ModelFolder, adapter: Adapter, options: TrainOptions): Promise<Training> {
@@ -193,7 +207,7 @@ async function begin(
 /** SHA-256 over all that decides the result: profile and files, settings, examples, the adapter's start. */
 function fingerprintOf(computing: readonly string[], adapter: Adapter, options: TrainOptions): string {
   const { examples, evaluationExamples = [], checkpointFolder, onStep, onEvaluation, ...more } = options;
-  const { signal, seed, waypointSteps, onWaypoint, ...settings } = more;
+  const { signal, seed, waypointSteps, onWaypoint, runBytesMax, ...settings } = more;
   const hash = createHash("sha256");
   hash.update(JSON.stringify([...computing, { ...settings, seed: String(seed) }]));
   for (const list of [examples, evaluationExamples]) {
