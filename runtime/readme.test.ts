@@ -1,5 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import * as ort from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { copyFixture, fixture, temporaryFolder } from "#runtime/fixtures/folders";
 import {
@@ -17,6 +18,8 @@ import {
   train,
   writeAdapter,
 } from "#runtime/index";
+
+import { create, encode, gradients, input, op, output } from "#runtime/onnx/index";
 
 const console = { log: (..._: unknown[]) => undefined };
 const adapterSettings = { alpha: 8, targetModules: ["q_proj", "v_proj"], seed: 1n };
@@ -156,16 +159,38 @@ describe("an example of the README", () => {
     expect(lawyer).toEqual(base); // B is zero: it changes nothing yet.
   });
 
+  it("builds a graph, differentiates and runs it", async () => {
+    const graph = create("fit");
+    const x = input(graph, "x", "float32", ["N", 3]); // N is known when the graph runs
+    const weight = input(graph, "weight", "float32", [2, 3]);
+    const y = op.linear(graph, x, weight); // x·Wᵀ, [N, 2]
+    const loss = op.sumAll(graph, op.mul(graph, y, y));
+    const [slope] = gradients(graph, loss, [weight]); // emits nodes: 2·yᵀ·x, [2, 3]
+    output(graph, "loss", loss);
+    output(graph, "slope", slope!);
+    const session = await ort.InferenceSession.create(encode(graph)); // an ONNX model of 602 bytes
+    const outputs = await session.run({
+      x: new ort.Tensor("float32", Float32Array.of(1, 2, 3), [1, 3]),
+      weight: new ort.Tensor("float32", Float32Array.of(1, 0, 0, 0, 1, 0), [2, 3]),
+    });
+    console.log(outputs.loss?.data, outputs.slope?.data); // 5, [2, 4, 6, 4, 8, 12]
+
+    expect(outputs.loss?.data).toEqual(Float32Array.of(5));
+    expect(outputs.slope?.data).toEqual(Float32Array.of(2, 4, 6, 4, 8, 12));
+    expect(encode(graph)).toHaveLength(602);
+  });
+
   it("is one of those above", async () => {
     const squeeze = (text: string) => text.replaceAll(/\s+/g, " ");
     const readme = await readFile(join(import.meta.dirname, "README.md"), "utf8");
     const source = squeeze(await readFile(import.meta.filename, "utf8"));
     const examplesPrinted = [...readme.matchAll(/```ts\n(.*?)```/gs)].map(([, code = ""]) => code);
-    expect(examplesPrinted).toHaveLength(6);
-    const imported = /^import \{(.*)\} from "#runtime\/index";$/gm;
+    expect(examplesPrinted).toHaveLength(7);
+    const imported = /^import (?:\* as (\w+)|\{(.*)\}) from ".*";$/gm;
     for (const code of examplesPrinted) {
-      for (const [, names = ""] of code.matchAll(imported)) {
-        for (const name of names.split(",")) expect(source).toContain(` ${name.trim()},`);
+      for (const [line, all, names = ""] of code.matchAll(imported)) {
+        if (all) expect(source).toContain(line);
+        else for (const name of names.split(",")) expect(source).toMatch(new RegExp(` ${name.trim()}[, ]`));
       }
       expect(source, code).toContain(squeeze(code.replaceAll(imported, "").trim()));
     }
