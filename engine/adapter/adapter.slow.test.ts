@@ -16,6 +16,7 @@ import { invariant } from "#schema/errors";
 import {
   adapter,
   chunk,
+  entry,
   influence,
   payload,
   receipt,
@@ -24,10 +25,12 @@ import {
   trainingRecord,
 } from "#schema/offchain/index";
 import { devAccount, until } from "#schema/testing/stack";
+import { reasons, roles } from "#settlement/blob/codes";
 import * as commitments from "#settlement/blob/commitments";
 import * as manifest from "#settlement/blob/training/manifest";
 import { loadPublicFacts } from "#settlement/loaders/reputation";
 import { contributor, owner } from "../../indexer/test/life.ts";
+import { openSettlement } from "../../settlement/testing/settled-world.ts";
 import { engineVersion } from "../method.ts";
 import { playerValues } from "../score/total.ts";
 import {
@@ -92,18 +95,11 @@ describe("an adapter trained on a Datanet", () => {
   });
 
   it("answers beside its base, and its receipts say which adapter it followed", async () => {
-    await using node = await startNode(pipeline);
-    await until("the adapter is listed", async () => (await listed(node.url)).includes("harbour"));
-    const question = "What does harbour.md#0 say about the harbour master keeps?";
-    const asked = { channelId: pipeline.channelId, question };
-    const base = await ask(pipeline, node.url, { ...asked, maxWei: feeWei });
-    const body = { model: "harbour" };
-    const adapted = await ask(pipeline, node.url, { ...asked, maxWei: 2n * feeWei, body });
-    const { receipt: signed } = (await adapted.json()) as { receipt: Record<string, unknown> };
-    expect(signed.modelId).toBe(trained.modelId);
-    expect(signed.adapterSet).toBe(commitments.adapterSet([trained.adapterHash]));
-    expect(((await base.json()) as { receipt: Record<string, unknown> }).receipt.adapterSet).toBe(zeroHash);
-    await until("both are settled and scored", settledAndScored, 120_000);
+    const [base, adapted] = await askBoth(1n);
+    expect(adapted!.modelId).toBe(trained.modelId);
+    expect(adapted!.adapterSet).toBe(commitments.adapterSet([trained.adapterHash]));
+    expect(base!.adapterSet).toBe(zeroHash);
+    expect(await database().select().from(refusal)).toEqual([]);
   });
 
   it("is scored as two players, with the records that moved the answer", async () => {
@@ -289,6 +285,59 @@ describe("a training that does not fit the chain", () => {
   });
 });
 
+describe("a contribution retracted after a training", () => {
+  it("is still told among what moved an answer, and paid nothing from then on", async () => {
+    await using settlement = openSettlement(pipeline);
+    // Contribution 2 holds most of the rows; the batch of the answers above is an epoch before it is retracted.
+    await settlement.drive(/^final$/);
+    const ofRetracted = async (epochId: bigint) => {
+      const { reason, amountWei, scoreWad } = entry;
+      return database()
+        .select({ reason, amountWei, scoreWad, role: entry.role })
+        .from(entry)
+        .where(and(eq(entry.epochId, epochId), eq(entry.contributionId, 2n)));
+    };
+    const paid = (rows: Awaited<ReturnType<typeof ofRetracted>>) =>
+      rows.filter(({ role, amountWei }) => role === roles.recordContributor && amountWei > 0n);
+    const before = await ofRetracted(1n);
+    expect(paid(before).length).toBeGreaterThan(0);
+    await pipeline.sender.send(contributor, "datanetRegistry", "retract", [2n, keccak256(toHex("mistake"))]);
+    await finalise(pipeline.world);
+    await askBoth(3n);
+    await settlement.drive(/^final$/);
+    const after = await ofRetracted(2n);
+    const records = after.filter(({ role }) => role === roles.recordContributor);
+    const helped = records.filter(({ scoreWad }) => scoreWad > 0n);
+    expect(helped.length).toBeGreaterThan(0);
+    expect(helped.every(({ amountWei, reason }) => amountWei === 0n && reason === reasons.retracted)).toBe(
+      true,
+    );
+    expect(paid(after)).toEqual([]);
+    const carriedWei = sum(
+      after.filter(({ role }) => role === roles.carried).map(({ amountWei }) => amountWei),
+    );
+    expect(carriedWei).toBeGreaterThan(0n);
+  }, 600_000);
+});
+
+/** Asks base and adapter the same question, the first for the `count`-th paid call, until both are settled and scored. */
+async function askBoth(count: bigint): Promise<Record<string, unknown>[]> {
+  await using node = await startNode(pipeline);
+  await until("the adapter is listed", async () => (await listed(node.url)).includes("harbour"));
+  const question = "What does harbour.md#0 say about the harbour master keeps?";
+  const asked = { channelId: pipeline.channelId, question };
+  const base = await ask(pipeline, node.url, { ...asked, maxWei: count * feeWei });
+  const maxWei = (count + 1n) * feeWei;
+  const adapted = await ask(pipeline, node.url, { ...asked, maxWei, body: { model: "harbour" } });
+  const bodies = (await Promise.all([base.json(), adapted.json()])) as { receipt: Record<string, unknown> }[];
+  const scored = async () => {
+    await pipeline.world.client.mine({ blocks: 10 });
+    return (await database().select().from(score)).length === Number(count) + 1;
+  };
+  await until("both are settled and scored", scored, 120_000);
+  return bodies.map(({ receipt: signed }) => signed);
+}
+
 function train(): Promise<TrainedModel> {
   return trainOn(pipeline, folder, choice);
 }
@@ -423,13 +472,6 @@ function influencesOf(digest: Hex, player: "context" | "adapter") {
     .from(influence)
     .where(and(eq(influence.receiptDigest, digest), eq(influence.player, player)))
     .orderBy(influence.rank);
-}
-
-async function settledAndScored(): Promise<boolean> {
-  await pipeline.world.client.mine({ blocks: 10 });
-  const refused = await database().select().from(refusal);
-  expect(refused).toEqual([]);
-  return (await database().select().from(score)).length === 2;
 }
 
 async function listed(url: string): Promise<string[]> {

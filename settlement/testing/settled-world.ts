@@ -43,27 +43,27 @@ export async function openSettledWorld() {
     await until("all receipts are scored", async () => (await rowsOf(pipeline, score)) === asked, 60_000);
   };
   await until("the chunks are there", async () => (await rowsOf(pipeline, chunk)) === texts.length);
-  const disperser = parts.use(
-    new DisperserClient({
-      url: pipeline.disperser.url,
-      accountKey: eigendaKey,
-      chainId: 31_337n,
-      srs: pipeline.srs,
-      pollMs: 20,
-    }),
-  );
-  const relay = new RelayClient({ relayUrl: () => pipeline.disperser.url, srs: pipeline.srs });
-  parts.defer(() => relay.close());
-  const context = contextOf(pipeline, disperser, relay);
+  const settlement = parts.use(openSettlement(pipeline));
   const owned = parts.move();
+  return { ...pipeline, engine, answer, ...settlement, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Settlement over what was answered, a batch an epoch. */
+export function openSettlement(pipeline: Pipeline) {
+  const disperser = new DisperserClient({
+    ...{ url: pipeline.disperser.url, accountKey: eigendaKey, chainId: 31_337n },
+    ...{ srs: pipeline.srs, pollMs: 20 },
+  });
+  const relay = new RelayClient({ relayUrl: () => pipeline.disperser.url, srs: pipeline.srs });
+  const context = contextOf(pipeline, disperser, relay);
   return {
-    ...pipeline,
-    engine,
-    answer,
     context,
     /** Steps until one says what is wanted; windows and finality are made to pass. */
     drive: (wanted: RegExp, given: Context = context) => drive(pipeline, given, wanted),
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    [Symbol.asyncDispose]: async () => {
+      relay.close();
+      await disperser[Symbol.asyncDispose]();
+    },
   };
 }
 
