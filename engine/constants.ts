@@ -47,6 +47,10 @@ export const classesPerTurn = 64;
 /** Spans kept of one answer, and places of each, in the order of registration. */
 export const spansKeptMax = 64;
 export const occurrencesKeptMax = 8;
+/** Classes of duplicates credited with words of one answer, those with the most of it. */
+export const spanCreditsMax = 256;
+/** Records asked for at once when their classes are read. */
+export const classesPerQuery = 1_000;
 
 /** Words of contributions that are kept for finding spans, eight bytes each. */
 export const spanWordsMax = 50_000_000;

@@ -3,12 +3,20 @@ import type { Hex } from "viem";
 import { onchain } from "#schema/bind";
 import type { Drizzle } from "#schema/database";
 import { invariant } from "#schema/errors";
-import { chunk, receipt, span } from "#schema/offchain/index";
-import { occurrencesKeptMax, spansKeptMax, spanVocabularyMax, spanWordsMax } from "./constants.ts";
+import { chunk, duplicate, receipt, span, spanCredit } from "#schema/offchain/index";
+import {
+  classesPerQuery,
+  occurrencesKeptMax,
+  spanCreditsMax,
+  spansKeptMax,
+  spanVocabularyMax,
+  spanWordsMax,
+} from "./constants.ts";
 import { assertContributionsFetched, findUses } from "./fetch/batch.ts";
 import type { Task } from "./queue/run-jobs.ts";
+import { ClassesPendingError } from "./score-receipt.ts";
 import { buildShard, type Shard } from "./spans/shard.ts";
-import { findSpans, unigramOf } from "./spans/spans.ts";
+import { creditSpans, findSpans, type Span, type SpanCredit, unigramOf } from "./spans/spans.ts";
 import { Vocabulary, type Word, wordsOf } from "./spans/words.ts";
 
 /**
@@ -20,10 +28,11 @@ export type SpanFinder = (task: Task<"find-spans">) => Promise<void>;
 type Batch = typeof onchain.batch.$inferSelect;
 
 /**
- * Write the spans that a receipt's answer shares with the records of its model's Datanets, accepted before its batch: a
- * third dimension beside influence, labelled verbatim. It pays nothing: that a text was copied does not say that it moved
+ * Write the spans that a receipt's answer shares with the records of its model's Datanets, accepted before its batch, and
+ * what each class of duplicates has of them: a third dimension beside influence, labelled verbatim. It pays nothing: that a text was copied does not say that it moved
  * the answer. Where the Datanets hold more than `wordsMax` words, the contributions registered first are looked through.
  * Doing it again changes nothing.
+ * @throws ClassesPendingError until every record copied from has its class of duplicates.
  */
 export function createSpanFinder(
   db: Drizzle,
@@ -42,8 +51,13 @@ export function createSpanFinder(
     const known = newest;
     const shards = await readShards(db, { batch, modelId: row.modelId, signal }, known);
     const found = spansIn(row.answer, known.vocabulary, shards);
+    const credits = found.credits(await readClasses(db, found));
     const rows = spanRows(receiptDigest, found, await readWords(db, found));
-    if (rows.length > 0) await db.insert(span).values(rows).onConflictDoNothing();
+    const credited = creditRows(receiptDigest, credits);
+    await db.transaction(async (tx) => {
+      if (rows.length > 0) await tx.insert(span).values(rows).onConflictDoNothing();
+      if (credited.length > 0) await tx.insert(spanCredit).values(credited).onConflictDoNothing();
+    });
   };
 }
 
@@ -102,16 +116,52 @@ async function readShard(db: Drizzle, contributionId: bigint, vocabulary: Vocabu
   return buildShard(chunks.map(({ id, text }) => ({ id, tokenIds: vocabulary.add(wordsOf(text)) })));
 }
 
-type FoundSpans = { words: readonly Word[]; spans: ReturnType<typeof findSpans> };
+/** `spans` with the places that become rows; credits are of all that were found, in all their places. */
+type FoundSpans = {
+  words: readonly Word[];
+  spans: readonly Span[];
+  recordIds: readonly Hex[];
+  credits: (classes: ReadonlyMap<string, string>) => SpanCredit[];
+};
 
 function spansIn(answer: string, vocabulary: Vocabulary, shards: readonly Shard[]): FoundSpans {
   const words = wordsOf(answer);
-  const spans = findSpans(shards, unigramOf(shards), vocabulary.read(words)).slice(0, spansKeptMax);
-  const kept = spans.map((span) => ({ ...span, occurrences: span.occurrences.slice(0, occurrencesKeptMax) }));
-  return { words, spans: kept };
+  const [unigram, tokenIds] = [unigramOf(shards), vocabulary.read(words)];
+  const spans = findSpans(shards, unigram, tokenIds);
+  const kept = spans
+    .slice(0, spansKeptMax)
+    .map((span) => ({ ...span, occurrences: span.occurrences.slice(0, occurrencesKeptMax) }));
+  const places = spans.flatMap(({ occurrences }) => occurrences);
+  return {
+    ...{ words, spans: kept, recordIds: [...new Set(places.map(({ recordId }) => recordId as Hex))] },
+    credits: (classes) => creditSpans(spans, unigram, tokenIds, (recordId) => classes.get(recordId)!),
+  };
 }
 
-/** Words of the chunks that spans stand in. */
+/** First chunk of the class of each record that is copied from. */
+async function readClasses(db: Drizzle, { recordIds }: FoundSpans): Promise<Map<string, string>> {
+  const classes = new Map<string, string>();
+  for (let from = 0; from < recordIds.length; from += classesPerQuery) {
+    const ids = recordIds.slice(from, from + classesPerQuery);
+    const rows = await db.select().from(duplicate).where(inArray(duplicate.chunkId, ids));
+    for (const { chunkId, firstChunkId } of rows) classes.set(chunkId, firstChunkId);
+  }
+  const open = recordIds.find((id) => !classes.has(id));
+  if (open !== undefined) throw new ClassesPendingError(open);
+  return classes;
+}
+
+/** The largest credits, none of which rounds to nothing. */
+function creditRows(receiptDigest: Hex, credits: readonly SpanCredit[]) {
+  return credits
+    .map(({ classId, nats }) => ({
+      ...{ receiptDigest, chunkId: classId as Hex, creditMicro: BigInt(Math.round(nats * 1e6)) },
+    }))
+    .filter(({ creditMicro }) => creditMicro > 0n)
+    .slice(0, spanCreditsMax);
+}
+
+/** Words of the chunks that spans stand in, of the places that become rows. */
 async function readWords(db: Drizzle, { spans }: FoundSpans): Promise<Map<string, Word[]>> {
   const ids = new Set(spans.flatMap(({ occurrences }) => occurrences.map(({ recordId }) => recordId as Hex)));
   if (ids.size === 0) return new Map();

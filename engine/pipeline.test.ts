@@ -16,6 +16,7 @@ import {
   refusal,
   score,
   span,
+  spanCredit,
 } from "#schema/offchain/index";
 import { until } from "#schema/testing/stack";
 import * as contribution from "#settlement/blob/contribution";
@@ -114,6 +115,21 @@ describe("the engine", () => {
       const copied = answered!.answer!.slice(answerStart, answerEnd);
       expect(copied.split(/\s+/).length).toBeGreaterThan(1);
       expect(source!.text.slice(sourceStart, sourceEnd).split(/\s+/)).toEqual(copied.split(/\s+/));
+    }
+    const credits = await database().select().from(spanCredit);
+    const copiedFrom = (of: { receiptDigest: Hex; chunkId: Hex }[]) =>
+      new Set(of.map(({ receiptDigest, chunkId }) => `${receiptDigest} ${chunkId}`));
+    expect(copiedFrom(credits)).toEqual(copiedFrom(spans));
+    for (const [digest, own] of Map.groupBy(credits, ({ receiptDigest }) => receiptDigest)) {
+      const surprises = new Map(
+        spans
+          .filter(({ receiptDigest }) => receiptDigest === digest)
+          .map(({ index, surpriseMicro }) => [index, surpriseMicro]),
+      );
+      const credited = own.reduce((total, { creditMicro }) => total + creditMicro, 0n);
+      const rounding = BigInt(own.length + surprises.size);
+      expect(credited <= [...surprises.values()].reduce((a, b) => a + b, 0n) + rounding).toBe(true);
+      expect(credited).toBeGreaterThan(0n);
     }
   });
 

@@ -24,7 +24,17 @@ import { openSettledWorld, type SettledWorld } from "./testing/settled-world.ts"
 
 const { chunk, cursor, duplicate, receipt, refusal } = engine;
 const engineRows = [
-  ...[engine.payload, refusal, engine.span, engine.deadLetter, chunk, receipt, engine.candidate, duplicate],
+  ...[
+    engine.payload,
+    refusal,
+    engine.span,
+    engine.spanCredit,
+    engine.deadLetter,
+    chunk,
+    receipt,
+    engine.candidate,
+    duplicate,
+  ],
   ...[engine.score, engine.influence],
 ];
 

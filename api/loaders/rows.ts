@@ -18,6 +18,7 @@ export type TrainingRow = typeof onchain.trainingManifest.$inferSelect;
 export type ReceiptRow = typeof engine.receipt.$inferSelect;
 export type CandidateRow = typeof engine.candidate.$inferSelect;
 export type DuplicateRow = typeof engine.duplicate.$inferSelect;
+export type SpanCreditRow = typeof engine.spanCredit.$inferSelect;
 export type InfluenceRow = typeof engine.influence.$inferSelect;
 export type ReputationRow = typeof settlement.reputation.$inferSelect;
 export type SlashProposalRow = typeof settlement.slashProposal.$inferSelect;
@@ -40,6 +41,7 @@ export function rowLoaders(tx: Transaction) {
   return {
     ...dataLoaders(tx),
     ...answerLoaders(tx),
+    ...copyLoaders(tx),
     ...payoutLoaders(tx),
     ...epochLoaders(tx),
     ...treeLoaders(tx),
@@ -102,7 +104,7 @@ function dataLoaders(tx: Transaction) {
 
 function answerLoaders(tx: Transaction) {
   const { batch } = onchain;
-  const { receipt, candidate, score, chunk, duplicate, influence, span } = engine;
+  const { receipt, candidate, score, chunk, duplicate, influence } = engine;
   return {
     batch: batchLoader(async (ids: bigint[]) =>
       byKey(await tx.select().from(batch).where(inArray(batch.id, ids)), (row) => row.id),
@@ -123,16 +125,6 @@ function answerLoaders(tx: Transaction) {
           .from(candidate)
           .where(inArray(candidate.receiptDigest, digests))
           .orderBy(asc(candidate.rank)),
-        (row) => row.receiptDigest,
-      ),
-    ),
-    spans: batchLoader(async (digests: Hex[]) =>
-      Map.groupBy(
-        await tx
-          .select()
-          .from(span)
-          .where(inArray(span.receiptDigest, digests))
-          .orderBy(asc(span.index), asc(span.occurrence)),
         (row) => row.receiptDigest,
       ),
     ),
@@ -162,6 +154,33 @@ function answerLoaders(tx: Transaction) {
         .orderBy(desc(influence.player), asc(influence.rank));
       return Map.groupBy(rows, (row) => `${row.receiptDigest}:${row.methodHash}`);
     }),
+  };
+}
+
+/** What answers copy. */
+function copyLoaders(tx: Transaction) {
+  const { span, spanCredit } = engine;
+  return {
+    spans: batchLoader(async (digests: Hex[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(span)
+          .where(inArray(span.receiptDigest, digests))
+          .orderBy(asc(span.index), asc(span.occurrence)),
+        (row) => row.receiptDigest,
+      ),
+    ),
+    spanCredits: batchLoader(async (digests: Hex[]) =>
+      Map.groupBy(
+        await tx
+          .select()
+          .from(spanCredit)
+          .where(inArray(spanCredit.receiptDigest, digests))
+          .orderBy(desc(spanCredit.creditMicro), asc(spanCredit.chunkId)),
+        (row) => row.receiptDigest,
+      ),
+    ),
   };
 }
 

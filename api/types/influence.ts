@@ -1,5 +1,5 @@
 import { isCausal } from "#schema/estimators";
-import { Chunk, Duplicate, Influence, Span } from "./refs.ts";
+import { Chunk, Duplicate, Influence, Span, SpanCredit } from "./refs.ts";
 
 const wad = 10n ** 18n;
 
@@ -82,6 +82,23 @@ Span.implement({
       type: Chunk,
       nullable: true,
       resolve: async ({ chunkId }, _, { rows }) => (await rows.chunk(chunkId)) ?? null,
+    }),
+  }),
+});
+
+SpanCredit.implement({
+  description:
+    "What a class of duplicates has of the words that an answer copies. Each word's surprise is shared over the spans that hold it, each span's over the classes it stands in. Labelled verbatim; pays nothing.",
+  fields: (t) => ({
+    chunkId: t.expose("chunkId", { type: "Hex", description: "The first registered chunk of the class." }),
+    chunk: t.field({
+      type: Chunk,
+      nullable: true,
+      resolve: async ({ chunkId }, _, { rows }) => (await rows.chunk(chunkId)) ?? null,
+    }),
+    creditMicro: t.expose("creditMicro", {
+      type: "BigInt",
+      description: "Surprise of the words, −ln of their frequencies, micro-nats.",
     }),
   }),
 });

@@ -11,6 +11,7 @@ import {
   Receipt,
   Score,
   Span,
+  SpanCredit,
 } from "./refs.ts";
 
 Receipt.implement({
@@ -57,6 +58,12 @@ Receipt.implement({
       type: [Span],
       description: "What the answer copies from records, word for word.",
       resolve: async ({ digest }, _, { rows }) => (await rows.spans(digest)) ?? [],
+    }),
+    verbatimCredits: t.field({
+      type: [SpanCredit],
+      description:
+        "Whose records the copied words stand in, the largest part first. No payment: it says that text was copied, not that it moved the answer.",
+      resolve: async ({ digest }, _, { rows }) => (await rows.spanCredits(digest)) ?? [],
     }),
     entries: t.field({
       type: [Entry],

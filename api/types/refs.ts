@@ -18,6 +18,7 @@ import type {
   RewardRow,
   ScoreRow,
   SlashProposalRow,
+  SpanCreditRow,
   SpanRow,
   StandingRow,
   TrainingRow,
@@ -38,6 +39,7 @@ export const Reputation = builder.objectRef<ReputationRow>("Reputation");
 export const Standing = builder.objectRef<StandingRow>("Standing");
 export const SlashProposal = builder.objectRef<SlashProposalRow>("SlashProposal");
 export const Span = builder.objectRef<SpanRow>("Span");
+export const SpanCredit = builder.objectRef<SpanCreditRow>("SpanCredit");
 export const Entry = builder.objectRef<EntryRow>("Entry");
 export const Chunk = builder.objectRef<ChunkRow>("Chunk");
 export const Contribution = builder.objectRef<ContributionRow>("Contribution");

@@ -66,6 +66,20 @@ export const span = engineSchema.table(
   (t) => [primaryKey({ columns: [t.receiptDigest, t.index, t.occurrence] }), index().on(t.chunkId)],
 );
 
+/**
+ * What of an answer a class of duplicates stands in word for word, under its first registered chunk: its part of the
+ * surprise of the copied words, in micro-nats. Not that it moved the answer; pays nothing.
+ */
+export const spanCredit = engineSchema.table(
+  "span_credit",
+  {
+    receiptDigest: hex("receipt_digest").notNull(),
+    chunkId: hex("chunk_id").notNull(),
+    creditMicro: wei("credit_micro").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.receiptDigest, t.chunkId] }), index().on(t.chunkId)],
+);
+
 /** A job that failed on its last try, and why. It is tried again when an engine starts; the row goes when it succeeds. */
 export const deadLetter = engineSchema.table("dead_letter", {
   jobId: text("job_id").primaryKey(),
