@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { detectCpuIsa } from "#runtime/inference/profile";
 
 /** Trainings of one set of made-up records in processes of their own (testing/train.ts), some killed on the way. */
 let root: string;
@@ -20,6 +22,11 @@ it("ends in the same adapter and waypoints whether or not its process was killed
   const folder = join(root, "killed");
   for (const step of [3, 7, 8, 13]) await killAt(start(folder), step);
   expect(await finish(start(folder))).toBe(undisturbed);
+  const profiles = [folder, join(root, "alone")].map((each) =>
+    readFileSync(join(each, "profile.json"), "utf8"),
+  );
+  expect(new Set(profiles).size).toBe(1);
+  expect(JSON.parse(profiles[0]!)).toMatchObject({ provider: "cpu", cpuIsa: await detectCpuIsa() });
 }, 600_000);
 
 function start(folder: string): ChildProcess {

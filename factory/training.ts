@@ -25,7 +25,7 @@ export type Lesson = {
 export type WorkerMessage =
   | { kind: "step"; step: number; stepsMax: number; loss: number }
   | { kind: "evaluation"; step: number; loss: number }
-  | { kind: "ended"; adapter: Adapter; losses: readonly number[]; isWhole: boolean }
+  | { kind: "ended"; adapter: Adapter; losses: readonly number[]; isWhole: boolean; profileJson: string }
   | { kind: "failed"; code: string; reason: string };
 
 /** Where a training stands; losses in nats per learned token, `gateLoss` null before the first evaluation. */
@@ -65,7 +65,7 @@ type Options = {
 const evaluations = 8;
 
 /**
- * Train in a thread of its own and leave a PEFT folder. Goes on from the last checkpoint in `folder`, to the same bytes as
+ * Train in a thread of its own and leave a PEFT folder, and beside it the execution profile (profile.json). Goes on from the last checkpoint in `folder`, to the same bytes as
  * a training that was never stopped.
  * @throws TrainingStoppedError once `signal` aborts, with a checkpoint; TrainingFailedError with the runtime's reason.
  */
@@ -73,11 +73,12 @@ export async function runTraining(options: Options): Promise<Trained> {
   const { folder, signal } = options;
   const checkpointFolder = join(folder, "checkpoint");
   await mkdir(checkpointFolder, { recursive: true });
-  const { adapter, losses, isWhole } = await learn(options, checkpointFolder);
+  const { adapter, losses, isWhole, profileJson } = await learn(options, checkpointFolder);
   if (!isWhole || signal.aborted) throw new TrainingStoppedError();
   const adapterFolder = join(folder, "adapter");
   await rm(adapterFolder, { recursive: true, force: true });
   await writeAdapter(adapterFolder, adapter);
+  await writeWhole(join(folder, "profile.json"), profileJson);
   const adapterHash = await hashAdapter(adapterFolder);
   const waypoints = await Promise.all(
     settings.waypointSteps(options.settings).map(async (step) => {

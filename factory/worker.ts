@@ -23,8 +23,9 @@ const lesson = workerData as Lesson;
 const send = (message: WorkerMessage) => port.postMessage(message);
 
 try {
-  const { adapter, losses, finishReason } = await learn(lesson);
-  send({ kind: "ended", adapter, losses, isWhole: finishReason !== "aborted" });
+  const { adapter, losses, finishReason, profile } = await learn(lesson);
+  const profileJson = profile.canonicalJson;
+  send({ kind: "ended", adapter, losses, isWhole: finishReason !== "aborted", profileJson });
 } catch (error) {
   if (!(error instanceof ModelRuntimeError)) throw error;
   // Crossing threads would cost the error its fields.
