@@ -21,6 +21,10 @@ const commands = {
     load: () => import("./train.ts"),
   },
   ask: { about: "ask a question, paid by a development account", load: () => import("./ask.ts") },
+  duplicates: {
+    about: "what a contribution repeats of earlier ones, for who votes on it",
+    load: () => import("./duplicates.ts"),
+  },
   bot: { about: "claim for every account that is owed something", load: () => import("./bot.ts") },
   trace: {
     about: "every hop behind a payout, by claim transaction or receipt",
@@ -40,7 +44,7 @@ export function isCommand(name: string): name is CommandName {
 }
 
 /** Commands that answer a question: 1 is their "no", so a failure is 2. */
-const asking: readonly CommandName[] = ["trace", "verify", "rebuild"];
+const asking: readonly CommandName[] = ["trace", "verify", "rebuild", "duplicates"];
 
 /**
  * The command's `run`, with errors of the world told in one message and only our bugs with their stack.
@@ -72,7 +76,7 @@ function refusalOf(error: unknown): string | null {
 }
 
 export function usage(): string {
-  const lines = Object.entries(commands).map(([name, { about }]) => `  ${name.padEnd(8)} ${about}`);
+  const lines = Object.entries(commands).map(([name, { about }]) => `  ${name.padEnd(10)} ${about}`);
   return ["npm run tributary -- <command> [options]; <command> --help tells its options", "", ...lines].join(
     "\n",
   );

@@ -1,18 +1,21 @@
 import { serve } from "@hono/node-server";
-import { inArray, sum } from "drizzle-orm";
+import { eq, inArray, sum } from "drizzle-orm";
 import { createPublicClient, type Hex, http } from "viem";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { exampleQuery } from "#api/example-query";
 import { createApp } from "#api/server";
 import { RelayClient } from "#eigenda/index";
 import { onchain } from "#schema/bind";
+import * as engine from "#schema/offchain/40-engine";
 import { entry, reward } from "#schema/offchain/50-settlement";
 import { roles } from "#settlement/blob/codes";
 import * as tree from "#settlement/tree/tree";
+import { submitPending, texts } from "../engine/testing/pipeline.ts";
 import { contributor, owner } from "../indexer/test/life.ts";
 import { devAccount } from "../schema/testing/stack.ts";
 import { openSettledWorld, type SettledWorld } from "../settlement/testing/settled-world.ts";
 import { loadCommand } from "./commands.ts";
+import * as duplicates from "./duplicates.ts";
 import * as trace from "./trace.ts";
 import { checkBatch, type Settled } from "./verify/batches.ts";
 import { nothingChecked } from "./verify/checked.ts";
@@ -273,6 +276,53 @@ describe("tributary verify", () => {
     const { transactionHash } = await world.sender.send(owner, "openToken", "approve", [account, 1n]);
     const checking = verifyPayout(sources, transactionHash, () => undefined, nothingChecked());
     await expect(checking).rejects.toThrow(CannotCheck);
+  });
+});
+
+describe("tributary duplicates", () => {
+  it("tells who votes on a contribution what it repeats, by the rules that pay", async () => {
+    const [said, other] = texts;
+    const id = await submitPending(world, contributor, [
+      said!,
+      `${other!.slice(0, -1)} again.`,
+      "The harbour master keeps a ledger of every barrel of tea, and sells some of it to sailors on Sundays.",
+      "Nobody has written down yet where the bell of the old ferry went.",
+    ]);
+    expect(await duplicates.run([String(id), "--json", ...places()])).toBe(1);
+    const found = JSON.parse(printed[0]!) as duplicates.Found;
+    expect(found).toMatchObject({ contribution: String(id), isPending: true, skipped: [] });
+    const [same, near, part, fresh] = found.records;
+    expect(same).toMatchObject({ kind: "exact", contributionId: "1", noveltyWad: "0" });
+    expect(near).toMatchObject({ kind: "near", contributionId: "1" });
+    expect(part).toMatchObject({ kind: "first", contributionId: String(id) });
+    expect(BigInt(part!.noveltyWad) > 0n && BigInt(part!.noveltyWad) < 10n ** 18n).toBe(true);
+    expect(fresh).toMatchObject({ kind: "first", noveltyWad: String(10n ** 18n) });
+    expect(await duplicates.run([String(id), ...places()])).toBe(1);
+    expect(printed.slice(1).join("\n")).toContain("(pending): 4 records, 3 repeat earlier ones");
+  });
+
+  it("finds what the engine wrote of a contribution that was accepted", async () => {
+    const { chunk, duplicate } = engine;
+    const rows = await world.world.database.db
+      .select({ chunkId: chunk.id, firstChunkId: duplicate.firstChunkId, noveltyWad: duplicate.noveltyWad })
+      .from(chunk)
+      .innerJoin(duplicate, eq(duplicate.chunkId, chunk.id))
+      .where(eq(chunk.contributionId, 1n))
+      .orderBy(chunk.index);
+    const found = await duplicates.findDuplicates(sources, 1n, await headBlock());
+    expect(found.isPending).toBe(false);
+    expect(
+      found.records.map(({ chunkId, firstChunkId, noveltyWad }) => [chunkId, firstChunkId, noveltyWad]),
+    ).toEqual(
+      rows.map(({ chunkId, firstChunkId, noveltyWad }) => [chunkId, firstChunkId, String(noveltyWad)]),
+    );
+  });
+
+  it("cannot tell of a contribution that is none, or whose blob nobody serves", async () => {
+    vi.spyOn(console, "error").mockImplementation(() => undefined);
+    expect(await duplicates.run(["99", ...places()])).toBe(2);
+    expect(await duplicates.run(["1", ...places({ disperser: "http://127.0.0.1:1" })])).toBe(2);
+    await expect(duplicates.run(["first", ...places()])).rejects.toThrow(/id of a contribution/);
   });
 });
 

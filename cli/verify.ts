@@ -1,26 +1,18 @@
-import { join } from "node:path";
 import { parseArgs } from "node:util";
 import pc from "picocolors";
-import { BaseError, createPublicClient, type Hex, HttpRequestError, http, TimeoutError } from "viem";
-import { Archive, developmentSrs, directoryStore, RelayClient } from "#eigenda/index";
-import { readDeployment } from "#schema/deployment";
+import type { Hex } from "viem";
 import { InvariantError } from "#schema/errors";
-import { hashFrom, urlFrom } from "./arguments.ts";
-import { readRunningConfig } from "./running.ts";
+import { hashFrom } from "./arguments.ts";
 import { nothingChecked } from "./verify/checked.ts";
-import { BrokenLink, type Link, type LinkName, UnansweredError } from "./verify/link.ts";
+import { BrokenLink, type Link, type LinkName } from "./verify/link.ts";
 import { verifyPayout } from "./verify/payout.ts";
-import { chainSources } from "./verify/sources.ts";
+import { openSources, type Places, placeOptions, placesHelp, placesOf, reasonOf } from "./verify/places.ts";
 
 const help = `npm run tributary -- verify <claim transaction> … [options]
   Recomputes payouts from the chain and DA alone: leaf, roots, commitments, signatures, allocation, sums.
   Scores are taken from the provenance blob and checked among themselves; recomputing them takes the engine.
   What several transactions share is checked once.
-  --rpc <url>           chain (RPC_URL)
-  --disperser <url>     EigenDA relay (DISPERSER_URL)
-  --archive <folder>    asked for the blobs that no relay serves any more (ARCHIVE_FOLDER)
-  --addresses <file>    contract addresses (ADDRESSES_FILE)
-  --srs <folder>        cache of the structured reference string (SRS_FOLDER)
+${placesHelp}
   --json                one JSON line for each transaction: {transaction, verdict, link, reason, links, served}
   Exit code: 0 valid, 1 invalid (the link is named), 2 cannot check (and why); of several, 1 before 2 before 0.`;
 
@@ -52,39 +44,15 @@ export async function run(args: string[]): Promise<number> {
 }
 
 const options = {
-  rpc: { type: "string" },
-  disperser: { type: "string" },
-  archive: { type: "string" },
-  addresses: { type: "string" },
-  srs: { type: "string" },
+  ...placeOptions,
   json: { type: "boolean", default: false },
   help: { type: "boolean", default: false },
 } as const;
 
-/** Where chain and DA are had. */
-type Places = Record<"rpc" | "disperser" | "archive" | "addresses" | "srs", string>;
-
-function placesOf(given: Partial<Record<keyof Places, string | undefined>>): Places {
-  const config = readRunningConfig();
-  return {
-    rpc: urlFrom(given.rpc ?? config.rpcUrl ?? `http://127.0.0.1:${config.ports.chain}`, "rpc"),
-    disperser: urlFrom(
-      given.disperser ?? config.disperserUrl ?? `http://127.0.0.1:${config.ports.disperser}`,
-      "disperser",
-    ),
-    archive: given.archive ?? config.archiveFolder ?? join(config.folder, "archive"),
-    addresses: given.addresses ?? config.addressesFile ?? join(config.folder, "addresses.json"),
-    srs: given.srs ?? config.srsFolder,
-  };
-}
-
 /** Opens chain and DA and checks every link of each transaction, in the order given; prints as it goes. */
 async function judge(hashes: readonly Hex[], places: Places, isJson: boolean): Promise<Verdict[]> {
-  const srs = await developmentSrs({ folder: places.srs });
-  await using relay = new RelayClient({ relayUrl: () => places.disperser, srs });
-  const client = createPublicClient({ transport: http(places.rpc), cacheTime: 0 });
-  await using archive = new Archive({ stores: [directoryStore(places.archive)], srs });
-  const sources = chainSources(client, readDeployment(places.addresses), [relay, archive], srs);
+  await using opened = await openSources(places);
+  const { sources } = opened;
   const checked = nothingChecked();
   const verdicts: Verdict[] = [];
   for (const transaction of hashes) {
@@ -118,21 +86,6 @@ async function outcomeOf(checking: Promise<void>, places: Places): Promise<Outco
 function failure(error: unknown, { rpc, disperser }: Places): Outcome {
   if (error instanceof BrokenLink) return { verdict: "invalid", link: error.link, reason: error.message };
   return { verdict: "cannot check", link: null, reason: reasonOf(error, { rpc, disperser }) };
-}
-
-/** With the remedy, where it is a server that does not answer. */
-function reasonOf(error: unknown, { rpc, disperser }: Pick<Places, "rpc" | "disperser">): string {
-  if (!(error instanceof Error)) return String(error);
-  const [first = error.name] = error.message.split("\n");
-  if (error instanceof BaseError && error.walk(isUnanswered) !== null) {
-    return `The chain at ${rpc} does not answer. Start it (npm start), or name another with --rpc. ${first}`;
-  }
-  if (!(error instanceof UnansweredError)) return first;
-  return `The relay at ${disperser} does not serve a blob. Start it (npm start), or name another with --disperser. ${first}`;
-}
-
-function isUnanswered(cause: unknown): boolean {
-  return cause instanceof HttpRequestError || cause instanceof TimeoutError;
 }
 
 function printLink({ name, ok, hash, detail }: Link): void {

@@ -45,7 +45,7 @@ export async function fetchContribution(
   if (!fetched.ok) return refuse(fetched.code, fetched.reason);
   const decoded = contributions.decode(fetched.bytes);
   if (!decoded.ok) return refuse("malformed_payload", decoded.reason);
-  const fault = contributionFault(decoded.value, row);
+  const fault = contributions.fault(decoded.value, row);
   if (fault !== null) return refuse(...fault);
   await db.transaction(async (tx) => {
     await keepPayload(tx, kinds.contribution, row.contentHash, fetched);
@@ -58,21 +58,6 @@ export async function fetchContribution(
     }
     await enqueue(boss, tx, "classify-chunks", [{ contributionId }]);
   });
-}
-
-/** First difference between the payload and what the chain says of it: code and reason. */
-function contributionFault(
-  { license, chunks }: contributions.Contribution,
-  row: Row,
-): [string, string] | null {
-  if (contributions.dataRoot(chunks) !== row.dataRoot)
-    return ["root_mismatch", "the chunks have another root than the chain"];
-  if (BigInt(chunks.length) !== BigInt(row.items))
-    return ["totals_mismatch", `${chunks.length} chunks, the chain has ${row.items}`];
-  if (contributions.licenseHash(license) !== row.licenseHash)
-    return ["license_mismatch", "the licence is another than the chain's"];
-  const bad = chunks.findIndex(({ source, text }) => `${source}${text}`.includes("\0"));
-  return bad < 0 ? null : ["malformed_payload", `chunk ${bad} holds a NUL character`];
 }
 
 function chunkRows({ chunks }: contributions.Contribution, row: Row) {

@@ -148,10 +148,26 @@ type Contributing = { sender: Sender; disperser: DevelopmentDisperser; srs: Srs 
 
 /** Disperse, submit, vote and resolve one contribution of these texts. Returns its id. */
 export async function contribute(
-  { sender, disperser, srs }: Contributing,
+  contributing: Contributing,
   from: number,
   chunkTexts: readonly string[],
 ): Promise<bigint> {
+  return submitContribution(contributing.sender, from, await disperseTexts(contributing, chunkTexts));
+}
+
+/** The same up to the submission: nobody has voted yet. */
+export async function submitPending(
+  contributing: Contributing,
+  from: number,
+  chunkTexts: readonly string[],
+): Promise<bigint> {
+  return submit(contributing.sender, from, await disperseTexts(contributing, chunkTexts));
+}
+
+async function disperseTexts(
+  { disperser, srs }: Contributing,
+  chunkTexts: readonly string[],
+): Promise<Submitted> {
   const chunks = chunkTexts.map((text, i) => ({ source: `harbour.md#${i}`, text }));
   const bytes = contribution.encode({ license: "MIT", chunks });
   await using client = new DisperserClient({
@@ -162,25 +178,26 @@ export async function contribute(
     pollMs: 20,
   });
   const { certificate } = await client.disperse(bytes);
-  return submitContribution(sender, from, {
+  return {
     dataRoot: contribution.dataRoot(chunks),
     items: chunks.length,
     contentHash: payload.contentHash(bytes),
     daCommitment: bytesToHex(certificate),
-  });
+  };
 }
 
 type Submitted = { dataRoot: Hex; items: number; contentHash: Hex; daCommitment: Hex };
 
-export async function submitContribution(
-  { send, read, warp }: Sender,
-  from: number,
-  given: Submitted,
-): Promise<bigint> {
+async function submit({ send, read }: Sender, from: number, given: Submitted): Promise<bigint> {
   const license = contribution.licenseHash("MIT");
   const args = [1n, given.dataRoot, given.items, given.contentHash, license, given.daCommitment];
   await send(from, "datanetRegistry", "submitContribution", args);
-  const id = await read<bigint>("datanetRegistry", "batchCount");
+  return read<bigint>("datanetRegistry", "batchCount");
+}
+
+export async function submitContribution(sender: Sender, from: number, given: Submitted): Promise<bigint> {
+  const { send, warp } = sender;
+  const id = await submit(sender, from, given);
   await send(validator, "datanetRegistry", "vote", [id, true, 9_000]);
   await warp(101);
   await send(owner, "datanetRegistry", "resolve", [id]);

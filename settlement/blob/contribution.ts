@@ -32,6 +32,21 @@ export function dataRoot(chunks: readonly Chunk[]): Hex {
   return tree.rootOf(chunks.map((chunk, index) => leaf.chunk({ index, ...chunk })));
 }
 
+/** What the chain says of a contribution (ContributionSubmitted). */
+export type Submitted = { dataRoot: Hex; items: number; licenseHash: Hex };
+
+/** First difference between a payload and what the chain says of it: code and reason; null where there is none. */
+export function fault({ license, chunks }: Contribution, submitted: Submitted): [string, string] | null {
+  if (dataRoot(chunks) !== submitted.dataRoot)
+    return ["root_mismatch", "the chunks have another root than the chain"];
+  if (BigInt(chunks.length) !== BigInt(submitted.items))
+    return ["totals_mismatch", `${chunks.length} chunks, the chain has ${submitted.items}`];
+  if (licenseHash(license) !== submitted.licenseHash)
+    return ["license_mismatch", "the licence is another than the chain's"];
+  const bad = chunks.findIndex(({ source, text }) => `${source}${text}`.includes("\0"));
+  return bad < 0 ? null : ["malformed_payload", `chunk ${bad} holds a NUL character`];
+}
+
 /** keccak of the SPDX identifier. */
 export function licenseHash(license: string): Hex {
   return keccak256(Buffer.from(license, "utf8"));
