@@ -31,6 +31,10 @@ const commands = {
     load: () => import("./trace.ts"),
   },
   verify: { about: "recompute a claim from chain and DA alone", load: () => import("./verify.ts") },
+  rescore: {
+    about: "ask the model again and compare with a receipt's published score",
+    load: () => import("./rescore.ts"),
+  },
   rebuild: {
     about: "chain and blobs into an empty database; compare state hashes",
     load: () => import("./rebuild.ts"),
@@ -44,7 +48,7 @@ export function isCommand(name: string): name is CommandName {
 }
 
 /** Commands that answer a question: 1 is their "no", so a failure is 2. */
-const asking: readonly CommandName[] = ["trace", "verify", "rebuild", "duplicates"];
+const asking: readonly CommandName[] = ["trace", "verify", "rescore", "rebuild", "duplicates"];
 
 /**
  * The command's `run`, with errors of the world told in one message and only our bugs with their stack.

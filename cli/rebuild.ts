@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import postgres, { type Sql } from "postgres";
-import type { Hex } from "viem";
+import { type Hex, zeroHash } from "viem";
 import { attributionLedgerAbi } from "#schema/abi/attribution-ledger";
 import { openDatabase } from "#schema/database";
 import { PipelineError } from "#schema/errors";
@@ -142,7 +142,20 @@ async function findGap(chain: Chain, sql: Sql): Promise<string | null> {
   const { epochs, calls, receipts, scores, refusals } = row as Record<string, number>;
   if (refusals === 0 && receipts! < calls!) return `${receipts} of ${calls} receipts`;
   if (refusals === 0 && scores! < receipts!) return `${scores} of ${receipts} scores`;
-  return epochs! < Number(epochCount) ? `${epochs} of ${epochCount} epochs` : null;
+  if (epochs! >= Number(epochCount)) return null;
+  await assertOwnMethods(sql);
+  return `${epochs} of ${epochCount} epochs`;
+}
+
+/** Once everything is scored here. @throws OtherMethodError */
+async function assertOwnMethods(sql: Sql): Promise<void> {
+  const [foreign] = await sql`
+    select e.id::text as id, e.method_hash, s.method_hash as ours
+    from onchain.epoch e, (select min(method_hash) as method_hash from engine.score) s
+    where s.method_hash is not null and e.method_hash <> ${zeroHash}
+      and e.method_hash not in (select method_hash from engine.score)
+    order by e.id limit 1`;
+  if (foreign !== undefined) throw new OtherMethodError(foreign.id, foreign.method_hash, foreign.ours);
 }
 
 async function compare(liveUrl: string, rebuiltUrl: string, json: boolean): Promise<number> {
@@ -220,7 +233,17 @@ export class NotRunningError extends PipelineError {
   }
 }
 
-export class RebuildTooLongError extends PipelineError {
+export class OtherMethodError extends PipelineError {
+  override readonly name = "OtherMethodError";
+  constructor(epoch: string, theirs: Hex, ours: Hex) {
+    super(
+      `epoch ${epoch} was scored by the method ${theirs}, this engine's is ${ours}: other code, settings or kind of processor. Its payload names the method; check out that code (engine/README.md, "Earlier versions").`,
+      { code: "other_method", retryable: false },
+    );
+  }
+}
+
+class RebuildTooLongError extends PipelineError {
   override readonly name = "RebuildTooLongError";
   constructor(seen: string) {
     super(`not caught up within ${rebuildMsMax / 1_000} s. Last seen: ${seen}.`, {

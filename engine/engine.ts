@@ -11,10 +11,10 @@ import {
 } from "#eigenda/index";
 import { consumeEvents } from "#schema/consume";
 import { type Database, type Drizzle, openDatabase } from "#schema/database";
-import { finalBlock } from "#schema/finality";
 import { serveHealth } from "#schema/health";
 import type { Log } from "#schema/log";
 import { createAdapters } from "./adapter/adapters.ts";
+import { adoptMethod } from "./adopt-method.ts";
 import { archiveStores } from "./archive-stores.ts";
 import { keepArchive, readNamed } from "./archivist.ts";
 import { createClassifier } from "./classify.ts";
@@ -24,11 +24,13 @@ import { fetchBatch } from "./fetch/batch.ts";
 import { fetchContribution } from "./fetch/contribution.ts";
 import type { BlobReader } from "./fetch/payload.ts";
 import { createPosted } from "./fetch/posted.ts";
+import { readFinalHash } from "./final-hash.ts";
 import { createSpanFinder } from "./find-spans.ts";
 import { cursorName, takeEvent } from "./intake.ts";
 import { describeMethod, type Method } from "./method.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { openPool, type Pool } from "./pool.ts";
+import { publishShippedReport } from "./publish-report.ts";
 import { watchProgress } from "./queue/progress.ts";
 import { createQueues, type QueueName, queueNames } from "./queue/queues.ts";
 import { recoverJobs } from "./queue/recover-jobs.ts";
@@ -61,13 +63,14 @@ export async function runEngine(
   const method = describeMethod(pool?.profile ?? null, { estimator, influenceMethod, dualMax });
   const metrics = createMetrics();
   await using queue = await openQueue(config, log);
-  await using mark = await recoverJobs(config, database, queue.boss);
   const { boss } = queue;
   const { db } = database;
+  await using mark = await recoverJobs(config, method.hash, database, boss);
+  const adopted = await adoptMethod(db, boss, method.hash);
+  if (pool !== null) await publishShippedReport(db, pool.artifactHash);
   const check: BlobReader["check"] = (certificate) =>
     verifyCertificate(certificate, { level: "inclusion+signature", srs });
-  const sources = archive === null ? [relay] : [relay, archive];
-  const reader: BlobReader = { check, retrieve: retrieverOf(sources, metrics, log) };
+  const reader: BlobReader = { check, retrieve: retrieverOf([relay, archive], metrics, log) };
   const client = createPublicClient({ transport: http(config.rpcUrl, { batch: true }), cacheTime: 0 });
   const handlers = handlersOf({ config, db, boss, reader, client, pool, method, log });
   const parts = { db, boss, metrics, log };
@@ -82,6 +85,7 @@ export async function runEngine(
     artifactHash: pool?.artifactHash ?? null,
     threads: pool?.threads ?? 0,
     recoveredJobs: mark.recovered,
+    adopted,
   });
   onReady(health.url);
   const ended = new AbortController();
@@ -152,7 +156,10 @@ function handlersOf({ config, db, boss, reader, client, pool, method, log }: Mea
     ledger: config.contracts.attributionLedger,
     deployBlock,
   });
-  const adapters = pool === null ? null : createAdapters({ db, boss, pool, reader, client, log }, config);
+  const adapters =
+    pool === null
+      ? null
+      : createAdapters({ db, boss, pool, reader, client, methodHash: method.hash, log }, config);
   const openAdapter = adapters?.open ?? null;
   const finalBlockHash = (block: bigint) => readFinalHash(db, client, block);
   const scoring = { db, pool, method, estimator, openAdapter, finalBlockHash };
@@ -176,7 +183,12 @@ function openArchive(config: Config, srs: Srs, source: BlobSource): Archive | nu
 }
 
 /** Reads from the relays first, and says who served what they did not. */
-function retrieverOf(sources: readonly BlobSource[], metrics: Metrics, log: Log): BlobReader["retrieve"] {
+function retrieverOf(
+  places: readonly (BlobSource | null)[],
+  metrics: Metrics,
+  log: Log,
+): BlobReader["retrieve"] {
+  const sources = places.filter((place) => place !== null);
   return async (certificate) => {
     const { payload, servedBy } = await retrievePayload(certificate, sources);
     const [source = ""] = servedBy.split(" ");
@@ -184,17 +196,6 @@ function retrieverOf(sources: readonly BlobSource[], metrics: Metrics, log: Log)
     if (source !== "relay") log.info("blob not served by a relay", { servedBy });
     return payload;
   };
-}
-
-/** Hash of a block that can no longer change; undefined while it still can. */
-async function readFinalHash(
-  db: Drizzle,
-  client: PublicClient,
-  blockNumber: bigint,
-): Promise<Hex | undefined> {
-  const final = await finalBlock({ db, client });
-  if (final === undefined || final.blockNumber < blockNumber) return undefined;
-  return (await client.getBlock({ blockNumber })).hash;
 }
 
 async function followEvents(

@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { count, eq, gt, sql } from "drizzle-orm";
+import { promisify } from "node:util";
+import { count, eq, gt, ne, sql } from "drizzle-orm";
 import { PgBoss } from "pg-boss";
 import { bytesToHex, type Hex, hexToBytes, keccak256, toHex } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -29,6 +31,7 @@ import { createIssuer } from "../serving/receipt.ts";
 import { createHubClient } from "../serving/settler/hub-client.ts";
 import { createClassifier } from "./classify.ts";
 import { createSpanFinder } from "./find-spans.ts";
+import { OtherMethodError } from "./queue/recover-jobs.ts";
 import {
   ask,
   contribute,
@@ -282,6 +285,67 @@ describe("the engine", () => {
     expect(await snapshot()).toEqual(before);
   });
 
+  it("scores a receipt again in a process of its own, to the same amounts, and writes nothing", async () => {
+    const before = await snapshot();
+    const [row] = await database().select().from(score);
+    const again = async (digest: Hex) =>
+      promisify(execFile)(process.execPath, [join(import.meta.dirname, "rescore.ts"), digest], {
+        env: pipeline.environment,
+      });
+    const told = JSON.parse((await again(row!.receiptDigest)).stdout);
+    expect(told).toMatchObject({ methodHash: row!.methodHash, method: row!.method, records: [] });
+    expect([told.values.base, told.values.context, told.values.both].map(BigInt)).toEqual([
+      row!.valueBaseWad,
+      row!.valueContextWad,
+      row!.valueBothWad,
+    ]);
+    const influences = await database()
+      .select()
+      .from(influence)
+      .where(eq(influence.receiptDigest, row!.receiptDigest))
+      .orderBy(influence.rank);
+    expect(told.passages.map(({ scoreWad }: { scoreWad: string }) => BigInt(scoreWad))).toEqual(
+      influences.map(({ scoreWad }) => scoreWad),
+    );
+    expect(await snapshot()).toEqual(before);
+    const unknown = await again(keccak256(toHex("no receipt"))).catch((error) => error);
+    expect(unknown).toMatchObject({ code: 1, stderr: expect.stringContaining("no receipt of a settled") });
+  });
+
+  it("never works beside an engine with another method, and judges anew what no epoch holds when its own changes", async () => {
+    const other = { ESTIMATOR: "leave-one-out" };
+    await expect(startEngine(pipeline, other)).rejects.toThrow(OtherMethodError);
+    await engine[Symbol.asyncDispose]();
+    const before = await snapshot();
+    const [ours] = await database().select().from(score);
+    // What an epoch on chain holds under our method is none of theirs.
+    await holdInEpoch(ours!.methodHash);
+    const late = await startEngine(pipeline, other);
+    await late[Symbol.asyncDispose]();
+    expect(late.log.join("\n")).toContain('"receipts":0');
+    await holdInEpoch(null);
+    const second = await startEngine(pipeline, other);
+    expect(second.log.join("\n")).toContain('"receipts":2');
+    await until("all are scored by the other", async () => (await rowsOf(score)) === 4);
+    await second[Symbol.asyncDispose]();
+    await database().delete(influence).where(ne(influence.methodHash, ours!.methodHash));
+    const theirs = await database().delete(score).where(ne(score.methodHash, ours!.methodHash)).returning();
+    expect(theirs).toHaveLength(2);
+    expect(theirs.every(({ method }) => method.includes("leave-one-out"))).toBe(true);
+    // As if the other had refused one that we can score.
+    const digest = ours!.receiptDigest;
+    await database().delete(influence).where(eq(influence.receiptDigest, digest));
+    await database().delete(score).where(eq(score.receiptDigest, digest));
+    const refused = { eventId: "0", subject: `receipt:${digest}`, code: "not_ours", reason: "" };
+    await database()
+      .insert(refusal)
+      .values({ ...refused, methodHash: theirs[0]!.methodHash });
+    engine = await startEngine(pipeline);
+    await until("it is scored after all", async () => (await rowsOf(score)) === 2);
+    expect(await snapshot()).toEqual(before);
+    expect(await rowsOf(refusal)).toBe(0);
+  });
+
   it("keeps a job that failed for good with its reason, and counts it", async () => {
     await using boss = await openBoss();
     const data = { eventId: "0", receiptDigest: keccak256(toHex("no receipt")), index: 0 };
@@ -471,6 +535,24 @@ async function failures(reason: string): Promise<number> {
     sql`select count(*)::int as failed from pgboss.job where output ->> 'reason' like ${`%${reason}%`}`,
   );
   return row?.failed ?? 0;
+}
+
+/** As if an epoch of all blocks so far stood on chain, scored under a method, or none. Ponder's triggers are for its own. */
+async function holdInEpoch(methodHash: Hex | null): Promise<void> {
+  const [zero, none] = [`0x${"00".repeat(32)}`, "0x"];
+  const held =
+    methodHash === null
+      ? sql`delete from onchain.epoch`
+      : sql`
+    insert into onchain.epoch (id, poster, reward_root, attribution_root, receipts_accumulator, prev_reward_root,
+      root_total, from_block, to_block, method_hash, content_hash, da_ref, da_commitment, deadline, status,
+      proposed_block, proposed_tx, event_id)
+    values (1, ${none}, ${zero}, ${zero}, ${zero}, ${zero}, 0, 0, 1000000, ${methodHash}, ${zero}, ${zero}, ${none}, 0,
+      4, 0, ${zero}, '0')`;
+  await database().transaction(async (tx) => {
+    await tx.execute(sql`set local session_replication_role = replica`);
+    await tx.execute(held);
+  });
 }
 
 async function openJobs(): Promise<number> {

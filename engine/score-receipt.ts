@@ -6,7 +6,7 @@ import { invariant, PipelineError } from "#schema/errors";
 import { candidate, chunk, duplicate, influence, receipt, score } from "#schema/offchain/index";
 import * as disclosures from "#settlement/blob/disclosure";
 import { type Found, findAdapter } from "./adapter/find-adapter.ts";
-import { type RecordInfluence, scoreAdapterAnswer } from "./adapter/score.ts";
+import { type AdapterScored, type RecordInfluence, scoreAdapterAnswer } from "./adapter/score.ts";
 import type { AdapterOpener } from "./adapter/store.ts";
 import type { Method } from "./method.ts";
 import type { Pool } from "./pool.ts";
@@ -32,27 +32,45 @@ export async function scoreReceipt(
   parts: ScoringParts,
   { data: { eventId, receiptDigest, index }, signal }: Task<"score-receipt">,
 ): Promise<void> {
-  const { db, pool, method, estimator } = parts;
+  const { db, method } = parts;
   const refuse = (code: string, reason: string) =>
-    recordRefusal(db, { eventId: `${eventId}:${index}`, subject: `receipt:${receiptDigest}`, code, reason });
+    recordRefusal(db, {
+      ...{ eventId: `${eventId}:${index}`, subject: `receipt:${receiptDigest}` },
+      ...{ code, reason, methodHash: method.hash },
+    });
   if (await isScored(db, receiptDigest, method)) return;
   const [row] = await db.select().from(receipt).where(eq(receipt.digest, receiptDigest));
   invariant(row !== undefined, `a scoring job has its receipt ${receiptDigest}`);
-  const found = await findModel(parts, row, signal);
-  if (!found.ok) return refuse(found.code, found.reason);
-  const disclosed = disclosures.decode(row.disclosure);
-  invariant(disclosed.ok, "a stored disclosure was decoded before");
-  const { question, answer, answerTokenIds } = disclosed.value;
-  const passages = await readContext(db, receiptDigest);
-  const answered = { question, answer, answerTokenIds, passages };
-  const way = { estimator, seed: () => seedOf(parts, row) };
-  const scored =
-    found.adapter === null || pool === null
-      ? { records: [], ...(await scoreAnswer({ pool, signal }, answered, way)) }
-      : await scoreAdapterAnswer({ pool, signal }, found.adapter, answered, way);
+  const scored = await computeScore(parts, row, signal);
   if (scored.ok) return writeScore(db, receiptDigest, method, scored);
   if (scored.retryable) throw new ScoringFailedError(receiptDigest, scored.code, scored.reason);
   return refuse(scored.code, scored.reason);
+}
+
+/** The score of a receipt by its row and what it names; nothing is written. @throws as `findModel`, `readContext`, `seedOf`. */
+export async function computeScore(
+  parts: Omit<ScoringParts, "method">,
+  row: typeof receipt.$inferSelect,
+  signal: AbortSignal,
+  exactPlayersMax?: number,
+): Promise<AdapterScored> {
+  const { db, pool, estimator } = parts;
+  const found = await findModel(parts, row, signal);
+  if (!found.ok) return { ...found, retryable: false };
+  const disclosed = disclosures.decode(row.disclosure);
+  invariant(disclosed.ok, "a stored disclosure was decoded before");
+  const { question, answer, answerTokenIds } = disclosed.value;
+  const passages = await readContext(db, row.digest);
+  const answered = { question, answer, answerTokenIds, passages };
+  const way = {
+    estimator,
+    seed: () => seedOf(parts, row),
+    ...(exactPlayersMax !== undefined && { exactPlayersMax }),
+  };
+  if (found.adapter !== null && pool !== null)
+    return scoreAdapterAnswer({ pool, signal }, found.adapter, answered, way);
+  const scored = await scoreAnswer({ pool, signal }, answered, way);
+  return scored.ok ? { ...scored, records: [] } : scored;
 }
 
 /**
@@ -60,7 +78,7 @@ export async function scoreReceipt(
  * @throws ModelUnknownError where the chain knows no model like ours: then we are wrong, not the receipt.
  */
 async function findModel(
-  { db, pool, openAdapter }: ScoringParts,
+  { db, pool, openAdapter }: Omit<ScoringParts, "method">,
   row: typeof receipt.$inferSelect,
   signal: AbortSignal,
 ): Promise<Found> {
@@ -77,7 +95,10 @@ async function findModel(
 }
 
 /** Of the block after the batch's: no node that signed the receipt knew it. @throws BlockPendingError until it is final. */
-async function seedOf({ db, finalBlockHash }: ScoringParts, row: typeof receipt.$inferSelect): Promise<Hex> {
+async function seedOf(
+  { db, finalBlockHash }: Pick<ScoringParts, "db" | "finalBlockHash">,
+  row: typeof receipt.$inferSelect,
+): Promise<Hex> {
   const [batch] = await db.select().from(onchain.batch).where(eq(onchain.batch.id, row.batchId));
   invariant(batch !== undefined, `a receipt has its batch ${row.batchId}`);
   const blockHash = await finalBlockHash(batch.blockNumber + 1n);

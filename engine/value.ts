@@ -3,6 +3,7 @@ import type { FoundBy } from "#schema/estimators";
 import type { Pool } from "./pool.ts";
 import { type Estimator, estimate, needsSeed } from "./score/estimate.ts";
 import { quantise, toWad } from "./score/quantise.ts";
+import { playersMax } from "./score/shapley.ts";
 import { playerValues, scalePassages } from "./score/total.ts";
 
 /** What is scored: an answer and the passages it had, in prompt order. */
@@ -16,8 +17,11 @@ export type Answered = {
 /** A chunk in the prompt. Passages of one class of duplicates are one player, named by the class's first chunk. */
 export type Passage = { text: string; classId: Hex; similarityMicro: bigint };
 
-/** How values become influences: the estimator, and the seed of what it draws, asked for only where it draws. */
-export type Way = { estimator: Estimator; seed: () => Promise<Hex> };
+/**
+ * How values become influences: the estimator, and the seed of what it draws, asked for only where it draws.
+ * `exactPlayersMax` is for audits: exact where the published score is of drawn orders.
+ */
+export type Way = { estimator: Estimator; seed: () => Promise<Hex>; exactPlayersMax?: number };
 
 /** Score of an answer; values and influences in wad of nats, `influences` in the order of the players. */
 export type Score = {
@@ -52,9 +56,10 @@ export type Asked = { pool: Pick<Pool, "values"> | null; signal?: AbortSignal };
 export async function scoreAnswer(asked: Asked, answered: Answered, way: Way): Promise<Scored> {
   if (answered.answerTokenIds.length === 0) return refused("tokens_missing", "the answer has no tokens");
   const players = playersOf(answered.passages);
-  const seed = needsSeed(way.estimator, players.length) ? await way.seed() : "0x";
+  const { exactPlayersMax = playersMax } = way;
+  const seed = needsSeed(way.estimator, players.length, exactPlayersMax) ? await way.seed() : "0x";
   const similaritiesMicro = players.map(({ similarityMicro }) => similarityMicro);
-  const estimating = estimate(way.estimator, { similaritiesMicro, seed });
+  const estimating = estimate(way.estimator, { similaritiesMicro, seed, exactPlayersMax });
   let step = estimating.next();
   while (!step.done) {
     const values = await valuesOf(asked, answered, players, step.value);

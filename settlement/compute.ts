@@ -34,6 +34,8 @@ export const beforeFirst: Before = {
 export type EpochInput = {
   epochId: bigint;
   methodHash: Hex;
+  /** Preimage of `methodHash`. */
+  method: string;
   fromBlock: bigint;
   toBlock: bigint;
   /** Settlements of (fromBlock, toBlock] in log order. */
@@ -70,6 +72,7 @@ export function computeEpoch(input: EpochInput): Computed {
   const encoded = provenance.encode({
     epoch: epochId,
     methodHash,
+    method: input.method,
     fromBlock,
     toBlock,
     receiptsRoots,

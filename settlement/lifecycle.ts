@@ -14,7 +14,7 @@ import {
   usagesMax,
   type Wallet,
 } from "./ledger.ts";
-import { batchesIn, loadBatchFacts } from "./loaders/batches.ts";
+import { batchesIn, loadBatchFacts, methodText } from "./loaders/batches.ts";
 import { loadFacts } from "./loaders/facts.ts";
 import { findUnclassified } from "./loaders/reputation.ts";
 import {
@@ -168,15 +168,19 @@ async function compute(
       const kept = scored.batches.flatMap(({ batchId, receipts }) => (receipts.length > 0 ? [batchId] : []));
       const unavailable = await loadUnavailable(tx, { fromBlock, toBlock }, kept, adopted);
       const facts = await loadFacts(tx, { batches: scored.batches, unavailable }, toBlock);
-      return { ...scored, unavailable, settled, facts, before: await standingBefore(tx, previous) };
+      const before = await standingBefore(tx, previous);
+      const hash = methodHash ?? scored.methodHash ?? previous?.methodHash ?? zeroRoot;
+      const method = { methodHash: hash, method: await methodText(tx, hash) };
+      return { ...scored, ...method, unavailable, settled, facts, before };
     },
     { isolationLevel: "repeatable read", accessMode: "read only" },
   );
   if (!read.ready) return read;
-  const { settled, batches, leftOut, unavailable, facts, before } = read;
+  const { method, settled, batches, leftOut, unavailable, facts, before } = read;
   return computeEpoch({
     epochId: (previous?.epochId ?? 0n) + 1n,
-    methodHash: methodHash ?? read.methodHash ?? previous?.methodHash ?? zeroRoot,
+    methodHash: read.methodHash,
+    method,
     fromBlock,
     toBlock,
     settled,

@@ -29,6 +29,7 @@ const mayImport: Record<string, RegExp[]> = {
     /^serving\/payment\//,
     /^settlement\/(tree|blob|allocation)\//,
     /^engine\/(score|composite|reputation|duplicates)\//,
+    /^engine\/rescore\.ts$/,
     /^factory\//,
   ],
 };

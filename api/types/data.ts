@@ -165,6 +165,12 @@ Faithfulness.implement({
   description: "One figure of the faithfulness report: docs/faithfulness.md says what each measure is.",
   fields: (t) => ({
     engineVersion: t.exposeInt("engineVersion"),
+    methodHash: t.expose("methodHash", {
+      type: "Hex",
+      nullable: true,
+      description:
+        "Of the engine that measured it; an epoch scored by the same code and settings has it too.",
+    }),
     measure: t.exposeString("measure"),
     value: t.exposeFloat("value"),
     low: t.exposeFloat("low", { nullable: true, description: "Bounds of the 95 % interval." }),

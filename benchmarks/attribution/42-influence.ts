@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { buildStore } from "#engine/gradient-store/build";
 import { alone, type Benchmark, median, type Row } from "../report.ts";
-import { adapterHash, pattern } from "./made-up-gradients.ts";
+import { adapterHash, methodHash, pattern } from "./made-up-gradients.ts";
 
 const rounds = 15;
 const sizes = [
@@ -35,7 +35,7 @@ async function measure(records: number, columns: number): Promise<{ ms: number; 
     await buildStore({
       folder,
       description: {
-        engineVersion: 1,
+        methodHash,
         adapterHash,
         content: "gradients",
         layout: { encoding: "int8", blocks: [{ name: "all", columns }] },

@@ -16,7 +16,7 @@ import { modelFolder } from "../answered.ts";
 import { alone, type Benchmark, compare, cpuMs, median, type Row } from "../report.ts";
 import { pythonVariable, startPeer } from "../runtime/peer.ts";
 import { randomTokens, seven, vocabularySize, writeAdapters, writeModel } from "../runtime/random-model.ts";
-import { adapterHash } from "./made-up-gradients.ts";
+import { adapterHash, methodHash } from "./made-up-gradients.ts";
 
 const [tokens, rounds, peerBatch] = [128, 5, 8];
 const counts = { even: 16, records: 64 };
@@ -98,7 +98,7 @@ async function build(
   await buildStore({
     folder,
     description: {
-      ...{ engineVersion: 1, adapterHash, content: "gradients", recordsPerShard: 64 },
+      ...{ methodHash, adapterHash, content: "gradients", recordsPerShard: 64 },
       layout: { encoding: "int8", blocks },
     },
     recordIds: examples.map((_, i) => `r${i}`),

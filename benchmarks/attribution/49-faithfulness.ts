@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Hex } from "viem";
 import type { FactJudgement } from "#engine/faithfulness/causes";
 import { type Interval, meanInterval } from "#engine/faithfulness/correlation";
 import { type FactKind, factKinds } from "#engine/faithfulness/facts";
@@ -7,10 +8,14 @@ import { pooledLds } from "#engine/faithfulness/lds-comparison";
 import { type Method, methods } from "#engine/faithfulness/lora";
 import type { RemovalJudgement } from "#engine/faithfulness/lora-removal";
 import { type Figure, type Report, renderReport } from "#engine/faithfulness/report";
+import { dualRecordsMax } from "#engine/influence/efim";
 import { mean } from "#engine/influence/matrix";
-import { engineVersion } from "#engine/method";
+import { describeMethod, engineVersion } from "#engine/method";
+import { openPool } from "#engine/pool";
 import { publishReport } from "#engine/publish-report";
 import { hashArtifact } from "#runtime/index";
+import { openDatabase } from "#schema/database";
+import { migrate } from "#schema/migrate";
 import { alone, type Benchmark } from "../report.ts";
 import { attackConditions, attackJunks, attackSeeds, measureAttacks } from "./46-attacks.ts";
 import { type EipJudgement, eipConditions, judgeEips } from "./48-eips.ts";
@@ -30,6 +35,7 @@ export const benchmark: Benchmark = {
       artifactHash: await hashArtifact(model),
       model,
       engineVersion,
+      methodHash: await defaultMethod(),
       figures: [
         ...passageFigures(await judgeFacts()),
         ...recordFigures(await judgeEips()),
@@ -40,10 +46,25 @@ export const benchmark: Benchmark = {
     writeFileSync(join(docs, "faithfulness.json"), `${JSON.stringify(report, null, 2)}\n`);
     writeFileSync(join(docs, "faithfulness.md"), renderReport(report));
     const { DATABASE_URL } = process.env;
-    if (DATABASE_URL !== undefined) await publishReport(DATABASE_URL, report);
+    if (DATABASE_URL !== undefined) {
+      await migrate(DATABASE_URL);
+      await using database = openDatabase({ url: DATABASE_URL, applicationName: "faithfulness" });
+      await publishReport(database.db, report);
+    }
     return report.figures.map(({ measure, unit, value }) => alone(measure, unit, value, { min: -1e9 }));
   },
 };
+
+/** The hash of an engine with the settings that `npm start` gives it. */
+async function defaultMethod(): Promise<Hex> {
+  await using pool = await openPool({ folder: model, workers: 1, adaptableModules: ["q_proj", "v_proj"] });
+  const settings = {
+    estimator: "shapley",
+    influenceMethod: "efim-dual",
+    dualMax: dualRecordsMax,
+  } as const;
+  return describeMethod(pool.profile, settings).hash;
+}
 
 function passageFigures(judged: JudgedFacts): Figure[] {
   const figure = (

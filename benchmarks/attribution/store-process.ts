@@ -2,12 +2,12 @@
 import { readFileSync } from "node:fs";
 import { openStore } from "#engine/gradient-store/store";
 import { cpuMs } from "../report.ts";
-import { adapterHash, pattern } from "./made-up-gradients.ts";
+import { adapterHash, methodHash, pattern } from "./made-up-gradients.ts";
 
 const [folder = "", columns = 0, rounds = 0] = process.argv
   .slice(2)
   .map((given, i) => (i === 0 ? given : Number(given))) as [string, number, number];
-const store = await openStore(folder, { adapterHash, engineVersion: 1 });
+const store = await openStore(folder, { adapterHash, methodHash });
 const values = pattern(columns);
 const scores = new Float64Array(store.recordCount);
 const times: number[] = [];

@@ -68,6 +68,7 @@ function bytesOf({ receipts, duplicates, gated, standings, carried, rewards }: A
   const frame = {
     epoch: 0n,
     methodHash: zeroHash,
+    method: "",
     fromBlock: 0n,
     toBlock: 0n,
     receiptsRoots: [],
@@ -124,7 +125,7 @@ function receiptFacts(
 }
 
 /** Scores as the entries tell them: one contributor's entry for each candidate, class and training record. */
-function influencesOf({ entries }: provenance.ReceiptScore) {
+export function influencesOf({ entries }: provenance.ReceiptScore) {
   const of = (role: number) => entries.filter((entry) => entry.role === role);
   return {
     passages: of(roles.contributor),

@@ -1,5 +1,6 @@
-import { keccak256 } from "viem";
+import { keccak256, stringToHex } from "viem";
 import { sum } from "#schema/apportion";
+import { isUnscored } from "#settlement/allocation/facts";
 import * as payload from "#settlement/blob/payload";
 import * as provenance from "#settlement/blob/provenance";
 import * as tree from "#settlement/tree/tree";
@@ -72,6 +73,9 @@ function checkRoots(sources: Sources, header: Header, p: provenance.Provenance, 
     p.methodHash === header.methodHash;
   if (!isSamePlace)
     throw new BrokenLink("provenance content", "the payload is of another epoch, range or method");
+  const isTold = p.method !== "" || p.receipts.every(isUnscored);
+  if (!isTold || (p.method !== "" && keccak256(stringToHex(p.method)) !== p.methodHash))
+    throw new BrokenLink("provenance content", "the method's text is not that of its hash");
   const scope = { chainId: sources.chainId, distributor: sources.contracts.rewardDistributor };
   const rewardRoot = tree.rootOf(provenance.rewardLeaves(scope, p.rewards));
   check(

@@ -31,7 +31,6 @@ import * as manifest from "#settlement/blob/training/manifest";
 import { loadPublicFacts } from "#settlement/loaders/reputation";
 import { contributor, owner } from "../../indexer/test/life.ts";
 import { openSettlement } from "../../settlement/testing/settled-world.ts";
-import { engineVersion } from "../method.ts";
 import { playerValues } from "../score/total.ts";
 import {
   ask,
@@ -51,6 +50,7 @@ import { madeUpTexts, openElsewhere, publisherOf, requestOf, trainOn } from "../
 import { readManifest } from "./files.ts";
 import type { InfluenceMethod } from "./methods.ts";
 import { readBlocks } from "./read-blocks.ts";
+import { methodFolder } from "./store.ts";
 
 /** A chain with a Datanet of made-up sentences and an adapter trained on it; engine and node in this process. */
 let pipeline: Pipeline;
@@ -237,7 +237,8 @@ describe("a store of gradients", () => {
     expect(theirs).toHaveLength(ours.length);
     expect(theirs).not.toEqual(ours);
     for (const [id, rows] of [[trained.modelId, ours] as const, [modelId, theirs] as const]) {
-      const stored = await readBlocks(join(here(), id, `engine-${engineVersion}`, "efim-dual"));
+      const [row] = await database().select().from(adapter).where(eq(adapter.modelId, id));
+      const stored = await readBlocks(join(here(), id, methodFolder(row!.methodHash!), "efim-dual"));
       expect(stored.recordIds).toEqual(rows);
     }
   }, 300_000);

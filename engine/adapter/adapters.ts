@@ -1,5 +1,5 @@
 import type { PgBoss } from "pg-boss";
-import type { PublicClient } from "viem";
+import type { Hex, PublicClient } from "viem";
 import type { Drizzle } from "#schema/database";
 import type { Log } from "#schema/log";
 import type { Config } from "../config.ts";
@@ -10,7 +10,15 @@ import { buildAdapterStore } from "./build-store.ts";
 import { fetchTraining } from "./fetch-training.ts";
 import { type AdapterOpener, createAdapterOpener } from "./store.ts";
 
-type Parts = { db: Drizzle; boss: PgBoss; pool: Pool; reader: BlobReader; client: PublicClient; log: Log };
+type Parts = {
+  db: Drizzle;
+  boss: PgBoss;
+  pool: Pool;
+  reader: BlobReader;
+  client: PublicClient;
+  methodHash: Hex;
+  log: Log;
+};
 
 /** The engine's work on adapters: fetch what they were trained on, store the gradients, answer for their records. */
 export type Adapters = {
@@ -20,17 +28,20 @@ export type Adapters = {
 };
 
 export function createAdapters(parts: Parts, config: Config): Adapters {
-  const { db, boss, pool, reader, client, log } = parts;
+  const { db, boss, pool, reader, client, methodHash, log } = parts;
   const { engineFolder, adaptersFolder, adaptableModules, influenceMethod: method, dualMax } = config;
   const places = { engineFolder, adaptersFolder };
-  const open = createAdapterOpener({ db, pool, places, method, dualMax });
+  const open = createAdapterOpener({ db, pool, places, method, methodHash, dualMax });
   return {
     open,
     fetchTraining: (task) =>
-      fetchTraining({ db, boss, reader, client, pool, places, adaptableModules, method }, task),
+      fetchTraining({ db, boss, reader, client, pool, places, adaptableModules, method, methodHash }, task),
     buildStore: (task) =>
       buildAdapterStore(
-        { db, pool, open, onProgress: (modelId, progress) => log.info("store", { modelId, ...progress }) },
+        {
+          ...{ db, pool, open, methodHash },
+          onProgress: (modelId, progress) => log.info("store", { modelId, ...progress }),
+        },
         task,
       ),
   };

@@ -21,6 +21,7 @@ export type StoreJobParts = {
   db: Drizzle;
   pool: Pool;
   open: AdapterOpener;
+  methodHash: Hex;
   onProgress: (modelId: Hex, progress: BuildProgress) => void;
 };
 
@@ -32,7 +33,7 @@ export async function buildAdapterStore(
   parts: StoreJobParts,
   { data: { eventId, modelId }, signal }: Task<"build-store">,
 ): Promise<void> {
-  const { db } = parts;
+  const { db, methodHash } = parts;
   const [row] = await db.select().from(adapter).where(eq(adapter.modelId, modelId));
   if (row === undefined || row.state === "ready") return;
   const of = await readManifest(db, row.contentHash);
@@ -42,12 +43,12 @@ export async function buildAdapterStore(
       signal,
     });
     const judged = await judge(parts, opened, { modelId, gateRows: of.gateRows, signal });
-    await writeReady(db, modelId, judged);
+    await writeReady(db, modelId, methodHash, judged);
   } catch (error) {
     if (!isOfAdapter(error)) throw error;
     const { code, message: reason } = error;
     await db.transaction(async (tx) => {
-      await recordRefusal(tx, { eventId, subject: `training:${modelId}`, code, reason });
+      await recordRefusal(tx, { eventId, subject: `training:${modelId}`, code, reason, methodHash });
       await tx.delete(trainingRecord).where(eq(trainingRecord.modelId, modelId));
       await tx.delete(adapter).where(eq(adapter.modelId, modelId));
     });
@@ -114,7 +115,12 @@ async function readOwners(db: Drizzle, modelId: Hex): Promise<Map<Hex, Hex>> {
   return new Map(rows.map((row) => [row.id, row.contributor]));
 }
 
-async function writeReady(db: Drizzle, modelId: Hex, judged: readonly Judged[]): Promise<void> {
+async function writeReady(
+  db: Drizzle,
+  modelId: Hex,
+  methodHash: Hex,
+  judged: readonly Judged[],
+): Promise<void> {
   await db.transaction(async (tx) => {
     for (const [index, { chunkId: _, ...values }] of judged.entries()) {
       await tx
@@ -122,6 +128,6 @@ async function writeReady(db: Drizzle, modelId: Hex, judged: readonly Judged[]):
         .set(values)
         .where(and(eq(trainingRecord.modelId, modelId), eq(trainingRecord.index, index)));
     }
-    await tx.update(adapter).set({ state: "ready" }).where(eq(adapter.modelId, modelId));
+    await tx.update(adapter).set({ state: "ready", methodHash }).where(eq(adapter.modelId, modelId));
   });
 }

@@ -8,6 +8,7 @@ import { readEvent } from "#schema/events";
 import { adapter, trainingRecord } from "#schema/offchain/index";
 import { readSnapshot } from "#schema/snapshot";
 import { kinds } from "#settlement/blob/payload";
+import { isUnavailable } from "#settlement/blob/provenance";
 import * as manifest from "#settlement/blob/training/manifest";
 import * as tree from "#settlement/tree/tree";
 import { rowsPerInsert } from "../constants.ts";
@@ -29,6 +30,7 @@ export type TrainingParts = {
   places: AdapterPlaces;
   adaptableModules: readonly string[];
   method: InfluenceMethod;
+  methodHash: Hex;
 };
 
 type Fault = { code: string; reason: string };
@@ -51,8 +53,9 @@ export async function fetchTraining(
     .where(eq(onchain.trainingManifest.eventId, eventId));
   invariant(published !== undefined, `a final event has its training manifest ${eventId}`);
   const { modelId, manifestHash, daCommitment } = published;
-  const refuse = ({ code, reason }: Fault) =>
-    recordRefusal(db, { eventId, subject: `training:${modelId}`, code, reason });
+  const subject = `training:${modelId}`;
+  const refuse = ({ code, reason }: Fault, methodHash?: Hex) =>
+    recordRefusal(db, { eventId, subject, code, reason, methodHash });
   if (await isKnown(db, modelId)) return;
   const counted = await firstHash(db, modelId);
   if (counted !== manifestHash)
@@ -62,7 +65,9 @@ export async function fetchTraining(
   const decoded = manifest.decode(fetched.bytes);
   if (!decoded.ok) return refuse({ code: "malformed_payload", reason: decoded.reason });
   const fault = await findFault(parts, published, decoded.value, isLastTry);
-  if (fault !== null) return refuse(fault);
+  // Another engine may replay the adapter's base, or ask nothing of its waypoints; files that are gone are gone for all.
+  if (fault !== null)
+    return isUnavailable({ subject, code: fault.code }) ? refuse(fault) : refuse(fault, parts.methodHash);
   await db.transaction(async (tx) => {
     await keepPayload(tx, kinds.training, manifestHash, fetched);
     const isNew = await writeAdapter(tx, published, decoded.value);

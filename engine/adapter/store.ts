@@ -1,4 +1,4 @@
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { asc, eq } from "drizzle-orm";
 import type { Hex } from "viem";
@@ -19,7 +19,6 @@ import {
 } from "../gradient-store/manifest.ts";
 import type { ProjectionShape } from "../influence/projection.ts";
 import { textSimilarity } from "../influence/text-similarity.ts";
-import { engineVersion } from "../method.ts";
 import type { Pool } from "../pool.ts";
 import { type AdapterFiles, type AdapterPlaces, adapterFiles, folderOf, waypointFiles } from "./files.ts";
 import { packedWidth } from "./fisher.ts";
@@ -64,6 +63,8 @@ export type StoreParts = {
   pool: Pool;
   places: AdapterPlaces;
   method: InfluenceMethod;
+  /** Of the engine's method: what another one stored is not taken. */
+  methodHash: Hex;
   /** Most records that `efim-dual` solves for, above which it is `efim-primal`; default `dualRecordsMax`. */
   dualMax?: number;
   /** Most bytes of a store's gradients; default `storeBytesMax`. */
@@ -129,7 +130,7 @@ async function openAdapter(
   modelId: Hex,
   opening: Opening,
 ): Promise<OpenedAdapter> {
-  const { pool, places, method } = parts;
+  const { pool, places, method, methodHash } = parts;
   const { signal } = opening;
   const files = await adapterFiles(places, of);
   const loaded = await pool.run({ kind: "load-adapter", adapter: files, optimizerPath: null });
@@ -138,31 +139,36 @@ async function openAdapter(
   const { rowTokens: tokensMax, damping, schedule } = read.value;
   const records = await readRecords(parts.db, modelId);
   // By model: whoever registers the same files anew says that other records taught them.
-  const folder = join(folderOf(places, of.adapterHash), modelId, `engine-${engineVersion}`);
+  const modelFolder = join(folderOf(places, of.adapterHash), modelId);
+  const folder = join(modelFolder, methodFolder(methodHash));
   const storeMethod = storeMethodOf(method, of.trainRows.length, parts.dualMax);
   const states = await statesOf(parts, of, files, { schedule, storeMethod });
   const solved = join(folder, storeMethod);
   const sizes = { blocks: loaded.blocks, records: of.trainRows.length, states: states.length };
   const shape = shapeOf({ adapterHash: of.adapterHash, method: storeMethod, ...sizes }, parts.bytesMax);
   const blocks = shaped(loaded.blocks, shape);
-  const gradients = describeStore(of, "gradients", [...blocks, lossBlock], encodingOf(storeMethod));
+  const owned = { of, methodHash };
+  const gradients = describeStore(owned, "gradients", [...blocks, lossBlock], encodingOf(storeMethod));
   const build = async () => {
     const building = { pool, folder, tokensMax, shape, ...opening };
     const from = await buildStates(building, states, gradients, records);
     if (storeMethod === "efim-primal")
       return buildFisher(pool, { from: from[0]!.folder, to: solved, damping, of: gradients, signal });
     signal.throwIfAborted();
-    const description = describeStates(of, blocks, states);
+    const description = describeStates(owned, blocks, states);
     await pool.run({ kind: "solve", from, to: solved, description, method: storeMethod, damping });
   };
   const isPrimal = storeMethod === "efim-primal";
   // In primal form the gradients themselves are multiplied; what is solved is the Fisher information.
   const store = isPrimal
-    ? { folder: join(folder, states[0]!.name), engineVersion, fisher: solved }
-    : { folder: solved, engineVersion, fisher: null };
+    ? { folder: join(folder, states[0]!.name), methodHash, fisher: solved }
+    : { folder: solved, methodHash, fisher: null };
   const folders = new Map([[store.folder, records.length]]);
   if (isPrimal) folders.set(solved, blocks.length);
-  if (!(await areWhole(folders))) await rebuildIfDamaged(build, folder);
+  if (!(await areWhole(folders))) {
+    await removeOthers(modelFolder, folder);
+    await rebuildIfDamaged(build, folder);
+  }
   const discard = () => rm(solved, { recursive: true, force: true });
   const similarities = method === "hybrid" ? similaritiesTo(records) : null;
   return {
@@ -202,6 +208,21 @@ async function statesOf(
     learningRate: learningRate(schedule, step - 1),
     optimizer: method === "less" ? { path: optimizerPath, steps: step } : null,
   }));
+}
+
+/** Name of the folder of a model's stores. */
+export function methodFolder(methodHash: Hex): string {
+  return `method-${methodHash.slice(2, 18)}`;
+}
+
+/** Stores of earlier methods: nobody opens them again. */
+async function removeOthers(modelFolder: string, folder: string): Promise<void> {
+  const names = await readdir(modelFolder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    throw error;
+  });
+  const others = names.map((name) => join(modelFolder, name)).filter((path) => path !== folder);
+  await Promise.all(others.map((path) => rm(path, { recursive: true, force: true })));
 }
 
 /** A store of another layout, or with a changed byte, is no one's to mend: it is made anew, once. */
@@ -271,12 +292,11 @@ async function buildStates(
   return stored;
 }
 
+/** Whose a store is. */
+type Owned = { of: manifest.Manifest; methodHash: Hex };
+
 /** Of what a method keeps, the blocks of all states one behind another. */
-function describeStates(
-  of: manifest.Manifest,
-  blocks: Layout["blocks"],
-  states: readonly State[],
-): Description {
+function describeStates(of: Owned, blocks: Layout["blocks"], states: readonly State[]): Description {
   const prefix = (at: number) => (states.length === 1 ? "" : `${at} `);
   const all = states.flatMap((_, at) =>
     blocks.map(({ name, columns }) => ({ name: `${prefix(at)}${name}`, columns })),
@@ -285,14 +305,14 @@ function describeStates(
 }
 
 function describeStore(
-  of: manifest.Manifest,
+  { of, methodHash }: Owned,
   content: Description["content"],
   blocks: Layout["blocks"],
   encoding: Layout["encoding"] = "float32",
 ): Description {
   const recordBytes = entryBytes[encoding] * blocks.reduce((sum, { columns }) => sum + columns, 0);
   return {
-    engineVersion,
+    methodHash,
     adapterHash: of.adapterHash,
     content,
     layout: { encoding, blocks: [...blocks] },

@@ -73,7 +73,7 @@ export const lossBlock = { name: "loss", columns: 1 } as const;
 
 export type TextRecord = { source: string; text: string };
 /** `fisher` is the folder of the factors that solve a query first, null where the rows are solved. */
-export type StoreName = { folder: string; engineVersion: number; fisher: string | null };
+export type StoreName = { folder: string; methodHash: Hex; fisher: string | null };
 
 /** What is asked of a store: an answer as it was given, or a record that was held out. */
 export type Query =
@@ -163,11 +163,11 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
 /** Opens the store that is asked for, and holds the last. */
 function createStores() {
   let store: { key: string; scores: Store["scores"] } | null = null;
-  return async ({ folder: storeFolder, engineVersion, fisher }: StoreName, adapterHash: Hex) => {
-    const key = `${storeFolder} ${engineVersion}`;
+  return async ({ folder: storeFolder, methodHash, fisher }: StoreName, adapterHash: Hex) => {
+    const key = `${storeFolder} ${methodHash}`;
     if (store?.key === key) return store.scores;
     store = null;
-    const expected = { adapterHash, engineVersion };
+    const expected = { adapterHash, methodHash };
     const { manifest, scores } = await openStore(storeFolder, expected);
     store = {
       key,

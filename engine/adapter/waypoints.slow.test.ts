@@ -234,7 +234,7 @@ async function contentsOf(root: string): Promise<Map<string, string>> {
     const digest = createHash("sha256").update(await readFile(path));
     return [relative(root, path), digest.digest("hex")] as const;
   });
-  return new Map((await Promise.all(sums)).filter(([path]) => path.includes("engine-")));
+  return new Map((await Promise.all(sums)).filter(([path]) => path.includes("method-")));
 }
 
 /** Scores of all records for the answer: functions of influence/ over the folders that the training left. */

@@ -16,6 +16,7 @@ it("shows three digits, an interval where there is one, and the conditions once"
     artifactHash: `0x${"0".repeat(64)}`,
     model: "m",
     engineVersion: 1,
+    methodHash: `0x${"22".repeat(32)}`,
     figures: [
       { ...figure, measure: "a", value: 0.012345 },
       { ...figure, measure: "b", value: 1234.5, low: -1, high: 0, seedCount: 3 },

@@ -16,6 +16,8 @@ export const reportSchema = z.strictObject({
   artifactHash: z.string().regex(/^0x[0-9a-f]{64}$/),
   model: z.string(),
   engineVersion: z.int().positive(),
+  /** Of the engine that measured: stands in epochs that are scored by the same code and settings, on such a processor. */
+  methodHash: z.string().regex(/^0x[0-9a-f]{64}$/),
   figures: z.array(figureSchema).min(1),
 });
 
@@ -23,7 +25,7 @@ export type Figure = z.infer<typeof figureSchema>;
 export type Report = z.infer<typeof reportSchema>;
 
 /** The report as a page of Markdown. */
-export function renderReport({ artifactHash, model, engineVersion, figures }: Report): string {
+export function renderReport({ artifactHash, model, engineVersion, methodHash, figures }: Report): string {
   const conditions = [...new Set(figures.map((figure) => figure.conditions))];
   const rows = figures.map(
     ({ measure, value, low, high, unit, seedCount, conditions: under }) =>
@@ -32,7 +34,7 @@ export function renderReport({ artifactHash, model, engineVersion, figures }: Re
   return [
     "# Faithfulness",
     "",
-    `How true the attribution of \`${model}\` (artifact \`${artifactHash}\`) is under engine version ${engineVersion}: figures against a truth that ablation or retraining makes. Written by \`npm run bench -- faithfulness\` from \`faithfulness.json\`; do not edit. The same rows stand in \`engine.faithfulness\` and in the API as \`Model.faithfulness\`. They are a report, no promise: another model, other texts or another engine version need their own.`,
+    `How true the attribution of \`${model}\` (artifact \`${artifactHash}\`) is under engine version ${engineVersion}, measured under method \`${methodHash}\`: figures against a truth that ablation or retraining makes. Written by \`npm run bench -- faithfulness\` from \`faithfulness.json\`; do not edit. The same rows stand in \`engine.faithfulness\` and in the API as \`Model.faithfulness\`. They are a report, no promise: another model, other texts or another engine version need their own.`,
     "",
     "| measure | value | 95 % interval | unit | seeds | conditions |",
     "| --- | --- | --- | --- | --- | --- |",

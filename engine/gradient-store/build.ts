@@ -42,7 +42,7 @@ export type StoreJob = {
 export async function buildStore(job: StoreJob): Promise<Manifest> {
   const { folder, description, recordIds, onProgress, signal } = job;
   await mkdir(folder, { recursive: true });
-  let manifest: Manifest = (await readManifest(folder)) ?? { format: 1, ...description, shards: [] };
+  let manifest: Manifest = (await readManifest(folder)) ?? { format: 2, ...description, shards: [] };
   await assertSameStore(folder, manifest, job);
   await removeLeftovers(folder, manifest);
   const { recordsPerShard } = description;

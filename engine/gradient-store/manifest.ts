@@ -19,8 +19,8 @@ export type Shard = Manifest["shards"][number];
 
 const hash = z.string().regex(/^0x[0-9a-f]{64}$/);
 const manifestSchema = z.strictObject({
-  format: z.literal(1),
-  engineVersion: z.int().positive(),
+  format: z.literal(2),
+  methodHash: hash,
   adapterHash: hash,
   content: z.enum(["gradients", "solved", "fisher"]),
   layout: z.strictObject({

@@ -15,13 +15,14 @@ import {
   gradientsOf,
   ids,
   madeUpJob,
+  methodHash,
 } from "../testing/made-up-store.ts";
 import { buildStore, type StoreJob } from "./build.ts";
 import { queryEntryMax } from "./kernel.ts";
 import type { Encoding } from "./layout.ts";
 import { openStore, type Store } from "./store.ts";
 
-const expected = { adapterHash, engineVersion: 1 };
+const expected = { adapterHash, methodHash };
 
 let folder: string;
 beforeEach(async () => {
@@ -159,7 +160,7 @@ describe("a gradient store", () => {
     await buildStore(jobOf(6));
     const other = `0x${"cd".repeat(32)}`;
     await expect(openStore(folder, { ...expected, adapterHash: other })).rejects.toThrow(/adapterHash/);
-    await expect(openStore(folder, { ...expected, engineVersion: 2 })).rejects.toThrow(/engineVersion/);
+    await expect(openStore(folder, { ...expected, methodHash: other })).rejects.toThrow(/methodHash/);
     await expect(
       buildStore({ ...jobOf(6), description: { ...description("int8"), adapterHash: other } }),
     ).rejects.toThrow(/another adapter/);

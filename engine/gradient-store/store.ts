@@ -17,8 +17,8 @@ export type Store = {
   readonly scores: (query: Query, target?: Float64Array) => Float64Array;
 };
 
-/** What the caller expects to find. A store of another adapter or engine is refused: its scores would be another's. */
-export type Expected = { readonly adapterHash: string; readonly engineVersion: number };
+/** What the caller expects to find. A store of another adapter or method is refused: its scores would be another's. */
+export type Expected = { readonly adapterHash: string; readonly methodHash: string };
 
 /**
  * Open a store and read it into memory, every checksum verified. int8 rows stay int8 (a scored query is exact over the
@@ -34,7 +34,7 @@ export async function openStore(folder: string, expected: Expected): Promise<Sto
 export async function readOwnManifest(folder: string, expected: Expected): Promise<Manifest> {
   const manifest = await readManifest(folder);
   if (manifest === null) throw new StoreMissingError(folder);
-  for (const key of ["adapterHash", "engineVersion"] as const) {
+  for (const key of ["adapterHash", "methodHash"] as const) {
     if (manifest[key] !== expected[key]) throw new StoreForeignError(key, manifest[key], expected[key]);
   }
   return manifest;

@@ -32,11 +32,16 @@ export type Estimated = {
 };
 
 /** What is estimated: players in the order of the prompt, their retrieval scores, and the seed of what is drawn. */
-export type Game = { readonly similaritiesMicro: readonly bigint[]; readonly seed: Hex };
+export type Game = {
+  readonly similaritiesMicro: readonly bigint[];
+  readonly seed: Hex;
+  /** Most players whose every coalition is asked for, at most `auditPlayersMax`; of more, orders are drawn. */
+  readonly exactPlayersMax?: number;
+};
 
-/** From this many players on orders are drawn, and the seed is needed. */
-export function needsSeed(estimator: Estimator, players: number): boolean {
-  return (estimator === "shapley" && players > playersMax) || (estimator === "surrogate" && players > 0);
+/** Whether something is drawn, and the seed needed. */
+export function needsSeed(estimator: Estimator, players: number, exactPlayersMax = playersMax): boolean {
+  return (estimator === "shapley" && players > exactPlayersMax) || (estimator === "surrogate" && players > 0);
 }
 
 /**
@@ -45,11 +50,11 @@ export function needsSeed(estimator: Estimator, players: number): boolean {
  */
 export function* estimate(
   estimator: Estimator,
-  { similaritiesMicro, seed }: Game,
+  { similaritiesMicro, seed, exactPlayersMax = playersMax }: Game,
 ): Generator<number[], Estimated, bigint[]> {
   const players = similaritiesMicro.length;
   if (estimator === "black-box") return nominal(similaritiesMicro);
-  if (estimator === "shapley" && players > playersMax) return yield* sampled(players, seed);
+  if (estimator === "shapley" && players > exactPlayersMax) return yield* sampled(players, seed);
   const full = 2 ** players - 1;
   const exact = (influences: readonly bigint[], ends: readonly bigint[], name: FoundBy) =>
     found(influences, ends, name, 0n);

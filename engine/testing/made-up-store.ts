@@ -4,13 +4,14 @@ import type { Encoding } from "../gradient-store/layout.ts";
 import type { Description } from "../gradient-store/manifest.ts";
 
 export const adapterHash = `0x${"ab".repeat(32)}`;
+export const methodHash = `0x${"ef".repeat(32)}`;
 const columns = [20, 7, 48];
 
 export function description(encoding: Encoding, recordsPerShard = 4): Description {
   const blocks = columns.map((width, i) => ({ name: `layer${i}.a`, columns: width }));
   return {
     adapterHash,
-    engineVersion: 1,
+    methodHash,
     content: "gradients",
     layout: { encoding, blocks },
     recordsPerShard,

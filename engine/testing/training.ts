@@ -17,6 +17,8 @@ import { readManifest } from "../adapter/files.ts";
 import type { InfluenceMethod } from "../adapter/methods.ts";
 import { scoreAdapterAnswer } from "../adapter/score.ts";
 import { createAdapterOpener, type Opening } from "../adapter/store.ts";
+import { dualRecordsMax } from "../influence/efim.ts";
+import { describeMethod } from "../method.ts";
 import { openPool } from "../pool.ts";
 import { eigendaKey, feeWei, modelFolder, type Pipeline } from "./pipeline.ts";
 
@@ -60,7 +62,13 @@ export async function openElsewhere(
   const engineFolder = root ?? (await mkdtemp(join(tmpdir(), "tributary-elsewhere-")));
   const pool = await openPool({ folder: modelFolder, workers: 1, adaptableModules: ["q_proj", "v_proj"] });
   const places = { engineFolder, adaptersFolder: null };
-  const opener = createAdapterOpener({ db, pool, places, method, ...limits });
+  const dualMax = limits.dualMax ?? dualRecordsMax;
+  const { hash: methodHash } = describeMethod(pool.profile, {
+    estimator: "shapley",
+    influenceMethod: method,
+    dualMax,
+  });
+  const opener = createAdapterOpener({ db, pool, places, method, methodHash, ...limits });
   const [row] = await db.select().from(adapter).where(eq(adapter.modelId, trained.modelId));
   const of = await readManifest(db, row!.contentHash);
   const never = new AbortController().signal;

@@ -40,6 +40,8 @@ export const refusal = engineSchema.table("refusal", {
   subject: text("subject").notNull(),
   code: text("code").notNull(),
   reason: text("reason").notNull(),
+  /** Under which another method may judge otherwise; null where the data alone decide. */
+  methodHash: hex("method_hash"),
 });
 
 /**
@@ -181,6 +183,8 @@ export const adapter = engineSchema.table("adapter", {
   /** Of its training payload, kind 4. */
   contentHash: hex("content_hash").notNull(),
   state: text("state", { enum: ["fetched", "ready"] }).notNull(),
+  /** Under which its gate was judged; null until then. */
+  methodHash: hex("method_hash"),
 });
 
 /** A record an adapter was trained on, in training order, and what the gate says of it: null until it was judged. */
@@ -251,6 +255,8 @@ export const faithfulness = engineSchema.table(
   {
     artifactHash: hex("artifact_hash").notNull(),
     engineVersion: integer("engine_version").notNull(),
+    /** Under which it was measured: code, settings and processor. */
+    methodHash: hex("method_hash"),
     /** What was measured, for instance `lds.efim-dual`. */
     measure: text("measure").notNull(),
     value: doublePrecision("value").notNull(),

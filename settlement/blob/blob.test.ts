@@ -38,6 +38,7 @@ const contributed: contribution.Contribution = {
 const proven: provenance.Provenance = {
   epoch: 2n,
   methodHash: h("method"),
+  method: "method",
   fromBlock: 5n,
   toBlock: 9n,
   receiptsRoots: [h("r1"), h("r2")],

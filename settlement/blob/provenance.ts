@@ -12,6 +12,8 @@ import * as payload from "./payload.ts";
 export type Provenance = {
   epoch: bigint;
   methodHash: Hex;
+  /** What shaped the scores, as text, its hash's preimage: tolerance and execution profile stand in it. Empty for no hash. */
+  method: string;
   fromBlock: bigint;
   toBlock: bigint;
   receiptsRoots: readonly Hex[];
@@ -163,7 +165,7 @@ const twoWords = parseAbiParameters("bytes32, bytes32");
 const body = codec(
   parseAbiParameters([
     "Body body",
-    "struct Body { uint64 epoch; bytes32 methodHash; uint64 fromBlock; uint64 toBlock; bytes32[] receiptsRoots; LeftOut[] leftOut; Unavailable[] unavailable; ReceiptScore[] receipts; Duplicate[] duplicates; Gated[] gated; Standing[] standings; Carried[] carried; Reward[] rewards; }",
+    "struct Body { uint64 epoch; bytes32 methodHash; string method; uint64 fromBlock; uint64 toBlock; bytes32[] receiptsRoots; LeftOut[] leftOut; Unavailable[] unavailable; ReceiptScore[] receipts; Duplicate[] duplicates; Gated[] gated; Standing[] standings; Carried[] carried; Reward[] rewards; }",
     "struct LeftOut { uint64 batchId; string code; }",
     "struct Unavailable { string subject; string code; }",
     "struct ReceiptScore { bytes32 receiptDigest; uint64 batchId; bytes32 modelId; uint128 poolWei; uint128 carriedInWei; int256 valueBaseWad; int256 valueContextWad; int256 valueAdapterWad; int256 valueBothWad; uint256 dataShareWad; Entry[] entries; }",

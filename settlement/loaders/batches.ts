@@ -134,6 +134,16 @@ async function completeMethod(
   return complete.map(([hash]) => hash).sort()[0] ?? null;
 }
 
+/** Preimage of a method's hash, from any score under it; empty where there is none. */
+export async function methodText(db: Reader, methodHash: Hex): Promise<string> {
+  const [row] = await db
+    .select({ method: engine.score.method })
+    .from(engine.score)
+    .where(eq(engine.score.methodHash, methodHash))
+    .limit(1);
+  return row?.method ?? "";
+}
+
 type Scored = Omit<ReceiptFacts, "receiptDigest" | "modelId" | "feeWei">;
 
 async function scoresOf(db: Reader, batchIds: bigint[], methodHash: Hex | null): Promise<Map<Hex, Scored>> {
