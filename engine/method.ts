@@ -24,11 +24,12 @@ export const disputeToleranceMicro = 1_000n;
 /** All that shapes a score, as text, and its hash; stands in every epoch. */
 export type Method = { text: string; hash: Hex };
 
-/** Code that a score depends on; tests and the faithfulness report are none. */
+/** Code that a score, and what is paid by it, depends on; tests and the faithfulness report are none. */
 const code = [
   "engine/*.ts",
   "engine/{adapter,composite,duplicates,fetch,gradient-store,influence,queue,reputation,score,spans}/**/*.ts",
   "runtime/**/*.ts",
+  "settlement/allocation/**/*.ts",
 ];
 
 /**
