@@ -9,10 +9,15 @@ import { Archive, developmentSrs, directoryStore, RelayClient } from "#eigenda/i
 import type { Rescored } from "#engine/rescore";
 import { readDeployment } from "#schema/deployment";
 import { PipelineError } from "#schema/errors";
-import type * as provenance from "#settlement/blob/provenance";
 import { hashFrom } from "./arguments.ts";
 import { root } from "./config.ts";
-import { type Comparison, compareScores, type Difference, microOf } from "./rescore/compare.ts";
+import {
+  type Comparison,
+  compareScores,
+  type Difference,
+  microOf,
+  type Published,
+} from "./rescore/compare.ts";
 import { readRunningConfig } from "./running.ts";
 import { stageServices } from "./up/services.ts";
 import { resolveStack, type Stack } from "./up/stack.ts";
@@ -81,7 +86,7 @@ async function scoreAgain(stack: Stack, digest: Hex, isExact: boolean): Promise<
 }
 
 /** What the receipt's epoch says of it, by chain and DA. @throws RescoreError, BrokenLink, CannotCheck */
-async function readPublished(stack: Stack, digest: Hex, batchId: bigint) {
+async function readPublished(stack: Stack, digest: Hex, batchId: bigint): Promise<Published> {
   const srs = await developmentSrs({ folder: stack.srsFolder });
   await using relay = new RelayClient({ relayUrl: () => stack.disperserUrl, srs });
   await using archive = new Archive({ stores: [directoryStore(stack.archiveFolder)], srs });
@@ -99,7 +104,7 @@ async function readPublished(stack: Stack, digest: Hex, batchId: bigint) {
   const { provenance: epoch } = await checkEpoch(sources, header, () => undefined);
   const score = epoch.receipts.find(({ receiptDigest }) => receiptDigest === digest);
   if (score === undefined) throw new RescoreError(`epoch ${epoch.epoch} left the receipt's batch out`);
-  return { epoch, score } satisfies { epoch: provenance.Provenance; score: provenance.ReceiptScore };
+  return { epoch, score };
 }
 
 function print({ epoch, isSameMethod, toleranceMicro, differences, verdict, notes }: Comparison): void {

@@ -27,12 +27,11 @@ export function microOf(wad: bigint): bigint {
   return wad / scoreQuantumWad;
 }
 
+/** A receipt's published score, and the epoch that published it. */
+export type Published = { epoch: provenance.Provenance; score: provenance.ReceiptScore };
+
 /** A published score beside one computed again. With `isExact` influences are shown and not judged: they may be of drawn orders. */
-export function compareScores(
-  { epoch, score }: { epoch: provenance.Provenance; score: provenance.ReceiptScore },
-  rescored: Rescored,
-  isExact: boolean,
-): Comparison {
+export function compareScores({ epoch, score }: Published, rescored: Rescored, isExact: boolean): Comparison {
   const tolerance = /dispute tolerance (\d+) micro-nats/.exec(epoch.method)?.[1] ?? "0";
   const toleranceWad = BigInt(tolerance) * scoreQuantumWad;
   const difference = (

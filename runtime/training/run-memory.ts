@@ -16,7 +16,7 @@ const alive = { scores: 5, logits: 3 };
 /**
  * About the bytes that a run takes beside the weights: attention scores [rows, H, T, T] of one layer, logits
  * [learned, V], and what every layer keeps for its backward pass. Measured peaks of small models of one and eight
- * layers lay between 0.8 and 1.5 of it.
+ * layers lay between 0.7 and 1.5 of it.
  */
 export function runBytes(decoder: Decoder, { rows, tokens, learned }: RunSize): number {
   const { headCount, vocabularySize, hiddenSize, layers } = decoder;
