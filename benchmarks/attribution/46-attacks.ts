@@ -1,7 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { type AttackReport, attackSize, type Junk, measureAttack } from "#engine/faithfulness/attacks";
+import {
+  type AttackReport,
+  attackSize,
+  deployedSizes,
+  type Junk,
+  measureAttack,
+} from "#engine/faithfulness/attacks";
 import { meanInterval } from "#engine/faithfulness/correlation";
 import { parseDigits } from "#engine/faithfulness/digits";
 import { alone, type Benchmark, intervalText, type Row } from "../report.ts";
@@ -17,31 +23,37 @@ export const attackJunks: readonly [Junk, number | null][] = [
   ["paraphrased", null],
 ];
 
-export const attackConditions = `digits, logistic regression, 20 honest owners of 50 records, a gate of 397 questions, a window of 400, eFIM-dual; 16.7 % of the records are the attacker's; mean and 95 % interval over seeds ${attackSeeds.join(", ")}, a goal is for the worst of them`;
+export function conditionsOf({ gateCount, windowCount, dampingRatio, isListed }: AttackSize): string {
+  const rows = isListed ? "the 16 records that helped most and the 16 that harmed most" : "all records";
+  return `digits, logistic regression, 20 honest owners of 50 records, a gate of ${gateCount} questions, a window of ${windowCount}, eFIM-dual with a damping of ${dampingRatio}, ${rows} of an answer counted; 16.7 % of the records are the attacker's; mean and 95 % interval over seeds ${attackSeeds.join(", ")}, a goal is for the worst of them`;
+}
 
 export const benchmark: Benchmark = {
   name: "attacks",
   title: "What an attacker's 200 records of 1,200 are paid",
-  conditions: attackConditions,
+  conditions: `${conditionsOf(attackSize)}; then with the largest gate a deployment can set (${deployedSizes["largest-gate"].gateCount}) and the one it has by default (${deployedSizes["default-gate"].gateCount}), as the engine lists records`,
   run: async () => {
     const rows: Row[] = [];
     for (const [junk, goal] of attackJunks) rows.push(...rowsOf(junk, goal, await measureAttacks(junk)));
+    for (const [name, size] of Object.entries(deployedSizes))
+      for (const [junk, goal] of attackJunks)
+        rows.push(...rowsOf(`${name}, ${junk}`, goal, await measureAttacks(junk, size)));
     return rows;
   },
 };
 
 /** One attack on every seed; kept, because a seed takes half a minute of CPU time. */
-export async function measureAttacks(junk: Junk): Promise<AttackReport[]> {
+export async function measureAttacks(junk: Junk, size = attackSize): Promise<AttackReport[]> {
   const csv = gunzipSync(readFileSync(join(import.meta.dirname, "digits.csv.gz"))).toString("utf8");
   const digits = parseDigits(csv);
-  const remember = rememberIn(resultsFolder("attacks", attackSize));
+  const remember = rememberIn(resultsFolder("attacks", size));
   const reports: AttackReport[] = [];
   for (const seed of attackSeeds)
-    reports.push(await remember(`${junk} ${seed}`, async () => measureAttack(digits, junk, seed)));
+    reports.push(await remember(`${junk} ${seed}`, async () => measureAttack(digits, junk, seed, size)));
   return reports;
 }
 
-function rowsOf(junk: Junk, goal: number | null, reports: readonly AttackReport[]): Row[] {
+function rowsOf(junk: string, goal: number | null, reports: readonly AttackReport[]): Row[] {
   const row = (
     work: string,
     key: keyof AttackReport,

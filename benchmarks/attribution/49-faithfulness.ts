@@ -1,6 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Hex } from "viem";
+import { type AttackSize, attackSize, deployedSizes } from "#engine/faithfulness/attacks";
 import type { FactJudgement } from "#engine/faithfulness/causes";
 import { type Interval, meanInterval } from "#engine/faithfulness/correlation";
 import { type FactKind, factKinds } from "#engine/faithfulness/facts";
@@ -17,7 +18,7 @@ import { hashArtifact } from "#runtime/index";
 import { openDatabase } from "#schema/database";
 import { migrate } from "#schema/migrate";
 import { alone, type Benchmark } from "../report.ts";
-import { attackConditions, attackJunks, attackSeeds, measureAttacks } from "./46-attacks.ts";
+import { attackJunks, attackSeeds, conditionsOf, measureAttacks } from "./46-attacks.ts";
 import { type EipJudgement, eipConditions, judgeEips } from "./48-eips.ts";
 import { factConditions, factSettings, type JudgedFacts, judgeFacts, overSeeds } from "./48-facts.ts";
 import { scoringCost } from "./scoring-cost.ts";
@@ -145,17 +146,24 @@ async function costFigures(): Promise<Figure[]> {
 }
 
 async function attackFigures(): Promise<Figure[]> {
-  const conditions = `${attackConditions}; the rule of payment under attack, on another model than this one`;
+  const figures = await attackFiguresOf("attacks", attackSize);
+  for (const [name, size] of Object.entries(deployedSizes))
+    figures.push(...(await attackFiguresOf(`attacks.${name}`, size)));
+  return figures;
+}
+
+async function attackFiguresOf(prefix: string, size: AttackSize): Promise<Figure[]> {
+  const conditions = `${conditionsOf(size)}; the rule of payment under attack, on another model than this one`;
   const figures: Figure[] = [];
   for (const [junk] of attackJunks) {
-    const reports = await measureAttacks(junk);
+    const reports = await measureAttacks(junk, size);
     for (const key of ["oneIdentity", "identityEach", "undefended"] as const) {
       const { mean, low, high } = meanInterval(reports.map((report) => report[key]));
       const name = { oneIdentity: "one-identity", identityEach: "200-identities", undefended: "undefended" }[
         key
       ];
       figures.push({
-        measure: `attacks.${junk}.${name}`,
+        measure: `${prefix}.${junk}.${name}`,
         value: mean,
         low,
         high,

@@ -1,5 +1,6 @@
 import { type Generator, pcg32 } from "#runtime/inference/sampler";
 import { sum } from "#schema/apportion";
+import { recordInfluences } from "../adapter/influence.ts";
 import { type GateRecord, throughGate } from "../composite/gate.ts";
 import { net } from "../composite/netting.ts";
 import { type Line, receiptShares } from "../composite/receipt-shares.ts";
@@ -19,19 +20,29 @@ export type AttackSize = {
   readonly junkCount: number;
   readonly gateCount: number;
   readonly windowCount: number;
+  readonly dampingRatio: number;
+  /** Whether an answer's pay counts only the records the engine lists: 16 that helped most, 16 that harmed most. */
+  readonly isListed: boolean;
 };
 
-/** All 1,797 digits: 1,000 honest records, the rest questions. */
+/** All 1,797 digits: 1,000 honest records, the rest questions. The rule was chosen under this. */
 export const attackSize: AttackSize = {
   ownerCount: 20,
   recordsPerOwner: 50,
   junkCount: 200,
   gateCount: 397,
   windowCount: 400,
+  dampingRatio: 0.003,
+  isListed: false,
+};
+
+/** What a deployment can set at most, and what it has where nothing is set. */
+export const deployedSizes: Readonly<Record<"largest-gate" | "default-gate", AttackSize>> = {
+  "largest-gate": { ...attackSize, gateCount: 256, dampingRatio: 0.1, isListed: true },
+  "default-gate": { ...attackSize, gateCount: 64, windowCount: 64, dampingRatio: 0.1, isListed: true },
 };
 
 const ridge = 0.01;
-const dampingRatio = 0.003;
 /** Each question pays the same: what it pays for data follows from its answer. */
 const poolWei = 10n ** 18n;
 
@@ -62,16 +73,16 @@ export function measureAttack(digits: Labelled, junk: Junk, seed: bigint, size =
   const honestCount = ownerCount * recordsPerOwner;
   const attacked = withJunk(digits, order.slice(0, honestCount), junk, next, size);
   const train = withoutCopies(attacked);
-  const influences = influenceOf(attacked, train);
+  const influences = influenceOf(attacked, train, size.dampingRatio);
   const onGate = influences(order.slice(honestCount, honestCount + gateCount));
   const window = order.slice(honestCount + gateCount, honestCount + gateCount + windowCount);
   const game = {
     records: train.map((record, i) => ({
       recordId: `r${record}`,
       owner: record < honestCount ? `owner ${Math.floor(record / recordsPerOwner)}` : "attacker",
-      influencesMicro: onGate.map(({ influencesMicro }) => influencesMicro[i]!),
+      influencesMicro: onGate.map(({ scores: found }) => quantise(found[i]! / train.length)),
     })),
-    lines: influences(window).flatMap((query, i) => linesOf(query, train, `query ${i}`)),
+    lines: influences(window).flatMap((query, i) => linesOf(query, train, { id: `query ${i}`, size })),
   };
   return { ...sharesOf(game), ...passRates(game.records) };
 }
@@ -185,10 +196,10 @@ function withoutCopies({ features, labels, questionsFrom }: Attacked): number[] 
   return classify(records).flatMap(({ id, kind }) => (kind === "exact" ? [] : [Number(id)]));
 }
 
-type QueryInfluence = { gainMicro: bigint; baseMicro: bigint; influencesMicro: bigint[] };
+type QueryInfluence = { gainMicro: bigint; baseMicro: bigint; scores: Float64Array };
 
-/** Influences of the training records on questions, in micro-nats: eFIM-dual ÷ n. */
-function influenceOf(attacked: Attacked, train: readonly number[]) {
+/** Scores of the training records for questions: eFIM-dual. */
+function influenceOf(attacked: Attacked, train: readonly number[], dampingRatio: number) {
   const theta = optimum(attacked, train, ridge);
   const solved = dual([gradients(attacked, train, theta)], dampingRatio);
   return (questions: readonly number[]): QueryInfluence[] => {
@@ -199,26 +210,43 @@ function influenceOf(attacked: Attacked, train: readonly number[]) {
     return asked.map((_, i) => ({
       baseMicro,
       gainMicro: quantise(-after[i]!) - baseMicro,
-      influencesMicro: Array.from(scores(solved, [row(v, i)]), (score) => quantise(score / train.length)),
+      scores: scores(solved, [row(v, i)]),
     }));
   };
 }
 
 function linesOf(
-  { gainMicro, baseMicro, influencesMicro }: QueryInfluence,
+  { gainMicro, baseMicro, scores: found }: QueryInfluence,
   train: readonly number[],
-  id: string,
+  { id, size }: { id: string; size: AttackSize },
 ): Game["lines"] {
   const bothMicro = baseMicro + gainMicro;
   const players = playerValues({ baseMicro, contextMicro: baseMicro, adapterMicro: bothMicro, bothMicro });
-  const scaled = scaleRecords(influencesMicro, players.adapterMicro);
-  const records = train.map((record, i) => ({
-    recordId: `r${record}`,
+  const { influences, unexplainedMicro } = shrunk(found, players.adapterMicro, size.isListed);
+  const records = influences.map(({ index, influenceMicro }) => ({
+    recordId: `r${train[index]}`,
     owner: "",
-    influenceMicro: scaled.influencesMicro[i]!,
+    influenceMicro,
   }));
+  const helpedMicro = sum(records.map((record) => (record.influenceMicro > 0n ? record.influenceMicro : 0n)));
+  const adapterMicro = players.adapterMicro > 0n ? players.adapterMicro : 0n;
+  const claims = { unexplainedMicro, unlistedMicro: adapterMicro - helpedMicro - unexplainedMicro };
   const dataWei = (poolWei * players.dataShareWad) / 10n ** 18n;
-  return receiptShares({ receiptDigest: id, dataWei, players, passages: [], records, ...scaled }).records;
+  return receiptShares({ receiptDigest: id, dataWei, players, passages: [], records, ...claims }).records;
+}
+
+/** Influences of all records within the adapter's value, or of those the engine lists. */
+function shrunk(found: Float64Array, adapterMicro: bigint, isListed: boolean) {
+  if (isListed) {
+    const { listed, unexplainedMicro } = recordInfluences(found, adapterMicro)!;
+    return { influences: listed, unexplainedMicro };
+  }
+  const all = Array.from(found, (score) => quantise(score / found.length));
+  const { influencesMicro, unexplainedMicro } = scaleRecords(all, adapterMicro);
+  return {
+    influences: influencesMicro.map((influenceMicro, index) => ({ index, influenceMicro })),
+    unexplainedMicro,
+  };
 }
 
 function attackerShare(pays: readonly { owner: string; payWei: bigint }[]): number {

@@ -104,7 +104,15 @@ describe("digits", () => {
 });
 
 describe("attacks on payments", () => {
-  const size = { ownerCount: 6, recordsPerOwner: 20, junkCount: 24, gateCount: 60, windowCount: 40 };
+  const size = {
+    ownerCount: 6,
+    recordsPerOwner: 20,
+    junkCount: 24,
+    gateCount: 60,
+    windowCount: 40,
+    dampingRatio: 0.003,
+    isListed: false,
+  };
 
   it("earn copies exactly nothing, and flipped labels less than they would undefended", () => {
     const copied = measureAttack(digits, "copied", 1n, size);
@@ -115,5 +123,8 @@ describe("attacks on payments", () => {
     expect(flipped.undefended).toBeGreaterThan(0.05);
     expect(flipped.identityEach).toBeLessThan(flipped.undefended / 2);
     expect(flipped.oneIdentity).toBeLessThanOrEqual(flipped.identityEach);
+    const listed = measureAttack(digits, "flipped", 1n, { ...size, isListed: true });
+    expect(listed.undefended).toBeGreaterThan(0);
+    expect(listed.identityEach).toBeLessThan(listed.undefended);
   });
 });
