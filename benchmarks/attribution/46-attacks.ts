@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import {
   type AttackReport,
+  type AttackSize,
   attackSize,
   deployedSizes,
   type Junk,
