@@ -33,7 +33,7 @@ const help = `npm run tributary -- train <datanet> [<datanet> …] [options]
   --rank <n>          rank of the adapter (default 8)
   --modules <names>   matrices it changes, comma-separated (default q_proj,v_proj)
   --records <n>       most records learned (default 10000)
-  --gate <n>          records held out to judge the others by (default: one in eight, at most 64)
+  --gate <n>          records held out to judge the others by (default: one in eight, at most 256)
   --waypoints <n>     states on the way kept for engines that measure by tracin or less, 4 are usual (default none)
   --seed <n>          of the start and the order of records (default 1)
   --price <wei>       price of one call (default: the base's)

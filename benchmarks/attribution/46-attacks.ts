@@ -32,7 +32,7 @@ export function conditionsOf({ gateCount, windowCount, dampingRatio, isListed }:
 export const benchmark: Benchmark = {
   name: "attacks",
   title: "What an attacker's 200 records of 1,200 are paid",
-  conditions: `${conditionsOf(attackSize)}; then with the largest gate a deployment can set (${deployedSizes["largest-gate"].gateCount}) and the one it has by default (${deployedSizes["default-gate"].gateCount}), as the engine lists records`,
+  conditions: `${conditionsOf(attackSize)}; then as the engine pays by default, with the largest gate a training may have (${deployedSizes["largest-gate"].gateCount}) and a small one (${deployedSizes["small-gate"].gateCount})`,
   run: async () => {
     const rows: Row[] = [];
     for (const [junk, goal] of attackJunks) rows.push(...rowsOf(junk, goal, await measureAttacks(junk)));

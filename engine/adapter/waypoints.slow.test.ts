@@ -51,6 +51,7 @@ let folder: string;
 let without: TrainedModel;
 let trained: TrainedModel;
 const choice = { name: "pier", steps: 9, gateRecords: 2, waypoints: 3 };
+const { damping: trainedDamping } = settingsFor(choice, 1);
 
 beforeAll(async () => {
   pipeline = await openPipeline();
@@ -154,7 +155,7 @@ describe("a training of more records than the dual form takes", () => {
     expect(records.length).toBeGreaterThan(limits.dualMax);
     const [asked] = await gradientOfAnswer();
     const query = names.slice(0, -1).map((name) => asked!.factors.get(name)!);
-    const wanted = primalScores(primal(blocks.slice(0, -1), 0.1), projectWide(query, shape!));
+    const wanted = primalScores(primal(blocks.slice(0, -1), trainedDamping), projectWide(query, shape!));
     const { scores: found } = await scoresWithin(limits);
     const largest = Math.max(...wanted.map(Math.abs));
     for (const [i, value] of found.entries())
@@ -253,7 +254,7 @@ async function reference(method: "tracin" | "less" | "trak"): Promise<Float64Arr
   for (let i = 0; i < n; i++)
     row(margins, i).set(blocks.flatMap((block) => [...row(block, i)].map((x) => x / complements[i]!)));
   const flat = Float64Array.from(query.flatMap((values) => [...values]));
-  return scores(dual([margins], 0.1), [flat]).map((x, i) => complements[i]! * x);
+  return scores(dual([margins], trainedDamping), [flat]).map((x, i) => complements[i]! * x);
 }
 
 let gathered: ReturnType<typeof gather> | undefined;

@@ -36,10 +36,10 @@ export const attackSize: AttackSize = {
   isListed: false,
 };
 
-/** What a deployment can set at most, and what it has where nothing is set. */
-export const deployedSizes: Readonly<Record<"largest-gate" | "default-gate", AttackSize>> = {
-  "largest-gate": { ...attackSize, gateCount: 256, dampingRatio: 0.1, isListed: true },
-  "default-gate": { ...attackSize, gateCount: 64, windowCount: 64, dampingRatio: 0.1, isListed: true },
+/** As the engine pays by default: with the largest gate a training may have, and with a small one and few answers. */
+export const deployedSizes: Readonly<Record<"largest-gate" | "small-gate", AttackSize>> = {
+  "largest-gate": { ...attackSize, gateCount: 256, dampingRatio: 0.01, isListed: true },
+  "small-gate": { ...attackSize, gateCount: 64, windowCount: 64, dampingRatio: 0.01, isListed: true },
 };
 
 const ridge = 0.01;
