@@ -4,10 +4,8 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import pc from "picocolors";
-import { createPublicClient, type Hex, http } from "viem";
-import { Archive, developmentSrs, directoryStore, RelayClient } from "#eigenda/index";
+import type { Hex } from "viem";
 import type { Rescored } from "#engine/rescore";
-import { readDeployment } from "#schema/deployment";
 import { PipelineError } from "#schema/errors";
 import { hashFrom } from "./arguments.ts";
 import { root } from "./config.ts";
@@ -23,7 +21,7 @@ import { stageServices } from "./up/services.ts";
 import { resolveStack, type Stack } from "./up/stack.ts";
 import { pace } from "./up/up.ts";
 import { checkEpoch, finalizedHeaders } from "./verify/epoch.ts";
-import { chainSources } from "./verify/sources.ts";
+import { openSources, placesOf } from "./verify/places.ts";
 
 const help = `npm run tributary -- rescore <receipt digest> [options]
   Asks the model again and compares what comes out with the score that its epoch published: log p of the answer under the
@@ -55,7 +53,7 @@ export async function run(args: string[]): Promise<number> {
   });
   console.error("asking the model again …");
   const rescored = await scoreAgain(stack, digest, values.exact);
-  const published = await readPublished(stack, digest, BigInt(rescored.batchId));
+  const published = await readPublished(digest, BigInt(rescored.batchId));
   const comparison = compareScores(published, rescored, values.exact);
   if (values.json)
     console.log(
@@ -86,12 +84,9 @@ async function scoreAgain(stack: Stack, digest: Hex, isExact: boolean): Promise<
 }
 
 /** What the receipt's epoch says of it, by chain and DA. @throws RescoreError, BrokenLink, CannotCheck */
-async function readPublished(stack: Stack, digest: Hex, batchId: bigint): Promise<Published> {
-  const srs = await developmentSrs({ folder: stack.srsFolder });
-  await using relay = new RelayClient({ relayUrl: () => stack.disperserUrl, srs });
-  await using archive = new Archive({ stores: [directoryStore(stack.archiveFolder)], srs });
-  const client = createPublicClient({ transport: http(stack.rpcUrl), cacheTime: 0 });
-  const sources = chainSources(client, readDeployment(stack.addressesFile), [relay, archive], srs);
+async function readPublished(digest: Hex, batchId: bigint): Promise<Published> {
+  await using opened = await openSources(placesOf({}));
+  const { sources, client } = opened;
   const head = await client.getBlockNumber();
   const settled = await sources.events("SettlementHub", "BatchSettled", head);
   const block = settled.find(({ args }) => args.batchId === batchId)?.blockNumber;

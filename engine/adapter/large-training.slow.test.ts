@@ -1,4 +1,4 @@
-/** A training of more records than the dual form takes, with nothing lowered for the test. Twenty minutes on two cores. */
+/** A training of more records than the dual form takes, with nothing lowered for the test. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

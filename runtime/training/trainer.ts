@@ -90,6 +90,7 @@ export async function openTrainer(
     },
     close: async () => {
       await train.release();
+      // One that did not open told whoever evaluated, and holds nothing.
       await (await evaluation?.catch(() => null))?.release();
     },
   };
