@@ -8,9 +8,15 @@ import * as op from "./ops.ts";
 import { gradients } from "./tape.ts";
 
 interface Stored {
-  type: "float32" | "int64";
+  type: "float32" | "float16" | "bfloat16" | "int64" | "bool";
   shape: number[];
-  values: number[];
+  /** What JSON lacks is "inf", "-inf" or "nan"; of 16-bit types the stored bits. */
+  values: (number | string | boolean)[];
+}
+interface GoldenValue {
+  name: string;
+  inputs: Stored[];
+  result: Stored;
 }
 interface Golden {
   name: string;
@@ -20,7 +26,7 @@ interface Golden {
   result: Stored;
   gradients: Stored[];
 }
-const cases: Golden[] = JSON.parse(
+const { gradients: cases, values: valueCases }: { gradients: Golden[]; values: GoldenValue[] } = JSON.parse(
   await readFile(join(import.meta.dirname, "../fixtures/golden-ops.json"), "utf8"),
 );
 
@@ -84,20 +90,20 @@ const builds: Record<string, Build> = {
     const scores = op.scale(graph, op.matmul(graph, query, op.flip(graph, key)), 1 / Math.sqrt(4));
     return op.matmul(graph, op.softmax(graph, scores), value);
   },
+  summed: (graph, left, right) => op.summed(graph, left).outer(left, right),
 };
 
-/** Ops that no gradient flows through: comparisons, sizes, and parts of others. */
-const constantOps = [
-  "greaterOrEqual",
-  "equal",
-  "and",
-  "cast",
-  "maxLast",
-  "zerosLike",
-  "size",
-  "range",
-  "summed",
-];
+/** The same of ops that no gradient flows through. */
+const valueBuilds: Record<string, (graph: Graph, x: Tensor, y: Tensor) => Tensor> = {
+  greaterOrEqual: op.greaterOrEqual,
+  equal: op.equal,
+  and: op.and,
+  cast: (graph, x) => op.cast(graph, x, "float32"),
+  maxLast: op.maxLast,
+  zerosLike: op.zerosLike,
+  size: (graph) => op.size(graph, "x0"),
+  range: (graph) => op.range(graph, "x0"),
+};
 
 /** Largest relative error, L2, of a value or gradient against float32 PyTorch. */
 const relativeErrorMax = 2e-6;
@@ -114,9 +120,33 @@ function declare(graph: Graph, name: string, { type, shape }: Stored, isAlone: b
 }
 
 function feed({ type, shape, values }: Stored): ort.Tensor {
-  return type === "int64"
-    ? new ort.Tensor("int64", BigInt64Array.from(values, BigInt), shape)
-    : new ort.Tensor("float32", Float32Array.from(values), shape);
+  switch (type) {
+    case "int64":
+      return new ort.Tensor(type, BigInt64Array.from(values, BigInt), shape);
+    case "bool":
+      return new ort.Tensor(type, Uint8Array.from(values, Number), shape);
+    default:
+      return new ort.Tensor("float32", numbersOf(values), shape);
+  }
+}
+
+const spelt: Readonly<Record<string, number>> = {
+  inf: Number.POSITIVE_INFINITY,
+  "-inf": Number.NEGATIVE_INFINITY,
+};
+
+function numbersOf(values: Stored["values"]): Float32Array {
+  return Float32Array.from(values, (value) =>
+    typeof value === "string" ? (spelt[value] ?? Number.NaN) : Number(value),
+  );
+}
+
+/** A 16-bit constant of the graph: this runtime takes none as an input. */
+function constantHalves(graph: Graph, name: string, { type, shape, values }: Stored): Tensor {
+  const tensor: Tensor = { name, type, shape };
+  const bytes = new Uint8Array(Uint16Array.from(values, Number).buffer);
+  graph.initializers.push({ tensor, data: { kind: "inline", bytes } });
+  return tensor;
 }
 
 const names = ["x", "y", "z", "w"];
@@ -158,7 +188,7 @@ describe.each(cases.map((golden) => ({ golden, name: golden.name })))("$name", (
   it("has PyTorch's value and gradients", async () => {
     const outputs = await (await open(golden))(golden.inputs);
     expect([...outputs.result!.dims]).toEqual(golden.result.shape);
-    expect(relativeError(outputs.result!.data as Float32Array, golden.result.values)).toBeLessThan(
+    expect(relativeError(outputs.result!.data as Float32Array, numbersOf(golden.result.values))).toBeLessThan(
       relativeErrorMax,
     );
     Object.keys(outputs)
@@ -166,9 +196,10 @@ describe.each(cases.map((golden) => ({ golden, name: golden.name })))("$name", (
       .forEach((name, index) => {
         const expected = golden.gradients[index]!;
         expect([...outputs[name]!.dims]).toEqual(expected.shape);
-        expect(relativeError(outputs[name]!.data as Float32Array, expected.values), name).toBeLessThan(
-          relativeErrorMax,
-        );
+        expect(
+          relativeError(outputs[name]!.data as Float32Array, numbersOf(expected.values)),
+          name,
+        ).toBeLessThan(relativeErrorMax);
       });
   });
 
@@ -178,7 +209,7 @@ describe.each(cases.map((golden) => ({ golden, name: golden.name })))("$name", (
     const moved = (sign: number) =>
       golden.inputs.map((stored, index) => ({
         ...stored,
-        values: stored.values.map((value, at) => value + sign * step * direction(index, at)),
+        values: stored.values.map((value, at) => Number(value) + sign * step * direction(index, at)),
       }));
     const [up, down, here] = [await run(moved(1)), await run(moved(-1)), await run(golden.inputs)];
     const slope = ((up.loss!.data[0] as number) - (down.loss!.data[0] as number)) / (2 * step);
@@ -195,15 +226,40 @@ describe.each(cases.map((golden) => ({ golden, name: golden.name })))("$name", (
   });
 });
 
-it("has a golden case for every op that gradients flow through", () => {
-  const covered = new Set([...cases.map(({ name }) => name), ...constantOps]);
+describe.each(valueCases.map((golden, index) => ({ golden, title: `${golden.name}, case ${index}` })))(
+  "$title",
+  ({ golden }) => {
+    it("has PyTorch's value exactly, and no derivative", async () => {
+      const { inputs } = golden;
+      const graph = create(golden.name);
+      const isHalf = ({ type }: Stored) => type === "float16" || type === "bfloat16";
+      const tensors = inputs.map((stored, index) =>
+        isHalf(stored)
+          ? constantHalves(graph, names[index]!, stored)
+          : declare(graph, names[index]!, stored, inputs.length === 1),
+      );
+      const result = valueBuilds[golden.name]!(graph, ...(tensors as [Tensor, Tensor]));
+      expect(graph.tape).toEqual([]);
+      expect(result.type).toBe(golden.result.type);
+      output(graph, "result", result);
+      const session = await ort.InferenceSession.create(encode(graph));
+      const fed = inputs.flatMap((stored, index) => (isHalf(stored) ? [] : [[names[index]!, feed(stored)]]));
+      const { result: given } = await session.run(Object.fromEntries(fed));
+      const expected = feed(golden.result);
+      expect([given!.type, given!.dims, given!.data]).toEqual([expected.type, expected.dims, expected.data]);
+    });
+  },
+);
+
+it("is asked of every op: its value and derivative, or, where it has none, its exact value", () => {
+  const covered = new Set([...cases, ...valueCases].map(({ name }) => name));
   expect(Object.keys(op).filter((name) => !covered.has(name))).toEqual([]);
 });
 
 it("notices a wrong derivative, so that agreement above means something", async () => {
   const golden = cases.find(({ name }) => name === "tanh")!;
   const outputs = await (await open(golden))(golden.inputs);
-  const wrong = cases.find(({ name }) => name === "erf")!.gradients[0]!.values;
+  const wrong = numbersOf(cases.find(({ name }) => name === "erf")!.gradients[0]!.values);
   expect(relativeError(outputs["gradient.0"]!.data as Float32Array, wrong)).toBeGreaterThan(0.1);
 });
 
