@@ -25,16 +25,21 @@ export interface Batch {
 }
 
 /**
- * Check examples against a model and a row.
+ * Check examples against a model and a row; `list` is the option they were given as.
  * @throws InvalidRequestError if they are no list; ExampleError naming the first that is too long, has nothing to
  * learn, or a stray token.
  */
-export function checkExamples(examples: readonly Example[], rowTokens: number, vocabularySize: number): void {
-  check(Array.isArray(examples), "examples", "a list of examples", examples);
+export function checkExamples(
+  examples: readonly Example[],
+  rowTokens: number,
+  vocabularySize: number,
+  list: ExampleList = "examples",
+): void {
+  check(Array.isArray(examples), list, "a list of examples", examples);
   // By index, so that holes are looked at too.
   for (let index = 0; index < examples.length; index++) {
     const reason = flawOf(examples[index], rowTokens, vocabularySize);
-    if (reason !== null) throw new ExampleError(index, reason);
+    if (reason !== null) throw new ExampleError(list, index, reason);
   }
 }
 
@@ -130,12 +135,17 @@ function shuffled(examples: readonly Example[], seed: bigint, epoch: number): Ex
   return order;
 }
 
-/** An example that cannot be learned from. `index` counts from 0 in the list given. */
+/** Examples to learn from, or those that only evaluate. */
+export type ExampleList = "examples" | "evaluationExamples";
+
+/** An example that cannot be learned from, or evaluated. `index` counts from 0 in the `list` that holds it. */
 export class ExampleError extends ModelRuntimeError {
+  readonly list: ExampleList;
   readonly index: number;
 
-  constructor(index: number, reason: string) {
-    super("example-invalid", `Example ${index} ${reason}.`);
+  constructor(list: ExampleList, index: number, reason: string) {
+    super("example-invalid", `${list === "examples" ? "Example" : "Evaluation example"} ${index} ${reason}.`);
+    this.list = list;
     this.index = index;
   }
 }

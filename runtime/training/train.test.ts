@@ -248,7 +248,19 @@ describe("training", () => {
   it.each([
     [{ examples: [{ tokenIds: new Array<number>(33).fill(1), answerFrom: 1 }] }, { code: "example-invalid" }],
     [{ examples: [{ tokenIds: [1, 2], answerFrom: 2 }] }, { code: "example-invalid" }],
-    [{ examples: [{ tokenIds: [1, 300], answerFrom: 1 }] }, { code: "example-invalid" }],
+    [
+      { examples: [options.examples[0], { tokenIds: [1, 300], answerFrom: 1 }] },
+      { code: "example-invalid", list: "examples", index: 1 },
+    ],
+    [
+      { evaluationExamples: [options.examples[0], { tokenIds: [1, 2], answerFrom: 2 }] },
+      {
+        code: "example-invalid",
+        list: "evaluationExamples",
+        index: 1,
+        message: "Evaluation example 1 has nothing to learn from token 2 of 2.",
+      },
+    ],
     [{ examples: [] }, { code: "request-invalid", field: "examples" }],
     [{ examples: null }, { code: "request-invalid", field: "examples" }],
     [{ evaluationExamples: "x" }, { code: "request-invalid", field: "evaluationExamples" }],

@@ -69,7 +69,9 @@ export async function train(folder: string, adapter: Adapter, options: TrainOpti
   const model = await readModelFolder(folder);
   const { examples, evaluationExamples = [], rowTokens } = options;
   const tokensMax = Math.min(rowTokens, model.config.contextTokensMax);
-  checkExamples([...examples, ...evaluationExamples], tokensMax, model.config.vocabularySize);
+  const { vocabularySize } = model.config;
+  checkExamples(examples, tokensMax, vocabularySize);
+  checkExamples(evaluationExamples, tokensMax, vocabularySize, "evaluationExamples");
   checkRun(model.config, largestRun(options), options.runBytesMax ?? runBytesMaxDefault());
   const giveBack = takeDevice(options.device ?? "cpu");
   try {
