@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { encodeSafetensors, type StoredTensor, temporaryFolder } from "#runtime/fixtures/folders";
 import { scaleOf } from "./adapter.ts";
 import { adapterFileNames, readAdapter, writeAdapter } from "./adapter-folder.ts";
+import { makeWrittenAdapters } from "./fixtures/written-adapters.ts";
 
 const fixtures = join(import.meta.dirname, "fixtures");
 const names = ["plain", "other", "wide", "patterns", "conv1d"];
@@ -59,6 +60,22 @@ describe("an adapter folder of PEFT", () => {
       for (const [key, value] of Object.entries(written)) expect(published[key], key).toEqual(value);
     },
   );
+
+  it("is, where ours, the folder that PEFT read for the golden scales and logits", async () => {
+    const written = await makeWrittenAdapters();
+    for (const [fixture, adapter] of Object.entries(written)) {
+      const folder = join(await temporaryFolder(), "written");
+      await writeAdapter(folder, adapter);
+      const weights = (path: string) => readFile(join(path, weightsName));
+      expect(await weights(folder)).toEqual(await weights(join(fixtures, fixture)));
+      // Only white space may differ: the repository formats its JSON.
+      const config = async (path: string) =>
+        JSON.stringify(JSON.parse(await readFile(join(path, configName), "utf8")));
+      expect(await config(folder)).toBe(await config(join(fixtures, fixture)));
+      expect(await readAdapter(folder)).toEqual(adapter);
+      expect(new Set([...adapter.modules.values()].map(({ rank }) => rank)).size).toBe(5);
+    }
+  });
 
   it("may hold its factors in half precision", async () => {
     for (const dtype of ["F16", "BF16"] as const) {
