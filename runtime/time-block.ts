@@ -8,3 +8,13 @@ export const timeBlockTokens = 64;
 export function blockTokens(tokens: number): number {
   return Math.max(1, Math.ceil(tokens / timeBlockTokens)) * timeBlockTokens;
 }
+
+/**
+ * Slots that rows of a running batch need for so many tokens each: whole blocks, of wide heads at least two. Kernels
+ * cut a product over more than 128 channels into pieces whose length depends on the number of columns, here slots,
+ * where those are 64 or fewer: a row's bits would depend on whether a longer one stands beside it.
+ * Source: onnxruntime/core/mlas/lib/sgemm.cpp (strides).
+ */
+export function cacheSlots(tokens: number, headSize: number): number {
+  return Math.max(headSize > 128 ? 2 * timeBlockTokens : 0, blockTokens(tokens));
+}

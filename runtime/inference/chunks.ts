@@ -1,5 +1,5 @@
 import type { Decoder } from "#runtime/decoder/description";
-import { blockTokens, timeBlockTokens } from "#runtime/time-block";
+import { blockTokens, cacheSlots, timeBlockTokens } from "#runtime/time-block";
 
 /**
  * Most bytes of one layer's attention scores [H, chunk, T], and of the logits [R, V] of one chunk. Some three
@@ -33,11 +33,12 @@ export function needsChunks(decoder: Decoder): boolean {
   return chunkTokens(decoder, tokens, tokens) < blockTokens(tokens);
 }
 
-/** Bytes of keys and values of `rows` sequences of `tokens` tokens each. */
+/** Bytes of keys and values of a running batch of `rows` sequences of `tokens` tokens each. */
 export function cacheBytes(
   { layers, keyValueHeadCount, headSize }: Pick<Decoder, "layers" | "keyValueHeadCount" | "headSize">,
   tokens: number,
   rows: number,
 ): number {
-  return 2 * layers.length * keyValueHeadCount * headSize * floatBytes * blockTokens(tokens) * rows;
+  const slots = cacheSlots(tokens, headSize);
+  return 2 * layers.length * keyValueHeadCount * headSize * floatBytes * slots * rows;
 }

@@ -13,9 +13,13 @@ const weights: Record<string, () => Promise<string>> = {
   float32: () => randomModel(sizes),
   float16: () => randomModel(sizes, "F16"),
   bfloat16: () => randomModel(sizes, "BF16"),
+  "float32, heads of 256": () => randomModel(wideHeads),
   "8 bits": () => quantised(8),
   "4 bits": () => quantised(4),
 };
+
+/** As Gemma's: products over a head are longer than the pieces that kernels cut sums into. */
+const wideHeads = { num_attention_heads: 4, num_key_value_heads: 1, head_dim: 256, num_hidden_layers: 1 };
 
 async function quantised(bits: 4 | 8): Promise<string> {
   const folder = join(await temporaryFolder(), "quantised");
@@ -28,6 +32,7 @@ async function quantised(bits: 4 | 8): Promise<string> {
 const settings = [
   { stored: "float32", mode: "packed", isAdapted: false },
   { stored: "float32", mode: "mapped", isAdapted: true },
+  { stored: "float32, heads of 256", mode: "packed", isAdapted: true },
   { stored: "float16", mode: "packed", isAdapted: false },
   { stored: "bfloat16", mode: "packed", isAdapted: true },
   { stored: "bfloat16", mode: "narrow", isAdapted: false },

@@ -1,5 +1,5 @@
 import { invariant, NotFiniteError } from "#runtime/errors";
-import { blockTokens, timeBlockTokens } from "#runtime/time-block";
+import { blockTokens, cacheSlots, timeBlockTokens } from "#runtime/time-block";
 
 /** Keys or values of one layer: [rows, heads, capacity, headSize], row major. */
 type Layer = Float32Array;
@@ -134,7 +134,7 @@ export function join(cache: KvCache, sequence: KvCache): void {
   if (!isFiniteRow(sequence, length)) throw new NotFiniteError("keys and values");
   const row = cache.lengths.length;
   const rows = Math.max(cache.rowCount, roomFor(cache, row + 1));
-  resize(cache, rows, Math.max(row === 0 ? 0 : cache.capacity, blockTokens(length)));
+  resize(cache, rows, Math.max(row === 0 ? 0 : cache.capacity, slotsOf(cache, length)));
   cache.lengths.push(length);
   cache.version += 1;
   const copy = (into: Layer[], from: Layer[]) => {
@@ -158,7 +158,7 @@ export function leave(cache: KvCache, row: number): void {
   cache.lengths[row] = cache.lengths[last] ?? 0;
   cache.lengths.pop();
   cache.version += 1;
-  const needed = Math.max(0, ...cache.lengths.map(blockTokens));
+  const needed = Math.max(0, ...cache.lengths.map((length) => slotsOf(cache, length)));
   if (needed <= cache.capacity / 2) resize(cache, roomFor(cache, cache.lengths.length), needed);
   cache.bias = biasOf(cache);
 }
@@ -210,6 +210,10 @@ function write(
 /** Rows a cache makes room for when `rows` are in use: twice as many each time it grows. */
 export function roomFor({ rowsMax }: Pick<KvCache, "rowsMax">, rows: number): number {
   return Math.min(rowsMax, Math.max(2, 2 ** Math.ceil(Math.log2(rows))));
+}
+
+function slotsOf({ shape }: KvCache, length: number): number {
+  return cacheSlots(length, shape.headSize);
 }
 
 /** Move the rows in use to arrays for another number of rows and slots. */
