@@ -92,6 +92,11 @@ describe("requests", () => {
       [() => model.logProb([{ ...asked, promptTokenIds: [] }]), "promptTokenIds"],
       [() => model.generate({ ...greedy, promptTokenIds: [] }), "promptTokenIds"],
       [() => train(fixture("tied"), adapter, { ...options, examples: [] }), "examples"],
+      [() => openModel(fixture("tied"), null as never), "options"],
+      [() => train(fixture("tied"), adapter, null as never), "options"],
+      [() => openGradients(fixture("tied"), adapter, { kind: "full" }, null as never), "options"],
+      [() => model.generate({ ...greedy, signal: {} } as never), "signal"],
+      [() => model.generate({ ...greedy, onToken: "x" } as never), "onToken"],
       [() => open([undefined]), "adaptableModules"],
       [() => open("q_proj"), "adaptableModules"],
     ];

@@ -3,7 +3,7 @@ import { type Device, devices } from "#runtime/inference/device";
 import { queueMaxDefault, threadsMax } from "#runtime/inference/pool";
 import { type WeightMode, weightModes } from "#runtime/inference/session-options";
 import { memoryBytes } from "#runtime/memory";
-import { check } from "#runtime/request";
+import { check, isObject } from "#runtime/request";
 
 /** Largest `rowsMax`. */
 const rowsLimit = 256;
@@ -44,6 +44,7 @@ export interface OpenOptions {
 
 /** Fill in what is left out. @throws InvalidRequestError naming the option out of its range. */
 export function checkOptions(options: OpenOptions): Required<OpenOptions> {
+  check(isObject(options), "options", "an object", options);
   const checked = {
     threads: 1,
     queueMax: queueMaxDefault,

@@ -89,6 +89,9 @@ export function checkGenerate(limits: TaskLimits, request: GenerateRequest): Gen
   check(isSeed, "seed", "an unsigned 64-bit integer", seed);
   const areTokens = Array.isArray(stopTokenIds) && strayIndex(stopTokenIds, Number.MAX_SAFE_INTEGER) < 0;
   check(areTokens, "stopTokenIds", "a list of token ids", stopTokenIds);
+  const { signal, onToken } = request;
+  check(signal === undefined || signal instanceof AbortSignal, "signal", "an AbortSignal", signal);
+  check(onToken === undefined || typeof onToken === "function", "onToken", "a function", onToken);
   return {
     promptTokenIds: [...request.promptTokenIds],
     adapter: adapterOf(bank, request),

@@ -7,7 +7,7 @@ import { type ExecutionProfile, profileHere } from "#runtime/inference/profile";
 import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
 import { type Adapter, AdapterError } from "#runtime/lora/adapter";
 import { encode } from "#runtime/onnx/model";
-import { check } from "#runtime/request";
+import { check, isObject } from "#runtime/request";
 import { checkExamples, type Example } from "#runtime/training/packing";
 import { checkRun, type RunSize, runBytes, runBytesMaxDefault } from "#runtime/training/run-memory";
 import { adapterTargets } from "#runtime/training/trainer";
@@ -68,6 +68,7 @@ export async function openGradients(
   reduction: Reduction,
   options: GradientOptions = {},
 ): Promise<Gradients> {
+  check(isObject(options), "options", "an object", options);
   const { device = "cpu", runBytesMax = runBytesMaxDefault() } = options;
   checkReduction(reduction);
   const isBytes = Number.isSafeInteger(runBytesMax) && runBytesMax >= 0;

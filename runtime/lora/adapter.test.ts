@@ -43,6 +43,20 @@ it.each<[string, string, Partial<LoraModule>]>([
   expect(() => checkAdapter(made)).toThrow(reason);
 });
 
+it.each<[string, unknown]>([
+  ["adapter", null],
+  ["modules", { ...adapter, modules: {} }],
+  ["rank", { ...adapter, rank: 0 }],
+  ["rank", { ...adapter, rank: "2" }],
+  ["alpha", { ...adapter, alpha: Number.NaN }], // JSON has none: nobody could read what was written.
+  ["targetModules", { ...adapter, targetModules: "q_proj" }],
+  ["q_proj", { ...adapter, modules: new Map([["q_proj", null]]) }],
+  ["q_proj", { ...adapter, modules: new Map([["q_proj", { ...layer, a: [1, 2, 3, 4, 5, 6] }]]) }],
+])("refuses what is no adapter, naming %s", (key, given) => {
+  const refused = expect.objectContaining({ code: "adapter-invalid", key });
+  expect(() => checkAdapter(given as Adapter)).toThrow(refused);
+});
+
 it("refuses an adapter of no modules, which would do nothing", () => {
   expect(() => checkAdapter({ ...adapter, modules: new Map() })).toThrow("there are none");
   expect(() => checkAdapter(adapter)).not.toThrow();

@@ -1,4 +1,5 @@
-import { ModelRuntimeError } from "#runtime/errors";
+import { excerpt, ModelRuntimeError } from "#runtime/errors";
+import { isObject } from "#runtime/request";
 
 /**
  * The two factors that LoRA adds to one linear layer: y = W·x + scale · B·(A·x).
@@ -60,12 +61,21 @@ export function isTarget(targetModules: readonly string[], name: string): boolea
 }
 
 /**
- * Check what the types cannot say, of an adapter made by anyone: names, ranks, sizes, finite numbers.
- * @throws AdapterError naming the module at fault.
+ * Check what an adapter made by anyone is: its fields, names, ranks, sizes, finite numbers.
+ * @throws AdapterError naming the field or module at fault.
  */
 export function checkAdapter(adapter: Adapter): void {
-  if (adapter.modules.size === 0) throw new AdapterError("adapter-invalid", "modules", "there are none");
-  for (const [name, module] of adapter.modules) checkModule(name, module);
+  const refuse = (key: string, reason: string): never => {
+    throw new AdapterError("adapter-invalid", key, reason);
+  };
+  if (!isObject(adapter)) refuse("adapter", `it is ${excerpt(adapter)}`);
+  const { modules, rank, alpha, targetModules } = adapter;
+  if (!(modules instanceof Map)) refuse("modules", "a map of them is needed");
+  if (modules.size === 0) refuse("modules", "there are none");
+  if (!isRank(rank)) refuse("rank", `1 to ${rankMax}. Given: ${excerpt(rank)}`);
+  if (!Number.isFinite(alpha)) refuse("alpha", `not a finite number. Given: ${excerpt(alpha)}`);
+  if (!Array.isArray(targetModules)) refuse("targetModules", "a list of names is needed");
+  for (const [name, module] of modules) checkModule(name, module);
   const bytes = bytesOf(adapter);
   if (bytes > adapterBytesMax) throw new AdapterTooLargeError(bytes);
   const stray = [...adapter.modules.keys()].find((name) => !isTarget(adapter.targetModules, name));
@@ -73,14 +83,21 @@ export function checkAdapter(adapter: Adapter): void {
     throw new AdapterError("adapter-invalid", stray, "target_modules does not name it");
 }
 
-function checkModule(name: string, { rank, alpha, inSize, outSize, a, b }: LoraModule): void {
+function isRank(rank: number): boolean {
+  return Number.isInteger(rank) && rank >= 1 && rank <= rankMax;
+}
+
+function checkModule(name: string, module: LoraModule): void {
   const refuse = (reason: string): never => {
-    throw new AdapterError("adapter-invalid", name, reason);
+    throw new AdapterError("adapter-invalid", String(name), reason);
   };
-  if (name.length > moduleNameLengthMax || !moduleName.test(name)) refuse("not a module's name");
-  if (!Number.isInteger(rank) || rank < 1 || rank > rankMax)
-    refuse(`rank is 1 to ${rankMax}. Given: ${rank}`);
-  if (!Number.isFinite(alpha)) refuse(`alpha is not a finite number. Given: ${alpha}`);
+  if (!isObject(module)) refuse(`it is ${excerpt(module)}`);
+  const { rank, alpha, inSize, outSize, a, b } = module;
+  if (typeof name !== "string" || name.length > moduleNameLengthMax || !moduleName.test(name))
+    refuse("not a module's name");
+  if (!isRank(rank)) refuse(`rank is 1 to ${rankMax}. Given: ${excerpt(rank)}`);
+  if (!Number.isFinite(alpha)) refuse(`alpha is not a finite number. Given: ${excerpt(alpha)}`);
+  if (!(a instanceof Float32Array && b instanceof Float32Array)) refuse("A and B are Float32Arrays");
   if (a.length !== rank * inSize) refuse(`A has ${a.length} numbers, [${rank},${inSize}] needs others`);
   if (b.length !== outSize * rank) refuse(`B has ${b.length} numbers, [${outSize},${rank}] needs others`);
   if (a.length === 0 || b.length === 0) refuse("a factor is empty");

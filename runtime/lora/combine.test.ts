@@ -159,6 +159,20 @@ describe("combining adapters", () => {
       }
     };
     expect(refused([], { type: "cat" })).toBe("adapter-merge-invalid");
+    for (const given of [null, [null], [undefined], new Array(1)]) {
+      expect(refused(given as never, { type: "cat" })).toBe("adapter-merge-invalid");
+    }
+    for (const adapter of [null, {}]) {
+      expect(refused([{ adapter, weight: 1 }] as never, { type: "cat" })).toBe("adapter-invalid");
+    }
+    const methods = [
+      ...[null, {}, { type: "magnitude", density: 0.5 }, { type: "dare-linear", density: 0.5 }],
+      ...[5, -1n, 2n ** 64n].map((seed) => ({ type: "dare-ties", density: 0.5, seed })),
+      { type: "ties", density: 0.5, majority: "most" },
+    ];
+    for (const method of methods) {
+      expect(refused([both[0]!], method as never)).toBe("adapter-merge-invalid");
+    }
     expect(refused([{ adapter: plain!, weight: Number.NaN }], { type: "cat" })).toBe("adapter-merge-invalid");
     expect(refused(both, { type: "linear" })).toBe("adapter-merge-invalid");
     for (const rank of [0, -1, 1.5, Number.NaN]) {

@@ -1,3 +1,5 @@
+import { excerpt } from "#runtime/errors";
+import { isObject } from "#runtime/request";
 import { type Adapter, AdapterError, checkAdapter, type LoraModule, rankMax, scaleOf } from "./adapter.ts";
 import { decomposeQr, decomposeSingular, type Matrix, multiply, norm, transpose } from "./decomposition.ts";
 import { type FactorMethod, mixFactors, type Term } from "./factor-mix.ts";
@@ -68,6 +70,7 @@ export function combinationError(parts: readonly WeightedAdapter[], result: Adap
 }
 
 function joinerOf(method: CombineMethod): (name: string, terms: readonly Term[]) => LoraModule {
+  if (!isObject(method)) throw invalid("method", `an object with its type. Given: ${excerpt(method)}`);
   switch (method.type) {
     case "cat":
       return (_, terms) => concatenate(terms);
@@ -163,11 +166,15 @@ function moduleNames(parts: readonly WeightedAdapter[]): string[] {
 }
 
 function checkParts(parts: readonly WeightedAdapter[]): void {
+  if (!Array.isArray(parts) || !Array.from(parts).every(isObject)) {
+    throw invalid("adapters", "a list of { adapter, weight } is needed");
+  }
   if (parts.length < 1 || parts.length > partsMax) {
     throw invalid("adapters", `1 to ${partsMax} of them can be combined. Given: ${parts.length}`);
   }
   const stray = parts.find(({ weight }) => !Number.isFinite(weight));
-  if (stray) throw invalid("weight", `is a finite number. Given: ${stray.weight}`);
+  if (stray) throw invalid("weight", `is a finite number. Given: ${excerpt(stray.weight)}`);
+  for (const { adapter } of parts) checkAdapter(adapter);
   const [first] = parts as [WeightedAdapter];
   if (parts.some(({ adapter }) => adapter.isTransposed !== first.adapter.isTransposed)) {
     throw invalid("fan_in_fan_out", "the adapters differ in it, so they are for different base models");

@@ -1,3 +1,4 @@
+import { excerpt } from "#runtime/errors";
 import { type Generator, pcg32 } from "#runtime/inference/sampler";
 import { AdapterError, type LoraModule } from "./adapter.ts";
 
@@ -28,18 +29,19 @@ export interface Term {
   readonly factor: number;
 }
 
+const types: readonly string[] = ["linear", "ties", "dare-linear", "dare-ties"];
+
 /** Values one draw of the generator can have. */
 const drawCount = 2 ** 32;
 
 /**
  * A function that mixes the terms of one module. What is random follows from the seed and from the order of calls:
  * modules ascending by name, and for each A of every adapter, then B of every adapter, number by number.
- * @throws AdapterError `adapter-merge-invalid` for a density out of range, or a module whose ranks differ.
+ * @throws AdapterError `adapter-merge-invalid` naming the field of the method out of its range, or a module whose
+ * ranks differ.
  */
 export function mixFactors(method: FactorMethod): (name: string, terms: readonly Term[]) => LoraModule {
-  if (method.type !== "linear" && !(method.density > 0 && method.density <= 1)) {
-    throw new AdapterError("adapter-merge-invalid", "density", `above 0, up to 1. Given: ${method.density}`);
-  }
+  checkMethod(method);
   const generator = "seed" in method ? pcg32(method.seed) : undefined;
   return (name, terms) => {
     const [{ module: first }] = terms as [Term];
@@ -103,6 +105,26 @@ function thin(method: FactorMethod, tensor: Float32Array, generator: Generator |
   if (generator === undefined) return keepLargest(values, Math.floor(method.density * values.length));
   const below = Math.floor(method.density * drawCount);
   return values.map((value) => (generator() < below ? value / method.density : 0));
+}
+
+/** What is no method here must not pass for another. */
+function checkMethod(method: FactorMethod): void {
+  const check = (holds: boolean, key: string, allowed: string, given: unknown) => {
+    if (holds) return;
+    throw new AdapterError("adapter-merge-invalid", key, `allowed is ${allowed}. Given: ${excerpt(given)}`);
+  };
+  const { type } = method;
+  check(types.includes(type), "type", `cat, svd, ${types.join(", ")}`, type);
+  if (type === "linear") return;
+  check(method.density > 0 && method.density <= 1, "density", "above 0, up to 1", method.density);
+  if (type !== "dare-linear") {
+    const { majority = "total" } = method;
+    check(["total", "frequency"].includes(majority), "majority", "total or frequency", majority);
+  }
+  if (type === "ties") return;
+  const { seed } = method;
+  const isSeed = typeof seed === "bigint" && seed >= 0n && seed < 2n ** 64n;
+  check(isSeed, "seed", "an unsigned 64-bit integer", seed);
 }
 
 /** Zero all but the `count` of greatest magnitude; among equals the first are kept. */

@@ -77,5 +77,6 @@ describe("generated text", () => {
     await expect(generateText(model, tokenizer, { ...request, stopStrings: [""] })).rejects.toMatchObject({
       code: "request-invalid",
     });
+    await expect(generateText(model, tokenizer, null as never)).rejects.toMatchObject({ field: "request" });
   });
 });

@@ -1,5 +1,6 @@
 import type { Generation } from "#runtime/inference/generate";
 import type { Model } from "#runtime/model";
+import { check, isObject } from "#runtime/request";
 import type { GenerateRequest } from "#runtime/tasks";
 import type { TextPart } from "./prompt.ts";
 import { createTextStream, type TextStreamOptions } from "./text-stream.ts";
@@ -29,6 +30,7 @@ export async function generateText(
   tokenizer: Tokenizer,
   request: TextRequest,
 ): Promise<GeneratedText> {
+  check(isObject(request), "request", "an object", request);
   const { prompt, stopStrings = [], onText = ignorePiece, signal, ...sampling } = request;
   const stream = createTextStream(tokenizer, { stopStrings });
   const stopped = new AbortController();

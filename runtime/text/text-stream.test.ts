@@ -1,7 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { fixture } from "#runtime/fixtures/folders";
-import { createTextStream, stopStringLengthMax, stopStringsMax } from "./text-stream.ts";
+import {
+  createTextStream,
+  stopStringLengthMax,
+  stopStringsMax,
+  type TextStreamOptions,
+} from "./text-stream.ts";
 import { readTokenizer } from "./tokenizer.ts";
 
 const tokenizer = await readTokenizer(fixture("tied"));
@@ -93,13 +98,16 @@ describe("stop strings", () => {
     );
   });
 
-  it("are refused when empty, too long or too many", () => {
+  it("are refused when empty, too long, too many, or no strings", () => {
     for (const stopStrings of [
       [""],
+      [5],
+      new Array(1),
+      "x",
       ["x".repeat(stopStringLengthMax + 1)],
       new Array(stopStringsMax + 1).fill("x"),
     ]) {
-      expect(() => createTextStream(tokenizer, { stopStrings })).toThrow(
+      expect(() => createTextStream(tokenizer, { stopStrings } as TextStreamOptions)).toThrow(
         expect.objectContaining({ code: "request-invalid", retryable: false }),
       );
     }

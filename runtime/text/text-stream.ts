@@ -139,7 +139,9 @@ function heldLength(text: string, stopStrings: readonly string[]): number {
 }
 
 function checkStopStrings(stopStrings: readonly string[]): readonly string[] {
-  const isFit = stopStrings.every(({ length }) => length >= 1 && length <= stopStringLengthMax);
+  const isString = (given: unknown) =>
+    typeof given === "string" && given.length >= 1 && given.length <= stopStringLengthMax;
+  const isFit = Array.isArray(stopStrings) && Array.from(stopStrings).every(isString);
   if (!isFit || stopStrings.length > stopStringsMax) throw new StopStringError();
   return stopStrings;
 }

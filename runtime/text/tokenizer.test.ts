@@ -61,6 +61,14 @@ describe("the tokenizer", () => {
     expect(() => tokenizer.encode([{ special: "<|nope|>" }])).toThrow(/unknown special token "<\|nope\|>"/);
   });
 
+  it("refuses what is no text, no list of parts, and no list of ids", () => {
+    for (const given of [5, null, {}, [null], [{}], [{ text: 5 }], [{ special: null }]]) {
+      const encoding = () => tokenizer.encode(given as never);
+      expect(encoding, JSON.stringify(given)).toThrow(expect.objectContaining({ code: "tokenizer-failed" }));
+    }
+    expect(() => tokenizer.decode(5 as never)).toThrow(expect.objectContaining({ code: "tokenizer-failed" }));
+  });
+
   it("knows the other stop tokens that generation_config.json names", async () => {
     const folder = await copyFixture("tied");
     const file = join(folder, "generation_config.json");

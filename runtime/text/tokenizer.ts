@@ -1,6 +1,7 @@
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { excerpt, ModelRuntimeError } from "#runtime/errors";
+import { isObject } from "#runtime/request";
 import { configLimits, ModelFolderError, readJson } from "#runtime/weights/json-file";
 import { resolveFile, resolveFolder } from "#runtime/weights/model-files";
 import { readTokenizerFiles } from "#runtime/weights/model-folder";
@@ -123,6 +124,8 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
   return {
     encode: (parts) => {
       const list = typeof parts === "string" ? [{ text: parts }] : parts;
+      if (!Array.isArray(list) || !list.every(isPart))
+        throw new TokenizerError("text, or a list of parts, is needed");
       return list.flatMap((part, index) =>
         "special" in part
           ? specialTokenId(part.special)
@@ -135,6 +138,11 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
     specialTokenId,
     stopTokenIds: stop === undefined ? [] : [specialTokenId(stop)],
   };
+}
+
+function isPart(part: unknown): boolean {
+  if (!isObject(part)) return false;
+  return typeof ("special" in part ? part.special : "text" in part ? part.text : null) === "string";
 }
 
 function encodePlain(tokenizer: HuggingFaceTokenizer, text: string, unknownId: number | undefined): number[] {
@@ -225,6 +233,7 @@ function createDecoder(
   const join = createByteFallbackDecoder(file.decoder);
   const library = join ? undefined : construct({ ...file, post_processor: null });
   return (tokenIds) => {
+    if (!Array.isArray(tokenIds)) throw new TokenizerError("a list of token ids is needed");
     const known = tokenIds.filter((id) => tokens.has(id));
     const spellings = known.map((id) => tokens.get(id) ?? "");
     const characters = spellings.reduce((sum, { length }) => sum + length, 0);

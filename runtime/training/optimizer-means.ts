@@ -45,7 +45,10 @@ export async function readOptimizerMeans(
   path: string,
   sizes: ReadonlyMap<string, number>,
 ): Promise<OptimizerMeans> {
-  const entries = await read(path);
+  const entries = await read(path).catch((cause: unknown) => {
+    if (cause instanceof ModelRuntimeError) throw cause;
+    throw new OptimizerMeansError(path, "cannot be read", cause);
+  });
   const file = await open(path, "r");
   try {
     const numbers = async (name: string, size: number) => {
@@ -70,7 +73,7 @@ export async function readOptimizerMeans(
 
 /** A file of means that cannot be used. Code: `optimizer-invalid`. */
 export class OptimizerMeansError extends ModelRuntimeError {
-  constructor(path: string, reason: string) {
-    super("optimizer-invalid", `Optimizer's means ${path}: the file ${reason}.`);
+  constructor(path: string, reason: string, cause?: unknown) {
+    super("optimizer-invalid", `Optimizer's means ${path}: the file ${reason}.`, { cause });
   }
 }

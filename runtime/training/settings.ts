@@ -41,10 +41,11 @@ export function checkSettings(
     readonly runBytesMax?: number;
   },
 ): void {
-  const { rowTokens, rowCount, runsPerStep, patience, stepsPerEvaluation, seed, schedule } = settings;
   const check = (holds: boolean, field: string, allowed: string, given: unknown) => {
     if (!holds) throw new TrainSettingsError(field, allowed, given);
   };
+  check(isObject(settings), "options", "an object", settings);
+  const { rowTokens, rowCount, runsPerStep, patience, stepsPerEvaluation, seed, schedule } = settings;
   check(isObject(schedule), "schedule", "an object", schedule);
   const { examples, evaluationExamples = [] } = settings;
   for (const [field, list] of Object.entries({ examples, evaluationExamples })) {
@@ -71,6 +72,7 @@ export function checkSettings(
   const { runBytesMax = 0 } = settings;
   const isBytes = Number.isSafeInteger(runBytesMax) && runBytesMax >= 0;
   check(isBytes, "runBytesMax", "a whole number from 0", runBytesMax);
+  check(isObject(optimizer), "optimizer", "an object", optimizer);
   checkOptimizer(optimizer, check);
   check(isSeed(seed), "seed", "an unsigned 64-bit integer", seed);
   const isEvaluated = patience === undefined || evaluationExamples.length > 0;

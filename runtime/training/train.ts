@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
 import { takeDevice } from "#runtime/inference/device";
 import { type ExecutionProfile, profileHere } from "#runtime/inference/profile";
 import type { Adapter } from "#runtime/lora/adapter";
@@ -9,7 +10,7 @@ import { meansOf, type OptimizerMeans } from "./optimizer-means.ts";
 import { type Batch, checkExamples, type Example, packEpoch, packInOrder } from "./packing.ts";
 import { checkRun, type RunSize, runBytesMaxDefault } from "./run-memory.ts";
 import { learningRate } from "./schedule.ts";
-import { checkSettings, type TrainSettings } from "./settings.ts";
+import { checkSettings, type TrainSettings, TrainSettingsError } from "./settings.ts";
 import { trainSession } from "./train-graph.ts";
 import { openTrainer, type StepReport, type Trainer } from "./trainer.ts";
 
@@ -66,6 +67,7 @@ export interface Training {
  */
 export async function train(folder: string, adapter: Adapter, options: TrainOptions): Promise<Training> {
   checkSettings(options);
+  await checkCallers(options);
   const model = await readModelFolder(folder);
   const { examples, evaluationExamples = [], rowTokens } = options;
   const tokensMax = Math.min(rowTokens, model.config.contextTokensMax);
@@ -79,6 +81,28 @@ export async function train(folder: string, adapter: Adapter, options: TrainOpti
   } finally {
     giveBack();
   }
+}
+
+/** What whoever calls gives to be told by, and where to leave a checkpoint: known before the first step, not after. */
+async function checkCallers(options: TrainOptions): Promise<void> {
+  const check = (holds: boolean, field: string, allowed: string, given: unknown) => {
+    if (!holds) throw new TrainSettingsError(field, allowed, given);
+  };
+  const { checkpointFolder, waypointSteps = [], signal, onStep, onEvaluation, onWaypoint } = options;
+  for (const [field, told] of Object.entries({ onStep, onEvaluation, onWaypoint })) {
+    check(told === undefined || typeof told === "function", field, "a function", told);
+  }
+  check(signal === undefined || signal instanceof AbortSignal, "signal", "an AbortSignal", signal);
+  const areSteps = Array.isArray(waypointSteps) && waypointSteps.every(Number.isSafeInteger);
+  check(areSteps, "waypointSteps", "a list of counts of updates", waypointSteps);
+  if (checkpointFolder === undefined) return;
+  const isFolder =
+    typeof checkpointFolder === "string" &&
+    (await stat(checkpointFolder).then(
+      (found) => found.isDirectory(),
+      () => false,
+    ));
+  check(isFolder, "checkpointFolder", "an existing folder", checkpointFolder);
 }
 
 /** No batch of any epoch is larger: an example adds to what is learned in a row at most by its own share of it. */

@@ -42,7 +42,8 @@ export async function quantiseFolder(
   target: string,
   options: { readonly bits: 4 | 8; readonly blockSize?: number },
 ): Promise<QuantisedFolder> {
-  const quantisation = { bits: options.bits, blockSize: options.blockSize ?? 32 };
+  const { bits, blockSize = 32 } = options ?? {};
+  const quantisation = { bits, blockSize };
   if (!blockSizes.includes(quantisation.blockSize) || ![4, 8].includes(quantisation.bits)) {
     throw new ModelFolderError(
       "request-invalid",
