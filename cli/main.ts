@@ -1,16 +1,12 @@
 #!/usr/bin/env node
 import { isCommand, loadCommand, usage } from "./commands.ts";
+import { endWithReader, exit } from "./reader.ts";
 
 const nodeMajorMin = 24;
 
-// A reader that leaves, as in `verify … | head`, is no verdict: 2, since 1 says that a payout is invalid.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-  process.exit(2);
-});
-
+endWithReader();
 // Not by letting the event loop run dry: a demo that failed may still be asking a chain that has been stopped.
-process.exit(await main(process.argv.slice(2)));
+await exit(await main(process.argv.slice(2)));
 
 /** Runs one command. Exit code 2 for a command that does not exist, and where Node is too old. */
 async function main([name, ...args]: string[]): Promise<number> {
