@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { devices } from "#runtime/inference/device";
 import { readDeployment } from "#schema/deployment";
 import { influenceMethodFrom } from "./adapter/methods.ts";
 import { archivePlaces, archiveSettings, checkArchiveSettings } from "./archive-stores.ts";
@@ -28,6 +29,8 @@ const environment = z
     MODEL_FOLDER: z.string().min(1),
     /** Threads that replay answers; each loads the model. As many as cores and memory allow, if not given. */
     ENGINE_WORKERS: count(1, 64).optional(),
+    /** What computes the gradients of training records: part of the method. Another than `cpu` in a process of its own. */
+    ENGINE_DEVICE: z.enum(devices).default("cpu"),
     /** How an answer is divided over its passages; named in the method. */
     ESTIMATOR: z.enum(Object.keys(estimators) as [Estimator, ...Estimator[]]).default("shapley"),
     /** Holds what can be made again: files and gradient stores of adapters. */
@@ -44,6 +47,10 @@ const environment = z
     METRICS_PORT: count(0, 65_535).default(9_101),
   })
   .superRefine(checkArchiveSettings)
+  .refine(({ ENGINE_DEVICE: device, ADAPTABLE_MODULES: modules }) => device === "cpu" || modules.length > 0, {
+    path: ["ENGINE_DEVICE"],
+    error: "Only gradients of adapters are computed there: name what adapters change in ADAPTABLE_MODULES",
+  })
   .transform((env) => {
     const deployment = readDeployment(env.ADDRESSES_FILE);
     return Object.freeze({
@@ -58,6 +65,7 @@ const environment = z
       archiveSweepMs: env.ARCHIVE_SWEEP_MS,
       modelFolder: env.MODEL_FOLDER,
       workers: env.ENGINE_WORKERS ?? null,
+      device: env.ENGINE_DEVICE,
       estimator: env.ESTIMATOR,
       engineFolder: env.ENGINE_FOLDER,
       adaptersFolder: env.ADAPTERS_FOLDER ?? null,

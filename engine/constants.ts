@@ -58,6 +58,12 @@ export const spanWordsMax = 50_000_000;
 /** Different words among them that are kept from one answer to the next, some hundred bytes each. */
 export const spanVocabularyMax = 4_000_000;
 
+/**
+ * Time the process of a device may take to open, or for the gradients of one shard, before it is ended: far above either on
+ * any GPU; a driver that hangs would hold all stores up.
+ */
+export const deviceCallMsMax = 1_800_000;
+
 /** Tasks waiting for a worker of the pool. */
 export const poolQueueMax = 256;
 

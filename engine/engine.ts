@@ -20,6 +20,7 @@ import { keepArchive, readNamed } from "./archivist.ts";
 import { createClassifier } from "./classify.ts";
 import type { Config } from "./config.ts";
 import { archivedUnpaidMax, jobsPerTurn, jobWatchSeconds, stopMsMax } from "./constants.ts";
+import { type GradientDevice, openGradientDevice } from "./device/device.ts";
 import { fetchBatch } from "./fetch/batch.ts";
 import { fetchContribution } from "./fetch/contribution.ts";
 import type { BlobReader } from "./fetch/payload.ts";
@@ -54,13 +55,15 @@ export async function runEngine(
     applicationName: "engine",
     connections: jobsPerTurn,
   });
-  const { modelFolder: folder, workers, adaptableModules, estimator, influenceMethod, dualMax } = config;
+  const { modelFolder: folder, workers, adaptableModules, estimator } = config;
   // A black-box model is asked nothing: its weights are elsewhere.
   await using pool = estimator === "black-box" ? null : await openPool({ folder, workers, adaptableModules });
+  await using device = pool && openGradientDevice({ folder, adaptableModules, device: config.device, log });
+  await device?.check();
   const srs = await developmentSrs({ folder: config.srsFolder });
   await using relay = new RelayClient({ relayUrl: () => config.disperserUrl, srs });
   await using archive = openArchive(config, srs, relay);
-  const method = describeMethod(pool?.profile ?? null, { estimator, influenceMethod, dualMax });
+  const method = describeMethod(pool?.profile ?? null, config);
   const metrics = createMetrics();
   await using queue = await openQueue(config, log);
   const { boss } = queue;
@@ -72,7 +75,7 @@ export async function runEngine(
     verifyCertificate(certificate, { level: "inclusion+signature", srs });
   const reader: BlobReader = { check, retrieve: retrieverOf([relay, archive], metrics, log) };
   const client = createPublicClient({ transport: http(config.rpcUrl, { batch: true }), cacheTime: 0 });
-  const handlers = handlersOf({ config, db, boss, reader, client, pool, method, log });
+  const handlers = handlersOf({ config, db, boss, reader, client, pool, device, method, log });
   const parts = { db, boss, metrics, log };
   const takeFrom = <Q extends QueueName>(name: Q) => take<Q>(parts, name, handlers[name]);
   for (const name of queueNames) await takeFrom(name);
@@ -84,6 +87,7 @@ export async function runEngine(
     methodHash: method.hash,
     artifactHash: pool?.artifactHash ?? null,
     threads: pool?.threads ?? 0,
+    device: config.device,
     recoveredJobs: mark.recovered,
     adopted,
   });
@@ -91,21 +95,10 @@ export async function runEngine(
   const ended = new AbortController();
   const onLeftOut = tellLeftOut(metrics, log);
   const watching = watchProgress(parts, ended.signal);
-  const keep =
-    archive &&
-    keepArchive(
-      {
-        named: () => readNamed(db, onLeftOut),
-        client,
-        archive,
-        source: relay,
-        check,
-        metrics,
-        log,
-        sweepMs: config.archiveSweepMs,
-      },
-      ended.signal,
-    );
+  const named = () => readNamed(db, onLeftOut);
+  const { archiveSweepMs: sweepMs } = config;
+  const keeping = archive && { named, client, archive, source: relay, check, metrics, log, sweepMs };
+  const keep = keeping && keepArchive(keeping, ended.signal);
   try {
     await followEvents(client, database, boss, { metrics, log }, signal);
   } finally {
@@ -142,12 +135,14 @@ type Means = {
   reader: BlobReader;
   client: PublicClient;
   pool: Pool | null;
+  device: GradientDevice | null;
   method: Method;
   log: Log;
 };
 
 /** Without a model nothing is done about trainings: their jobs wait for an engine that has it. */
-function handlersOf({ config, db, boss, reader, client, pool, method, log }: Means): Partial<Handlers> {
+function handlersOf(means: Means): Partial<Handlers> {
+  const { config, db, boss, reader, client, pool, device, method, log } = means;
   const hub = config.contracts.settlementHub.toLowerCase() as Hex;
   const { chainId, estimator } = config;
   const classifier = createClassifier(db);
@@ -159,7 +154,7 @@ function handlersOf({ config, db, boss, reader, client, pool, method, log }: Mea
   const adapters =
     pool === null
       ? null
-      : createAdapters({ db, boss, pool, reader, client, methodHash: method.hash, log }, config);
+      : createAdapters({ db, boss, pool, device, reader, client, methodHash: method.hash, log }, config);
   const openAdapter = adapters?.open ?? null;
   const finalBlockHash = (block: bigint) => readFinalHash(db, client, block);
   const scoring = { db, pool, method, estimator, openAdapter, finalBlockHash };

@@ -1,4 +1,5 @@
 import { type Hex, keccak256, stringToHex } from "viem";
+import type { Device } from "#runtime/index";
 import { checksumOf } from "#schema/checksum";
 import { recordsHarmedMax, recordsHelpedMax } from "#settlement/blob/provenance";
 import type { InfluenceMethod } from "./adapter/methods.ts";
@@ -27,7 +28,7 @@ export type Method = { text: string; hash: Hex };
 /** Code that a score, and what is paid by it, depends on; tests and the faithfulness report are none. */
 const code = [
   "engine/*.ts",
-  "engine/{adapter,composite,duplicates,fetch,gradient-store,influence,queue,reputation,score,spans}/**/*.ts",
+  "engine/{adapter,composite,device,duplicates,fetch,gradient-store,influence,queue,reputation,score,spans}/**/*.ts",
   "runtime/**/*.ts",
   "settlement/allocation/**/*.ts",
 ];
@@ -43,7 +44,8 @@ export function describeMethod(
     estimator,
     influenceMethod,
     dualMax,
-  }: { estimator: Estimator; influenceMethod: InfluenceMethod; dualMax: number },
+    device = "cpu",
+  }: { estimator: Estimator; influenceMethod: InfluenceMethod; dualMax: number; device?: Device },
 ): Method {
   const { isCausal } = estimators[estimator];
   const text = [
@@ -52,6 +54,7 @@ export function describeMethod(
     `estimator ${estimator}${isCausal ? "" : ", not causal"}`,
     ...settings,
     `training records by ${influenceMethod}${primalNote(influenceMethod, dualMax)}, at most ${recordsHelpedMax} that helped and ${recordsHarmedMax} that harmed`,
+    `gradients of training records on ${device}`,
     `dispute tolerance ${disputeToleranceMicro} micro-nats for a value, judged on this profile`,
     // Logarithms and cosines are V8's own, the same bits wherever it was compiled for the same processors.
     `numbers of V8 ${process.versions.v8} on ${process.arch}`,

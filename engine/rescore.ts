@@ -10,6 +10,7 @@ import { PipelineError } from "#schema/errors";
 import { receipt } from "#schema/offchain/index";
 import { createAdapterOpener } from "./adapter/store.ts";
 import { readConfig } from "./config.ts";
+import { openGradientDevice } from "./device/device.ts";
 import { readFinalHash } from "./final-hash.ts";
 import { describeMethod } from "./method.ts";
 import { openPool } from "./pool.ts";
@@ -36,10 +37,12 @@ async function rescore(receiptDigest: Hex, isExact: boolean): Promise<Rescored> 
     throw new NotScoredError(receiptDigest, "no receipt of a settled, final batch has it");
   const { modelFolder: folder, adaptableModules, estimator, influenceMethod, dualMax } = config;
   await using pool = await openPool({ folder, workers: 1, adaptableModules });
-  const method = describeMethod(pool.profile, { estimator, influenceMethod, dualMax });
+  const method = describeMethod(pool.profile, config);
+  // Opened only where the store is not there and has to be made.
+  await using device = openGradientDevice({ folder, adaptableModules, device: config.device });
   const { engineFolder, adaptersFolder } = config;
   const openAdapter = createAdapterOpener({
-    ...{ db, pool, places: { engineFolder, adaptersFolder }, method: influenceMethod },
+    ...{ db, pool, device, places: { engineFolder, adaptersFolder }, method: influenceMethod },
     ...{ methodHash: method.hash, dualMax },
   });
   const client = createPublicClient({ transport: http(config.rpcUrl), cacheTime: 0 });

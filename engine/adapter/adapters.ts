@@ -3,6 +3,7 @@ import type { Hex, PublicClient } from "viem";
 import type { Drizzle } from "#schema/database";
 import type { Log } from "#schema/log";
 import type { Config } from "../config.ts";
+import type { GradientDevice } from "../device/device.ts";
 import type { BlobReader } from "../fetch/payload.ts";
 import type { Pool } from "../pool.ts";
 import type { Handlers } from "../queue/run-jobs.ts";
@@ -14,6 +15,7 @@ type Parts = {
   db: Drizzle;
   boss: PgBoss;
   pool: Pool;
+  device: GradientDevice | null;
   reader: BlobReader;
   client: PublicClient;
   methodHash: Hex;
@@ -28,10 +30,10 @@ export type Adapters = {
 };
 
 export function createAdapters(parts: Parts, config: Config): Adapters {
-  const { db, boss, pool, reader, client, methodHash, log } = parts;
+  const { db, boss, pool, device, reader, client, methodHash, log } = parts;
   const { engineFolder, adaptersFolder, adaptableModules, influenceMethod: method, dualMax } = config;
   const places = { engineFolder, adaptersFolder };
-  const open = createAdapterOpener({ db, pool, places, method, methodHash, dualMax });
+  const open = createAdapterOpener({ db, pool, device, places, method, methodHash, dualMax });
   return {
     open,
     fetchTraining: (task) =>

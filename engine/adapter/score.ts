@@ -78,13 +78,13 @@ type Asked = { query: Query; text: string };
  */
 export async function recordScores(
   pool: Pool,
-  { files, shape, states, store, tokensMax, storeMethod, similarities, discard }: OpenedAdapter,
+  { shape, states, store, tokensMax, storeMethod, similarities, discard }: OpenedAdapter,
   { query, text }: Asked,
 ): Promise<Scores> {
   try {
     const { scores } = await pool.run({
       ...({ kind: "record-scores", adapters: states, method: storeMethod } as const),
-      ...{ store, adapterHash: files.hash, query, tokensMax, shape },
+      ...{ store, query, tokensMax, shape },
     });
     return { ok: true, scores: similarities === null ? scores : hybridInfluence(scores, similarities(text)) };
   } catch (error) {

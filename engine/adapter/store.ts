@@ -1,5 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { asc, eq } from "drizzle-orm";
 import type { Hex } from "viem";
 import { learningRate, type Schedule } from "#runtime/index";
@@ -9,14 +10,18 @@ import type { FoundBy } from "#schema/estimators";
 import { chunk, trainingRecord } from "#schema/offchain/index";
 import type * as manifest from "#settlement/blob/training/manifest";
 import * as settings from "#settlement/blob/training/settings";
+import { askDevice } from "../device/ask-device.ts";
+import type { GradientDevice } from "../device/device.ts";
 import { fold } from "../duplicates/shingles.ts";
 import { buildStore, StoreMismatchError } from "../gradient-store/build.ts";
 import { entryBytes, type Layout } from "../gradient-store/layout.ts";
 import {
   type Description,
+  type Profile,
   readManifest as readStoreManifest,
   StoreDamagedError,
 } from "../gradient-store/manifest.ts";
+import type { Expected } from "../gradient-store/store.ts";
 import type { ProjectionShape } from "../influence/projection.ts";
 import { textSimilarity } from "../influence/text-similarity.ts";
 import type { Pool } from "../pool.ts";
@@ -30,8 +35,9 @@ import {
   storeMethodOf,
   WaypointsMissingError,
 } from "./methods.ts";
+import { lossBlock, type TextRecord } from "./record-gradients.ts";
 import { encodingOf, shaped, shapeOf } from "./store-shape.ts";
-import { lossBlock, type StoredState, type StoreName, type TextRecord } from "./tasks.ts";
+import type { StoredState, StoreName } from "./tasks.ts";
 
 /** A training record as it was learned. */
 export type StoreRecord = TextRecord & { chunkId: Hex };
@@ -61,6 +67,8 @@ export type OpenedAdapter = {
 export type StoreParts = {
   db: Drizzle;
   pool: Pool;
+  /** What computes the gradients of records; null or not given: the pool does. */
+  device?: GradientDevice | null;
   places: AdapterPlaces;
   method: InfluenceMethod;
   /** Of the engine's method: what another one stored is not taken. */
@@ -121,7 +129,7 @@ async function isStill(
 ): Promise<boolean> {
   await adapterFiles(places, of);
   if (needsWaypoints(method)) await waypointFiles(places, of);
-  return areWhole(known.folders);
+  return areWhole(known.folders, known.store.expected.profile);
 }
 
 async function openAdapter(
@@ -130,7 +138,7 @@ async function openAdapter(
   modelId: Hex,
   opening: Opening,
 ): Promise<OpenedAdapter> {
-  const { pool, places, method, methodHash } = parts;
+  const { pool, places, method, methodHash, device = null } = parts;
   const { signal } = opening;
   const files = await adapterFiles(places, of);
   const loaded = await pool.run({ kind: "load-adapter", adapter: files, optimizerPath: null });
@@ -147,25 +155,28 @@ async function openAdapter(
   const sizes = { blocks: loaded.blocks, records: of.trainRows.length, states: states.length };
   const shape = shapeOf({ adapterHash: of.adapterHash, method: storeMethod, ...sizes }, parts.bytesMax);
   const blocks = shaped(loaded.blocks, shape);
-  const owned = { of, methodHash };
-  const gradients = describeStore(owned, "gradients", [...blocks, lossBlock], encodingOf(storeMethod));
+  const where = device?.name ?? "cpu";
+  const { profile } = await pool.run({ kind: "describe-gradients", adapter: files, device: where });
+  const expected = { adapterHash: of.adapterHash, methodHash, profile };
+  const gradients = describeStore(expected, "gradients", [...blocks, lossBlock], encodingOf(storeMethod));
   const build = async () => {
-    const building = { pool, folder, tokensMax, shape, ...opening };
-    const from = await buildStates(building, states, gradients, records);
+    const building = { pool, device, folder, tokensMax, shape, ...opening };
+    const build = () => buildStates(building, states, gradients, records);
+    const from = await (device === null ? build() : device.alone(build));
     if (storeMethod === "efim-primal")
       return buildFisher(pool, { from: from[0]!.folder, to: solved, damping, of: gradients, signal });
     signal.throwIfAborted();
-    const description = describeStates(owned, blocks, states);
+    const description = describeStates(expected, blocks, states);
     await pool.run({ kind: "solve", from, to: solved, description, method: storeMethod, damping });
   };
   const isPrimal = storeMethod === "efim-primal";
   // In primal form the gradients themselves are multiplied; what is solved is the Fisher information.
   const store = isPrimal
-    ? { folder: join(folder, states[0]!.name), methodHash, fisher: solved }
-    : { folder: solved, methodHash, fisher: null };
+    ? { folder: join(folder, states[0]!.name), expected, fisher: solved }
+    : { folder: solved, expected, fisher: null };
   const folders = new Map([[store.folder, records.length]]);
   if (isPrimal) folders.set(solved, blocks.length);
-  if (!(await areWhole(folders))) {
+  if (!(await areWhole(folders, profile))) {
     await removeOthers(modelFolder, folder);
     await rebuildIfDamaged(build, folder);
   }
@@ -238,6 +249,7 @@ async function rebuildIfDamaged(build: () => Promise<void>, folder: string): Pro
 
 type Building = {
   pool: Pool;
+  device: GradientDevice | null;
   folder: string;
   tokensMax: number;
   shape: ProjectionShape | null;
@@ -266,7 +278,7 @@ async function buildFisher(pool: Pool, { from, to, damping, of, signal }: Fisher
 
 /** Gradients of all records at each state, one store each. Progress counts the records of all states. */
 async function buildStates(
-  { pool, folder, tokensMax, shape, onProgress, signal }: Building,
+  { pool, device, folder, tokensMax, shape, onProgress, signal }: Building,
   states: readonly State[],
   description: Description,
   records: readonly StoreRecord[],
@@ -276,7 +288,7 @@ async function buildStates(
   for (const [at, { name, adapter, ...state }] of states.entries()) {
     const gradientsOf = async (ids: readonly string[]) => {
       const texts = ids.map((id) => byId.get(id)!).map(({ source, text }) => ({ source, text }));
-      return (await pool.run({ kind: "gradients", adapter, records: texts, tokensMax, shape })).gradients;
+      return askDevice(pool, device, { adapter, records: texts, tokensMax, shape });
     };
     await buildStore({
       folder: join(folder, name),
@@ -292,11 +304,8 @@ async function buildStates(
   return stored;
 }
 
-/** Whose a store is. */
-type Owned = { of: manifest.Manifest; methodHash: Hex };
-
 /** Of what a method keeps, the blocks of all states one behind another. */
-function describeStates(of: Owned, blocks: Layout["blocks"], states: readonly State[]): Description {
+function describeStates(of: Expected, blocks: Layout["blocks"], states: readonly State[]): Description {
   const prefix = (at: number) => (states.length === 1 ? "" : `${at} `);
   const all = states.flatMap((_, at) =>
     blocks.map(({ name, columns }) => ({ name: `${prefix(at)}${name}`, columns })),
@@ -305,15 +314,14 @@ function describeStates(of: Owned, blocks: Layout["blocks"], states: readonly St
 }
 
 function describeStore(
-  { of, methodHash }: Owned,
+  of: Expected,
   content: Description["content"],
   blocks: Layout["blocks"],
   encoding: Layout["encoding"] = "float32",
 ): Description {
   const recordBytes = entryBytes[encoding] * blocks.reduce((sum, { columns }) => sum + columns, 0);
   return {
-    methodHash,
-    adapterHash: of.adapterHash,
+    ...of,
     content,
     layout: { encoding, blocks: [...blocks] },
     recordsPerShard: Math.max(1, Math.min(shardRecordsMax, Math.floor(shardBytes / recordBytes))),
@@ -330,16 +338,17 @@ async function readRecords(db: Drizzle, modelId: Hex): Promise<StoreRecord[]> {
     .orderBy(asc(trainingRecord.index));
 }
 
-async function areWhole(folders: OpenedAdapter["folders"]): Promise<boolean> {
-  const found = await Promise.all([...folders].map(([folder, records]) => isWhole(folder, records)));
+async function areWhole(folders: OpenedAdapter["folders"], profile: Profile | undefined): Promise<boolean> {
+  const found = await Promise.all([...folders].map(([folder, records]) => isWhole(folder, records, profile)));
   return found.every((one) => one);
 }
 
-/** Whether the manifest names all records; its bytes are checked by whoever opens it. */
-async function isWhole(folder: string, records: number): Promise<boolean> {
+/** Whether the manifest names all records, of this profile; its bytes are checked by whoever opens it. */
+async function isWhole(folder: string, records: number, profile: Profile | undefined): Promise<boolean> {
   try {
     const found = await readStoreManifest(folder);
-    return found !== null && found.shards.reduce((sum, shard) => sum + shard.records, 0) === records;
+    if (found === null || !isDeepStrictEqual(found.profile, profile)) return false;
+    return found.shards.reduce((sum, shard) => sum + shard.records, 0) === records;
   } catch (error) {
     if (error instanceof StoreDamagedError) return false;
     throw error;

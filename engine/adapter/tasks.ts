@@ -1,44 +1,41 @@
-import type { Hex } from "viem";
 import {
-  type Adapter,
   AdapterError,
+  type Device,
   type Example,
-  type Gradients,
-  hashAdapter,
   type Model,
   type OptimizerMeans,
-  openGradients,
-  promptedExample,
-  readAdapter,
   readOptimizerMeans,
   renderPrompt,
   type Tokenizer,
 } from "#runtime/index";
 import { invariant } from "#schema/errors";
-import { examplesOf } from "#settlement/blob/training/examples";
 import { buildStore } from "../gradient-store/build.ts";
 import type { Layout } from "../gradient-store/layout.ts";
-import type { Description } from "../gradient-store/manifest.ts";
-import { openStore, type Store } from "../gradient-store/store.ts";
+import { type Description, type Profile, profileOf } from "../gradient-store/manifest.ts";
+import { type Expected, openStore, type Store } from "../gradient-store/store.ts";
 import { matrix, row } from "../influence/matrix.ts";
-import { type ProjectionShape, projectWide } from "../influence/projection.ts";
+import type { ProjectionShape } from "../influence/projection.ts";
 import type { AdamState } from "../influence/trajectory.ts";
 import type { AdapterFiles } from "./files.ts";
 import { packedFactor, primalScoresOf } from "./fisher.ts";
 import type { StoreMethod } from "./methods.ts";
 import { readBlocks } from "./read-blocks.ts";
+import {
+  adaptersMax,
+  blocksOf,
+  createRecordGradients,
+  type RecordGradients,
+  type RecordsTask,
+  type TextRecord,
+} from "./record-gradients.ts";
 import { queryOf, type RecordState, solve } from "./solve.ts";
 
-/** What a thread is asked about an adapter. Records longer than `tokensMax` tokens teach nothing and have no gradient. */
+/** What a thread is asked about an adapter. */
 export type AdapterTask =
   | { kind: "load-adapter"; adapter: AdapterFiles; optimizerPath: string | null }
-  | {
-      kind: "gradients";
-      adapter: AdapterFiles;
-      records: readonly TextRecord[];
-      tokensMax: number;
-      shape: ProjectionShape | null;
-    }
+  /** How the gradients of its records are computed on a device, which need not be here. */
+  | { kind: "describe-gradients"; adapter: AdapterFiles; device: Device }
+  | ({ kind: "gradients" } & RecordsTask)
   | {
       kind: "solve";
       from: readonly StoredState[];
@@ -54,7 +51,6 @@ export type AdapterTask =
       adapters: readonly AdapterFiles[];
       method: StoreMethod;
       store: StoreName;
-      adapterHash: Hex;
       query: Query;
       tokensMax: number;
       shape: ProjectionShape | null;
@@ -68,12 +64,8 @@ export type StoredState = {
   optimizer: { path: string; steps: number } | null;
 };
 
-/** Behind an adapter's blocks: Σ −log p of the record's answers. */
-export const lossBlock = { name: "loss", columns: 1 } as const;
-
-export type TextRecord = { source: string; text: string };
 /** `fisher` is the folder of the factors that solve a query first, null where the rows are solved. */
-export type StoreName = { folder: string; methodHash: Hex; fisher: string | null };
+export type StoreName = { folder: string; expected: Expected; fisher: string | null };
 
 /** What is asked of a store: an answer as it was given, or a record that was held out. */
 export type Query =
@@ -82,8 +74,8 @@ export type Query =
 
 export type AdapterResult =
   | { ok: true; kind: "load-adapter"; blocks: Layout["blocks"] }
-  /** For each record a vector per block, in the order of the layout, and one of its loss. */
-  | { ok: true; kind: "gradients"; gradients: Float32Array[][] }
+  | { ok: true; kind: "describe-gradients"; profile: Profile }
+  | { ok: true; kind: "gradients"; gradients: RecordGradients }
   | { ok: true; kind: "solve" }
   /** `packedFactor` of the block. */
   | { ok: true; kind: "fisher"; factor: Float32Array }
@@ -92,14 +84,11 @@ export type AdapterResult =
 
 type Parts = { folder: string; model: Model; tokenizer: Tokenizer };
 
-/** Most bytes of gradients, in float64, that are summed at a time, and half as many of one run of the graph. */
-const runBytesMax = 128 * 1024 * 1024;
-/** Adapters a thread keeps loaded, for answers and for gradients; no fewer than a training has waypoints. */
-const adaptersMax = 16;
-
 /** Everything a thread does with adapters. It holds one gradient graph, of the last shape of adapters, and the last store. */
 export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
-  const { open, gradientsOf } = createGradients(folder);
+  const { open, gradientsOf, lessonsOf, ofRecords } = createRecordGradients({
+    ...{ folder, tokenizer, device: "cpu" },
+  });
   const openStored = createStores();
 
   /** Name under which the adapter can be asked. @throws AdapterError where its files are others than the chain names. */
@@ -114,11 +103,6 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
     }
     return hash;
   };
-
-  const lessonsOf = (record: TextRecord, tokensMax: number) =>
-    examplesOf(record)
-      .map(({ question, answer }) => promptedExample(tokenizer, { passages: [], question }, answer))
-      .filter(({ tokenIds }) => tokenIds.length <= tokensMax);
 
   const examplesOfQuery = (query: Query, tokensMax: number): Example[] => {
     if (!("question" in query)) return lessonsOf(query, tokensMax);
@@ -136,10 +120,11 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
         if (task.optimizerPath !== null) await readMeans(task.optimizerPath, blocks);
         return { ok: true, kind: task.kind, blocks };
       }
-      if (task.kind === "gradients") {
-        const groups = task.records.map((record) => lessonsOf(record, task.tokensMax));
-        return { ok: true, kind: task.kind, gradients: await gradientsOf(task.adapter, groups, task.shape) };
+      if (task.kind === "describe-gradients") {
+        const { profile } = await open(task.adapter);
+        return { ok: true, kind: task.kind, profile: profileOf(await profile(task.device)) };
       }
+      if (task.kind === "gradients") return { ok: true, kind: task.kind, gradients: await ofRecords(task) };
       if (task.kind === "solve") {
         await solveStore(task);
         return { ok: true, kind: task.kind };
@@ -154,7 +139,7 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
         const [found] = await gradientsOf(adapter, [examples], task.shape);
         states.push(found!.slice(0, -1));
       }
-      const scores = await openStored(task.store, task.adapterHash);
+      const scores = await openStored(task.store);
       return { ok: true, kind: task.kind, scores: scores(queryOf(task.method, states)) };
     },
   };
@@ -163,11 +148,10 @@ export function createAdapterTasks({ folder, model, tokenizer }: Parts) {
 /** Opens the store that is asked for, and holds the last. */
 function createStores() {
   let store: { key: string; scores: Store["scores"] } | null = null;
-  return async ({ folder: storeFolder, methodHash, fisher }: StoreName, adapterHash: Hex) => {
-    const key = `${storeFolder} ${methodHash}`;
+  return async ({ folder: storeFolder, expected, fisher }: StoreName) => {
+    const key = `${storeFolder} ${JSON.stringify(expected)}`;
     if (store?.key === key) return store.scores;
     store = null;
-    const expected = { adapterHash, methodHash };
     const { manifest, scores } = await openStore(storeFolder, expected);
     store = {
       key,
@@ -175,102 +159,6 @@ function createStores() {
     };
     return store.scores;
   };
-}
-
-type Opened = { adapter: Adapter; gradients: Pick<Gradients, "of"> };
-
-/** Gradients under adapters of one shape at a time, which share a graph. */
-function createGradients(folder: string) {
-  let graph: { shape: string; gradients: Gradients } | null = null;
-  const opened = new Map<Hex, Opened>();
-
-  const openAnew = async (files: AdapterFiles): Promise<Opened> => {
-    const found = await hashAdapter(files.folder);
-    if (found !== files.hash)
-      throw new AdapterError("adapter-mismatch", files.folder, `it hashes to ${found}, not ${files.hash}`);
-    const adapter = await readAdapter(files.folder);
-    const shape = shapeOf(adapter);
-    if (graph?.shape === shape) return { adapter, gradients: graph.gradients.under(adapter) };
-    opened.clear();
-    await graph?.gradients.close();
-    graph = null;
-    const gradients = await openGradients(folder, adapter, { kind: "full" });
-    graph = { shape, gradients };
-    return { adapter, gradients };
-  };
-
-  const open = async (files: AdapterFiles): Promise<Opened> => {
-    const found = opened.get(files.hash) ?? (await openAnew(files));
-    opened.delete(files.hash);
-    opened.set(files.hash, found);
-    if (opened.size > adaptersMax) opened.delete(opened.keys().next().value!);
-    return found;
-  };
-
-  /** Gradients and losses summed over the examples of each group, in float64, by block; then projected to the shape. */
-  const gradientsOf = async (
-    files: AdapterFiles,
-    groups: readonly Example[][],
-    shape: ProjectionShape | null,
-  ): Promise<Float32Array[][]> => {
-    const { adapter, gradients } = await open(files);
-    const blocks = blocksOf(adapter);
-    const width = blocks.reduce((sum, { columns }) => sum + columns, 0);
-    const perTurn = Math.max(1, Math.floor(runBytesMax / (8 * width)));
-    const found: Float32Array[][] = [];
-    for (let from = 0; from < groups.length; from += perTurn) {
-      const sums = await sumOf(gradients, groups.slice(from, from + perTurn), blocks, perTurn);
-      for (const vectors of sums) {
-        const shaped = shape === null ? vectors : projectWide(vectors, shape);
-        found.push(shaped.map((vector) => Float32Array.from(vector)));
-      }
-    }
-    return found;
-  };
-
-  return { open, gradientsOf };
-}
-
-/** What a gradient graph is made for. */
-function shapeOf({ isRankStabilized, modules }: Adapter): string {
-  const sizes = [...modules].map(([name, { rank, alpha, inSize, outSize }]) => [
-    ...[name, rank, alpha, inSize, outSize],
-  ]);
-  return JSON.stringify([isRankStabilized, sizes]);
-}
-
-/** Sums of each group by block, and its losses. Examples of all groups share runs of the graph, at most `perRun` in one. */
-async function sumOf(
-  gradients: Pick<Gradients, "of">,
-  groups: readonly Example[][],
-  blocks: Layout["blocks"],
-  perRun: number,
-): Promise<Float64Array[][]> {
-  const sums = groups.map(() => [...blocks, lossBlock].map(({ columns }) => new Float64Array(columns)));
-  const all = groups.flatMap((examples, group) => examples.map((example) => ({ example, group })));
-  for (let from = 0; from < all.length; from += perRun) {
-    const slice = all.slice(from, from + perRun);
-    const found = await gradients.of(slice.map(({ example }) => example));
-    found.forEach(({ factors, loss }, at) => {
-      const group = sums[slice[at]!.group]!;
-      for (const [block, { name }] of blocks.entries()) addInto(group[block]!, factors.get(name));
-      group.at(-1)![0]! += loss;
-    });
-  }
-  return sums;
-}
-
-function addInto(sum: Float64Array, values: Float32Array | undefined): void {
-  invariant(values?.length === sum.length, "a gradient for each block");
-  for (let i = 0; i < sum.length; i++) sum[i]! += values[i]!;
-}
-
-/** Blocks of an adapter's gradient: A and B of each module, in the order of its file. */
-function blocksOf({ modules }: Adapter): Layout["blocks"] {
-  return [...modules].flatMap(([name, { rank, inSize, outSize }]) => [
-    { name: `${name}.a`, columns: rank * inSize },
-    { name: `${name}.b`, columns: outSize * rank },
-  ]);
 }
 
 /** Stores of gradients, one for each state → the store of what the method keeps of them. Goes on after a kill. */

@@ -42,7 +42,7 @@ export type StoreJob = {
 export async function buildStore(job: StoreJob): Promise<Manifest> {
   const { folder, description, recordIds, onProgress, signal } = job;
   await mkdir(folder, { recursive: true });
-  let manifest: Manifest = (await readManifest(folder)) ?? { format: 2, ...description, shards: [] };
+  let manifest: Manifest = (await readManifest(folder)) ?? { format: 3, ...description, shards: [] };
   await assertSameStore(folder, manifest, job);
   await removeLeftovers(folder, manifest);
   const { recordsPerShard } = description;
@@ -66,7 +66,10 @@ export async function buildStore(job: StoreJob): Promise<Manifest> {
 async function assertSameStore(folder: string, manifest: Manifest, job: StoreJob): Promise<void> {
   const { format: _, shards, ...found } = manifest;
   if (!isDeepStrictEqual(found, { ...job.description })) {
-    throw new StoreMismatchError(folder, "it is of another adapter, engine version or layout");
+    throw new StoreMismatchError(
+      folder,
+      "it is of another adapter, engine version, execution profile or layout",
+    );
   }
   let start = 0;
   for (const shard of shards) {

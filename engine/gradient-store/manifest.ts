@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { open, readFile, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import type { ExecutionProfile } from "#runtime/index";
 import { PipelineError } from "#schema/errors";
 import { type Layout, rowBytes, scaleCount } from "./layout.ts";
 
@@ -18,10 +19,27 @@ export type Description = Omit<Manifest, "format" | "shards">;
 export type Shard = Manifest["shards"][number];
 
 const hash = z.string().regex(/^0x[0-9a-f]{64}$/);
+const profileSchema = z.strictObject({
+  ortVersion: z.string(),
+  provider: z.string(),
+  cpuIsa: z.string(),
+  graphHash: hash,
+  weightHashes: z.record(z.string(), hash),
+  sessionOptions: z.record(z.string(), z.json()),
+});
+
+/**
+ * How gradients were computed: the runtime's execution profile of their graph. Where one of these differs, the last bits
+ * do. The base's weights stand here by file; the adapter, which is fed to the graph, is the manifest's `adapterHash`.
+ */
+export type Profile = z.infer<typeof profileSchema>;
+
 const manifestSchema = z.strictObject({
-  format: z.literal(2),
+  format: z.literal(3),
   methodHash: hash,
   adapterHash: hash,
+  /** Absent where no graph of the runtime computed the gradients. */
+  profile: profileSchema.optional(),
   content: z.enum(["gradients", "solved", "fisher"]),
   layout: z.strictObject({
     encoding: z.enum(["int8", "float16", "float32"]),
@@ -36,6 +54,15 @@ const manifestSchema = z.strictObject({
     }),
   ),
 });
+
+/** What a store keeps of the runtime's profile. */
+export function profileOf(of: ExecutionProfile): Profile {
+  const { ortVersion, provider, cpuIsa, graphHash, weightHashes } = of;
+  return profileSchema.parse({
+    ...{ ortVersion, provider, cpuIsa, graphHash, weightHashes },
+    sessionOptions: of.sessionOptions,
+  });
+}
 
 const manifestFile = "manifest.json";
 

@@ -16,13 +16,14 @@ import {
   ids,
   madeUpJob,
   methodHash,
+  profile,
 } from "../testing/made-up-store.ts";
 import { buildStore, type StoreJob } from "./build.ts";
 import { queryEntryMax } from "./kernel.ts";
 import type { Encoding } from "./layout.ts";
 import { openStore, type Store } from "./store.ts";
 
-const expected = { adapterHash, methodHash };
+const expected = { adapterHash, methodHash, profile };
 
 let folder: string;
 beforeEach(async () => {
@@ -170,6 +171,28 @@ describe("a gradient store", () => {
       gradientsOf: async () => [gradientOf("r6").map((block) => block.fill(Number.NaN))],
     };
     await expect(buildStore(spoiled)).rejects.toThrow(/record r6 is not finite/);
+  });
+
+  it("names what computed the gradients, and refuses another version, provider, instruction set, graph or option", async () => {
+    const built = await buildStore(jobOf(6));
+    expect(built.profile).toEqual(profile);
+    const others = [
+      { ortVersion: "1.31.0" },
+      { provider: "webgpu" },
+      { cpuIsa: "x64+avx512" },
+      { graphHash: `0x${"03".repeat(32)}` },
+      { weightHashes: {} },
+      { sessionOptions: { ...profile.sessionOptions, intraOpNumThreads: 2 } },
+    ];
+    for (const other of others) {
+      const wanted = { ...profile, ...other };
+      const opening = openStore(folder, { ...expected, profile: wanted });
+      await expect(opening).rejects.toMatchObject({ code: "store-foreign" });
+      const going = { ...jobOf(11), description: { ...description("int8"), profile: wanted } };
+      await expect(buildStore(going)).rejects.toThrow(/another .*execution profile/);
+    }
+    const { profile: _, ...unknown } = description("int8");
+    await expect(buildStore({ ...jobOf(11), description: unknown })).rejects.toThrow(/execution profile/);
   });
 
   it.each(["int8", "float32"] as const)(

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { invariant, PipelineError } from "#schema/errors";
 import type { Query } from "../influence/block.ts";
 import { dot } from "../influence/matrix.ts";
@@ -17,8 +18,8 @@ export type Store = {
   readonly scores: (query: Query, target?: Float64Array) => Float64Array;
 };
 
-/** What the caller expects to find. A store of another adapter or method is refused: its scores would be another's. */
-export type Expected = { readonly adapterHash: string; readonly methodHash: string };
+/** What the caller expects to find. A store of another adapter, method or profile is refused: its scores would be another's. */
+export type Expected = Readonly<Pick<Manifest, "adapterHash" | "methodHash" | "profile">>;
 
 /**
  * Open a store and read it into memory, every checksum verified. int8 rows stay int8 (a scored query is exact over the
@@ -37,6 +38,9 @@ export async function readOwnManifest(folder: string, expected: Expected): Promi
   for (const key of ["adapterHash", "methodHash"] as const) {
     if (manifest[key] !== expected[key]) throw new StoreForeignError(key, manifest[key], expected[key]);
   }
+  const { profile } = manifest;
+  if (!isDeepStrictEqual(profile, expected.profile))
+    throw new StoreForeignError("profile", JSON.stringify(profile), JSON.stringify(expected.profile));
   return manifest;
 }
 

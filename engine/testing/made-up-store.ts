@@ -1,10 +1,16 @@
 import { pcg32 } from "#runtime/inference/sampler";
 import type { StoreJob } from "../gradient-store/build.ts";
 import type { Encoding } from "../gradient-store/layout.ts";
-import type { Description } from "../gradient-store/manifest.ts";
+import type { Description, Profile } from "../gradient-store/manifest.ts";
 
 export const adapterHash = `0x${"ab".repeat(32)}`;
 export const methodHash = `0x${"ef".repeat(32)}`;
+export const profile: Profile = {
+  ...{ ortVersion: "1.30.0", provider: "cpu", cpuIsa: "x64+avx2" },
+  graphHash: `0x${"01".repeat(32)}`,
+  weightHashes: { "model.safetensors": `0x${"02".repeat(32)}` },
+  sessionOptions: { executionProviders: ["cpu"], intraOpNumThreads: 1 },
+};
 const columns = [20, 7, 48];
 
 export function description(encoding: Encoding, recordsPerShard = 4): Description {
@@ -12,6 +18,7 @@ export function description(encoding: Encoding, recordsPerShard = 4): Descriptio
   return {
     adapterHash,
     methodHash,
+    profile,
     content: "gradients",
     layout: { encoding, blocks },
     recordsPerShard,

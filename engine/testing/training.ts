@@ -17,6 +17,7 @@ import { readManifest } from "../adapter/files.ts";
 import type { InfluenceMethod } from "../adapter/methods.ts";
 import { scoreAdapterAnswer } from "../adapter/score.ts";
 import { createAdapterOpener, type Opening } from "../adapter/store.ts";
+import type { GradientDevice } from "../device/device.ts";
 import { dualRecordsMax } from "../influence/efim.ts";
 import { describeMethod } from "../method.ts";
 import { openPool } from "../pool.ts";
@@ -51,12 +52,14 @@ export function publisherOf({ world, disperser, environment }: Pipeline): Publis
   };
 }
 
+type Elsewhere = { root?: string; device?: GradientDevice | null; bytesMax?: number; dualMax?: number };
+
 /** An engine's threads over an empty folder, or one left by another, for a trained model. */
 export async function openElsewhere(
   pipeline: Pipeline,
   trained: TrainedModel,
   method: InfluenceMethod,
-  { root, ...limits }: { root?: string; bytesMax?: number; dualMax?: number } = {},
+  { root, device = null, ...limits }: Elsewhere = {},
 ) {
   const { db } = pipeline.world.database;
   const engineFolder = root ?? (await mkdtemp(join(tmpdir(), "tributary-elsewhere-")));
@@ -67,8 +70,9 @@ export async function openElsewhere(
     estimator: "shapley",
     influenceMethod: method,
     dualMax,
+    device: device?.name ?? "cpu",
   });
-  const opener = createAdapterOpener({ db, pool, places, method, methodHash, ...limits });
+  const opener = createAdapterOpener({ db, pool, device, places, method, methodHash, ...limits });
   const [row] = await db.select().from(adapter).where(eq(adapter.modelId, trained.modelId));
   const of = await readManifest(db, row!.contentHash);
   const never = new AbortController().signal;

@@ -41,8 +41,11 @@ export interface Gradients extends AsyncDisposable {
   of(examples: readonly Example[], queries?: Queries): Promise<ExampleGradient[]>;
   /** The same graph under another adapter of the same modules, ranks and scales; close the first alone. @throws AdapterError */
   under(adapter: Adapter): Pick<Gradients, "of">;
-  /** What computes: graph, weights and machine. Adapters are fed to it and not in it. Reads the weight files the first time. */
-  profile(): Promise<ExecutionProfile>;
+  /**
+   * What computes: graph, weights and machine, or what would on another device, which need not be here. Adapters are fed
+   * to it and not in it. Reads the weight files the first time.
+   */
+  profile(on?: Device): Promise<ExecutionProfile>;
   /** Give back the graph's memory, and the GPU where it runs on one. Calls are refused with ModelClosedError afterwards. */
   close(): Promise<void>;
 }
@@ -98,7 +101,7 @@ export async function openGradients(
       },
     };
   };
-  let profile: Promise<ExecutionProfile> | undefined;
+  const profiles = new Map<Device, Promise<ExecutionProfile>>();
   const close = async () => {
     await release();
     giveBack();
@@ -109,9 +112,10 @@ export async function openGradients(
       assertSameTargets(targets, adapterTargets(model, other));
       return under(other);
     },
-    profile: () => {
-      profile ??= profileOf(model, targets, reduction, device);
-      return profile;
+    profile: (on = device) => {
+      const known = profiles.get(on) ?? profileOf(model, targets, reduction, on);
+      profiles.set(on, known);
+      return known;
     },
     close,
     [Symbol.asyncDispose]: close,
