@@ -2,6 +2,7 @@ import { cp, mkdtemp, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect, it } from "vitest";
+import { buildAdapterStore, type StoreJobParts } from "./adapter/build-store.ts";
 import { ModelChangedError, openPool } from "./pool.ts";
 import { poolSize } from "./pool-size.ts";
 
@@ -27,6 +28,9 @@ it("refuses to go on when a file of the model is swapped under it, and minds no 
     await rename(join(folder, "swapped"), join(folder, "model.safetensors"));
     await expect(pool.assertSameFiles()).rejects.toThrow(ModelChangedError);
     await expect(pool.assertSameFiles()).rejects.toMatchObject({ code: "model_changed", retryable: true });
+    const { signal } = new AbortController();
+    const task = { data: { eventId: "0", modelId: "0x" }, isLastTry: false, signal } as const;
+    await expect(buildAdapterStore({ pool } as StoreJobParts, task)).rejects.toThrow(ModelChangedError);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

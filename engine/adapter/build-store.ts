@@ -28,12 +28,15 @@ export type StoreJobParts = {
 /**
  * Build an adapter's gradient store, judge its records by the gate, and call it ready; or record why it is refused, and
  * forget it. Doing it again changes nothing; cancelled, it stops before the next shard or question.
+ * @throws ModelChangedError where the base's files are no longer those the engine opened.
  */
 export async function buildAdapterStore(
   parts: StoreJobParts,
   { data: { eventId, modelId }, signal }: Task<"build-store">,
 ): Promise<void> {
-  const { db, methodHash } = parts;
+  const { db, pool, methodHash } = parts;
+  // Graphs of gradients read the weights when they are opened, whenever that is.
+  await pool.assertSameFiles();
   const [row] = await db.select().from(adapter).where(eq(adapter.modelId, modelId));
   if (row === undefined || row.state === "ready") return;
   const of = await readManifest(db, row.contentHash);
