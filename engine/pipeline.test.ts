@@ -7,6 +7,7 @@ import { PgBoss } from "pg-boss";
 import { bytesToHex, type Hex, hexToBytes, keccak256, toHex } from "viem";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { blobKey, DisperserClient, decodeCertificate } from "#eigenda/index";
+import { hashArtifact } from "#runtime/index";
 import {
   candidate,
   chunk,
@@ -21,6 +22,7 @@ import {
   spanCredit,
 } from "#schema/offchain/index";
 import { until } from "#schema/testing/stack";
+import * as commitments from "#settlement/blob/commitments";
 import * as contribution from "#settlement/blob/contribution";
 import * as payloads from "#settlement/blob/payload";
 import * as receiptsCodec from "#settlement/blob/receipts";
@@ -29,17 +31,22 @@ import { readConfig } from "../serving/payment/channel.ts";
 import * as voucher from "../serving/payment/voucher.ts";
 import { createIssuer } from "../serving/receipt.ts";
 import { createHubClient } from "../serving/settler/hub-client.ts";
+import { findAdapter } from "./adapter/find-adapter.ts";
 import { createClassifier } from "./classify.ts";
 import { createSpanFinder } from "./find-spans.ts";
+import type { Pool } from "./pool.ts";
 import { OtherMethodError } from "./queue/recover-jobs.ts";
+import { computeScore } from "./score-receipt.ts";
 import {
   ask,
   contribute,
   eigendaKey,
   feeWei,
   finalise,
+  modelFolder,
   nodeKey,
   openChannel,
+  openDatanet,
   openPipeline,
   type Pipeline,
   type Running,
@@ -171,6 +178,27 @@ describe("the engine", () => {
     await expect(classifier.advance()).rejects.toThrow("lost");
     await classifier.advance();
     expect(await rows()).toEqual(before);
+  });
+
+  it("refuses receipts signed for other adapters or of another model, and none where its own model is no one's", async () => {
+    const [row] = await database().select().from(receipt);
+    const artifactHash = await hashArtifact(modelFolder);
+    const other = keccak256("0x02");
+    const { signal } = task;
+    const open = () => Promise.reject(new Error("a base has no adapter"));
+    const parts = { db: database(), open, signal };
+    const find = (hash: Hex, adapterSet = row!.adapterSet) =>
+      findAdapter({ ...parts, artifactHash: hash }, { ...row!, adapterSet });
+    expect(await find(artifactHash)).toEqual({ ok: true, adapter: null });
+    expect(await find(artifactHash, commitments.adapterSet([other]))).toMatchObject({
+      ok: false,
+      code: "adapter_set_mismatch",
+    });
+    expect(await find(other)).toMatchObject({ ok: false, code: "model_unavailable" });
+    const pool = { artifactHash: other, assertSameFiles: async () => undefined } as unknown as Pool;
+    const scoring = { db: database(), pool, estimator: "shapley", openAdapter: open } as const;
+    const computed = computeScore({ ...scoring, finalBlockHash: async () => undefined }, row!, signal);
+    await expect(computed).rejects.toMatchObject({ code: "model_unknown", retryable: true });
   });
 
   it("changes nothing when every job is done again", async () => {
@@ -368,12 +396,18 @@ describe("the engine", () => {
       contentHash: payloads.contentHash(bytes),
       daCommitment: await disperse(bytes),
     };
+    const unlicensed = contribution.encode({ license: "CC0-1.0", chunks });
     const nul = contribution.encode({ license: "MIT", chunks: [{ source: "a\0.md", text: "one chunk" }] });
     const wrong: Record<string, typeof good> = {
       content_hash: { ...good, contentHash: keccak256("0x01") },
       da_certificate: { ...good, daCommitment: "0xda" },
       root_mismatch: { ...good, dataRoot: keccak256("0x02") },
       totals_mismatch: { ...good, items: 2 },
+      license_mismatch: {
+        ...good,
+        contentHash: payloads.contentHash(unlicensed),
+        daCommitment: await disperse(unlicensed),
+      },
     };
     const expected = new Map<string, string>();
     for (const [code, given] of Object.entries(wrong)) {
@@ -401,17 +435,17 @@ describe("the engine", () => {
     expected.set(`batch:${stray}`, "unknown_chunk");
     const replayed = await submitReceipts(channelId, 3n, { chargedCalls: 2n });
     expected.set(`batch:${replayed}`, "unclaimed_receipt");
+    const elsewhere = "Accepted by a Datanet that the model does not use.";
+    await openDatanet(sender, 2n);
+    const elsewhereId = await contribute(pipeline, contributor, [elsewhere], 2n);
+    const foreign = await submitReceipts(channelId, 4n, { chunkId: idOf(elsewhereId, elsewhere) });
+    expected.set(`batch:${foreign}`, "chunk_of_other_datanet");
     const later = "Accepted after the batch that names it.";
-    const laterId = contribution.chunkId({
-      contributionBatchId: copy + 1n,
-      index: 0,
-      textHash: contribution.textHash(later),
-    });
-    const early = await submitReceipts(channelId, 4n, { chunkId: laterId });
+    const early = await submitReceipts(channelId, 5n, { chunkId: idOf(elsewhereId + 1n, later) });
     expected.set(`batch:${early}`, "unknown_chunk");
-    expect(await contribute(pipeline, contributor, [later])).toBe(copy + 1n);
+    expect(await contribute(pipeline, contributor, [later])).toBe(elsewhereId + 1n);
     await finalise(pipeline.world);
-    await until("the good ones are there", async () => (await rowsOf(chunk)) === texts.length + 3);
+    await until("the good ones are there", async () => (await rowsOf(chunk)) === texts.length + 4);
     await until("the others are refused", async () => (await rowsOf(refusal)) === expected.size);
     const refusals = await database().select().from(refusal);
     expect(new Map(refusals.map(({ subject, code }) => [subject, code]))).toEqual(expected);
@@ -420,7 +454,7 @@ describe("the engine", () => {
     const [copied] = await database().select().from(chunk).where(eq(chunk.contributionId, copy));
     await until("all have their class", async () => {
       const classes = await database().select().from(duplicate);
-      return classes.length === texts.length + 3;
+      return classes.length === texts.length + 4;
     });
     const [itsClass] = await database().select().from(duplicate).where(eq(duplicate.chunkId, copied!.id));
     expect(itsClass).toMatchObject({ firstChunkId: stored[0]!.id, noveltyWad: 0n });
@@ -491,6 +525,11 @@ describe("the engine", () => {
     expect(await Promise.all([again.end("SIGTERM"), node.end("SIGINT")])).toEqual([0, 0]);
   });
 });
+
+/** Id of the first chunk of a contribution. */
+function idOf(contributionBatchId: bigint, text: string): Hex {
+  return contribution.chunkId({ contributionBatchId, index: 0, textHash: contribution.textHash(text) });
+}
 
 /** What a handler is told beside a job's data. */
 const task = { isLastTry: false, signal: new AbortController().signal };

@@ -108,7 +108,8 @@ function environmentOf(world: World, disperser: DevelopmentDisperser, modelId: H
   };
 }
 
-async function openDatanet({ send, ...rest }: Sender): Promise<void> {
+/** The next Datanet, whose id is `id`: its owner's, with stakes of contributor and validator. */
+export async function openDatanet({ send, ...rest }: Sender, id = 1n): Promise<void> {
   const params = {
     minContributorStake: token,
     minValidatorStake: token,
@@ -119,7 +120,7 @@ async function openDatanet({ send, ...rest }: Sender): Promise<void> {
     validatorBps: 500,
   };
   await send(owner, "datanetRegistry", "createDatanet", [label("harbour"), "", params]);
-  const scope = await scopeOf({ send, ...rest }, 1n);
+  const scope = await scopeOf({ send, ...rest }, id);
   for (const index of [contributor, validator])
     await send(index, "stakeVault", "stake", [scope, 10n * token]);
   await rest.warp(2);
@@ -151,8 +152,12 @@ export async function contribute(
   contributing: Contributing,
   from: number,
   chunkTexts: readonly string[],
+  datanetId = 1n,
 ): Promise<bigint> {
-  return submitContribution(contributing.sender, from, await disperseTexts(contributing, chunkTexts));
+  return submitContribution(contributing.sender, from, {
+    ...(await disperseTexts(contributing, chunkTexts)),
+    datanetId,
+  });
 }
 
 /** The same up to the submission: nobody has voted yet. */
@@ -186,11 +191,25 @@ async function disperseTexts(
   };
 }
 
-type Submitted = { dataRoot: Hex; items: number; contentHash: Hex; daCommitment: Hex };
+/** To the first Datanet, if none is given. */
+type Submitted = {
+  dataRoot: Hex;
+  items: number;
+  contentHash: Hex;
+  daCommitment: Hex;
+  datanetId?: bigint;
+};
 
 async function submit({ send, read }: Sender, from: number, given: Submitted): Promise<bigint> {
   const license = contribution.licenseHash("MIT");
-  const args = [1n, given.dataRoot, given.items, given.contentHash, license, given.daCommitment];
+  const args = [
+    given.datanetId ?? 1n,
+    given.dataRoot,
+    given.items,
+    given.contentHash,
+    license,
+    given.daCommitment,
+  ];
   await send(from, "datanetRegistry", "submitContribution", args);
   return read<bigint>("datanetRegistry", "batchCount");
 }
