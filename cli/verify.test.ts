@@ -5,12 +5,14 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vites
 import { exampleQuery } from "#api/example-query";
 import { createApp } from "#api/server";
 import { RelayClient } from "#eigenda/index";
+import { hashArtifact } from "#runtime/index";
 import { onchain } from "#schema/bind";
+import { invariant } from "#schema/errors";
 import * as engine from "#schema/offchain/40-engine";
 import { entry, reward } from "#schema/offchain/50-settlement";
 import { roles } from "#settlement/blob/codes";
 import * as tree from "#settlement/tree/tree";
-import { submitPending, texts } from "../engine/testing/pipeline.ts";
+import { modelFolder, submitPending, texts } from "../engine/testing/pipeline.ts";
 import { contributor, owner } from "../indexer/test/life.ts";
 import { devAccount } from "../schema/testing/stack.ts";
 import { openSettledWorld, type SettledWorld } from "../settlement/testing/settled-world.ts";
@@ -287,18 +289,48 @@ describe("tributary duplicates", () => {
       `${other!.slice(0, -1)} again.`,
       "The harbour master keeps a ledger of every barrel of tea, and sells some of it to sailors on Sundays.",
       "Nobody has written down yet where the bell of the old ferry went.",
+      "Because the market is closed then, fishermen mend their nets on Thursday.",
+      "Then the market is closed, because on Thursday fishermen mend their nets.",
     ]);
     expect(await duplicates.run([String(id), "--json", ...places()])).toBe(1);
     const found = JSON.parse(printed[0]!) as duplicates.Found;
     expect(found).toMatchObject({ contribution: String(id), isPending: true, skipped: [] });
-    const [same, near, part, fresh] = found.records;
+    const [same, near, part, fresh, reordered] = found.records;
     expect(same).toMatchObject({ kind: "exact", contributionId: "1", noveltyWad: "0" });
     expect(near).toMatchObject({ kind: "near", contributionId: "1" });
     expect(part).toMatchObject({ kind: "first", contributionId: String(id) });
     expect(BigInt(part!.noveltyWad) > 0n && BigInt(part!.noveltyWad) < 10n ** 18n).toBe(true);
     expect(fresh).toMatchObject({ kind: "first", noveltyWad: String(10n ** 18n) });
+    expect(reordered).toMatchObject({ kind: "first" });
+    // What only embeddings see: the fourth of the first contribution's records said in another order, twice.
+    invariant(found.advice !== null && "similar" in found.advice, "the shipped model advises");
+    expect(found.advice.artifactHash).toBe(await hashArtifact(modelFolder));
+    const { id: netsId } = (await chunkOf(texts[2]!))!;
+    const like = found.advice.similar.filter(({ index }) => index >= 4);
+    expect(like).toMatchObject([
+      { index: 4, contributionId: "1", otherChunkId: netsId },
+      { index: 5, chunkId: found.records[5]!.chunkId },
+    ]);
+    expect(like.every(({ cosine }) => cosine >= 7 / 8 && cosine <= 1 + 1e-9)).toBe(true);
+    expect(found.advice.similar.some(({ index }) => index < 2 || index === 3)).toBe(false);
     expect(await duplicates.run([String(id), ...places()])).toBe(1);
-    expect(printed.slice(1).join("\n")).toContain("(pending): 4 records, 3 repeat earlier ones");
+    const text = printed.slice(1).join("\n");
+    expect(text).toContain("(pending): 6 records, ");
+    expect(text).toMatch(/advice, which decides no payment: \d records are in the words of an earlier one/);
+    expect(text).toContain(`4 harbour.md#4: like ${netsId} of contribution 1, cosine 0.9`);
+  });
+
+  it("advises nobody who asks for none, and says why where the model cannot", async () => {
+    const id = await submitPending(world, contributor, [
+      "Old ropes are sold as oakum in the autumn of each year.",
+    ]);
+    expect(await duplicates.run([String(id), "--json", "--no-advice", ...places()])).toBe(0);
+    expect(await duplicates.run([String(id), "--json", "--model", "/nowhere", ...places()])).toBe(0);
+    expect(await duplicates.run([String(id), "--model", "/nowhere", ...places()])).toBe(0);
+    const [without, unable] = printed.slice(0, 2).map((line) => JSON.parse(line) as duplicates.Found);
+    expect(without!.advice).toBeNull();
+    expect(unable!.advice).toEqual({ reason: expect.stringContaining("/nowhere") });
+    expect(printed[3]).toMatch(/^no advice by embeddings: .*nowhere/);
   });
 
   it("finds what the engine wrote of a contribution that was accepted", async () => {
@@ -309,7 +341,10 @@ describe("tributary duplicates", () => {
       .innerJoin(duplicate, eq(duplicate.chunkId, chunk.id))
       .where(eq(chunk.contributionId, 1n))
       .orderBy(chunk.index);
-    const found = await duplicates.findDuplicates(sources, 1n, await headBlock());
+    const found = await duplicates.findDuplicates(sources, 1n, await headBlock(), {
+      adviser: null,
+      onProgress: () => undefined,
+    });
     expect(found.isPending).toBe(false);
     expect(
       found.records.map(({ chunkId, firstChunkId, noveltyWad }) => [chunkId, firstChunkId, noveltyWad]),
@@ -325,6 +360,12 @@ describe("tributary duplicates", () => {
     await expect(duplicates.run(["first", ...places()])).rejects.toThrow(/id of a contribution/);
   });
 });
+
+async function chunkOf(text: string) {
+  const { chunk } = engine;
+  const [row] = await world.world.database.db.select().from(chunk).where(eq(chunk.text, text));
+  return row;
+}
 
 describe("wrong usage", () => {
   it.each([

@@ -29,7 +29,7 @@ const mayImport: Record<string, RegExp[]> = {
     /^serving\/payment\//,
     /^settlement\/(tree|blob|allocation)\//,
     /^engine\/(score|composite|reputation|duplicates)\//,
-    /^engine\/rescore\.ts$/,
+    /^engine\/(rescore|similar-records)\.ts$/,
     /^factory\//,
   ],
 };

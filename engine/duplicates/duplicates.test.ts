@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { apportion, sum } from "#schema/apportion";
 import { textMaker } from "../testing/text-edits.ts";
 import { ClassIndex, ClassIndexFullError, classify, jaccardMin, overlap } from "./classes.ts";
-import { embed, isSimilar, quantiseTable } from "./embedding.ts";
+import { cosine, embed, isSimilar, Likenesses, quantiseTable } from "./embedding.ts";
 import { byPriority, keepNovel, playersOf } from "./priority.ts";
 import { bandKeys, fold, jaccard, shingles, signature } from "./shingles.ts";
 
@@ -183,6 +183,27 @@ describe("the advice of embeddings", () => {
     expect(isSimilar(embed(table, [1, 5, 3]), embed(table, [5, 3, 1]))).toBe(true);
     expect(isSimilar(embed(table, [1]), embed(table, [2]))).toBe(false);
     expect(isSimilar(embed(table, []), embed(table, []))).toBe(false);
+  });
+
+  it("tells the most similar of what was registered before, the first of equals, and nobody's later ones", () => {
+    const [like, likest, other] = [Int32Array.of(10, 3), Int32Array.of(10, 1), Int32Array.of(0, 10)];
+    const likenesses = new Likenesses([
+      { id: "asked", embedding: Int32Array.of(20, 0) },
+      { id: "empty", embedding: Int32Array.of(0, 0) },
+      { id: "asked later", embedding: Int32Array.of(-5, 40) },
+      { id: "asked again", embedding: Int32Array.of(30, 0) },
+    ]);
+    likenesses.add("like", like);
+    likenesses.add("likest", likest);
+    likenesses.add("likest too", likest);
+    likenesses.add("other", other);
+    const [first, empty, later, again] = likenesses.most();
+    expect(first).toEqual({ id: "likest", cosine: cosine(Int32Array.of(20, 0), likest) });
+    expect(empty).toBeNull();
+    expect(later!.id).toBe("other");
+    expect(again).toEqual({ id: "asked", cosine: 1 });
+    expect(cosine(Int32Array.of(0, 0), like)).toBe(0);
+    expect(new Likenesses([{ id: "alone", embedding: like }]).most()).toEqual([null]);
   });
 
   it("stands on one side of its bound exactly", () => {

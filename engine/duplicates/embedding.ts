@@ -56,6 +56,59 @@ export function isSimilar(a: Embedding, b: Embedding): boolean {
   return ab > 0n && (ab * denominator) ** 2n >= aa * bb * numerator ** 2n;
 }
 
+/** For telling how like they are; `isSimilar` decides exactly. 0 where one has no words. */
+export function cosine(a: Embedding, b: Embedding): number {
+  return cosineOf(product(a, b), product(a, a), product(b, b));
+}
+
+function cosineOf(ab: number, aa: number, bb: number): number {
+  return aa === 0 || bb === 0 ? 0 : ab / Math.sqrt(aa * bb);
+}
+
+/** A record like one that is asked about. */
+export type Like = { readonly id: string; readonly cosine: number };
+
+/**
+ * Which record registered before each of those asked about is most like it; of equals the first. Holds the embeddings of
+ * those asked about alone, however many come before.
+ */
+export class Likenesses {
+  readonly #asked: readonly Measured[];
+  readonly #most: (Like | null)[];
+
+  /** In the order of registration: the earlier of them come before the later. */
+  constructor(asked: readonly { id: string; embedding: Embedding }[]) {
+    this.#asked = asked.map(({ id, embedding }) => measured(id, embedding));
+    this.#most = asked.map(() => null);
+  }
+
+  /** A record that was registered before all of those asked about, after those added so far. */
+  add(id: string, embedding: Embedding): void {
+    const other = measured(id, embedding);
+    for (const index of this.#asked.keys()) this.#compare(index, other);
+  }
+
+  /** For each of those asked about the most similar one, null where none is. */
+  most(): (Like | null)[] {
+    for (const index of this.#asked.keys())
+      for (const earlier of this.#asked.slice(0, index)) this.#compare(index, earlier);
+    return [...this.#most];
+  }
+
+  #compare(index: number, { id, embedding, squares }: Measured): void {
+    const ours = this.#asked[index]!;
+    const found = cosineOf(product(ours.embedding, embedding), ours.squares, squares);
+    if (found > (this.#most[index]?.cosine ?? 0) && isSimilar(ours.embedding, embedding))
+      this.#most[index] = { id, cosine: found };
+  }
+}
+
+type Measured = { readonly id: string; readonly embedding: Embedding; readonly squares: number };
+
+function measured(id: string, embedding: Embedding): Measured {
+  return { id, embedding, squares: product(embedding, embedding) };
+}
+
 function product(a: Embedding, b: Embedding): number {
   invariant(a.length === b.length, "embeddings of one table");
   let total = 0;
