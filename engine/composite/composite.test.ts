@@ -295,11 +295,15 @@ describe("an epoch of one model", () => {
       ),
     ];
     expect(passing(["a", "o", [3n, 2n]])).toEqual(["a"]);
-    // A mean within its standard error is nothing to stand by alone, and no harm beside records that help.
+    // A mean within one and a half standard errors is nothing to stand by alone.
     expect(passing(["a", "o", [3n, -2n]])).toEqual([]);
+    expect(passing(["a", "o", [8n, 7n, -1n, -1n]])).toEqual(["a"]);
+    expect(passing(["a", "o", [7n, 7n, -1n, -1n]])).toEqual([]);
+    // Within two of them it is no harm beside records that help.
     expect(passing(["a", "o", [20n, -21n]], ["b", "o", [9n, 9n]])).toEqual([]);
-    expect(passing(["a", "o", [20n, -21n]], ["b", "o", [9n, 39n]])).toEqual(["a", "b"]);
-    expect(passing(["a", "o", [-2n, -2n, 1n]], ["b", "o", [9n, 9n, 9n]])).toEqual(["b"]);
+    expect(passing(["a", "o", [20n, -21n]], ["b", "o", [9n, 51n]])).toEqual(["a", "b"]);
+    expect(passing(["a", "o", [-10n, -10n, 1n, 0n]], ["b", "o", [19n, 19n, 19n, 19n]])).toEqual(["a", "b"]);
+    expect(passing(["a", "o", [-1n, -1n, 0n, 0n]], ["b", "o", [9n, 9n, 9n, 9n]])).toEqual(["b"]);
     expect(passing(["a", "o", [20n, -21n]], ["b", "p", [9n, 39n]])).toEqual(["b"]);
     expect(passing(["a", "o", [0n, 0n]], ["b", "o", [1n, 1n]])).toEqual(["b"]);
     expect(passing(["a", "o", [-5n]], ["b", "p", []])).toEqual([]);

@@ -14,8 +14,8 @@ type Influences = readonly bigint[] | BigInt64Array;
  * Records that may be paid: not clearly harmful themselves, and of an owner whose records together clearly help. The
  * second is what many identities cannot get around: of records with false labels a few seem to help by chance, and an
  * identity for each of them must stand by that one record, where an owner of fifty honest ones stands far from doubt. It
- * costs an honest newcomer with a single record the pay of that record in about one case of seven (`npm run bench --
- * attacks`); what is withheld is carried.
+ * costs an honest newcomer with a single record the pay of that record in about one case of three by a gate of 256
+ * questions, in three of four by one of 64 (`npm run bench -- attacks`); what is withheld is carried.
  */
 export function throughGate(records: readonly GateRecord[]): Set<string> {
   const byOwner = Map.groupBy(records, ({ owner }) => owner);
@@ -28,19 +28,20 @@ export function throughGate(records: readonly GateRecord[]): Set<string> {
 }
 
 /**
- * Whether a record is clearly harmful: a mean below zero by at least half its standard error. With s = Σx and q = Σx²
- * over n questions that is 4n·s² ≥ n·q − s². Exactly at zero one honest record in thirteen would fail by chance; netting
- * takes what this lets through. A record without influence counts as harmful: there is nothing to pay.
+ * Whether a record is clearly harmful: a mean below zero by at least two standard errors. With s = Σx and q = Σx² over n
+ * questions that is n·s² ≥ 4·(n·q − s²). Nearer to zero honest records fail by chance (at half an error up to one in six),
+ * and attackers lose nothing by it: netting takes what this lets through. A record without influence counts as harmful:
+ * there is nothing to pay.
  */
 function isHarmful(influencesMicro: Influences): boolean {
   const { count, total, spread } = momentsOf(influencesMicro);
-  return total <= 0n && 4n * count * total * total >= spread;
+  return total <= 0n && count * total * total >= 4n * spread;
 }
 
-/** Whether the mean is above zero by more than its standard error: n·s² > n·q − s². */
+/** Whether the mean is above zero by more than one and a half standard errors: 4n·s² > 9·(n·q − s²). */
 function isHelpful(influencesMicro: Influences): boolean {
   const { count, total, spread } = momentsOf(influencesMicro);
-  return total > 0n && count * total * total > spread;
+  return total > 0n && 4n * count * total * total > 9n * spread;
 }
 
 /** n, s, and n·q − s², which is n² times the variance. */

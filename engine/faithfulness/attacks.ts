@@ -25,7 +25,7 @@ export type AttackSize = {
   readonly isListed: boolean;
 };
 
-/** All 1,797 digits: 1,000 honest records, the rest questions. The rule was chosen under this. */
+/** All 1,797 digits: 1,000 honest records, the rest questions. */
 export const attackSize: AttackSize = {
   ownerCount: 20,
   recordsPerOwner: 50,
@@ -38,8 +38,8 @@ export const attackSize: AttackSize = {
 
 /** As the engine pays by default: with the largest gate a training may have, and with a small one and few answers. */
 export const deployedSizes: Readonly<Record<"largest-gate" | "small-gate", AttackSize>> = {
-  "largest-gate": { ...attackSize, gateCount: 256, dampingRatio: 0.01, isListed: true },
-  "small-gate": { ...attackSize, gateCount: 64, windowCount: 64, dampingRatio: 0.01, isListed: true },
+  "largest-gate": { ...attackSize, gateCount: 256, isListed: true },
+  "small-gate": { ...attackSize, gateCount: 64, windowCount: 64, isListed: true },
 };
 
 const ridge = 0.01;

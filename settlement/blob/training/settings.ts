@@ -41,8 +41,8 @@ const fields = z.strictObject({
   /** Most records learned, and how many are held out first (rows.ts). */
   trainRecordsMax: z.int().min(1).max(trainRowsMax),
   gateRecords: z.int().min(1).max(gateRowsMax),
-  /** λ = damping · mean |g|² of each LoRA matrix; one of three, so that no owner tunes it to his own records. */
-  damping: z.union([z.literal(1), z.literal(0.1), z.literal(0.01)]),
+  /** λ = damping · mean |g|² of each LoRA matrix; one of four, so that no owner tunes it to his own records. */
+  damping: z.union([z.literal(1), z.literal(0.1), z.literal(0.01), z.literal(0.003)]),
 });
 
 const schema = fields.refine(({ waypoints, schedule }) => waypoints <= schedule.stepsMax, {
