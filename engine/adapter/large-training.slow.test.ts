@@ -24,7 +24,7 @@ import { madeUpTexts, trainOn } from "../testing/training.ts";
 
 const recordsMax = 10_100;
 const textsPerContribution = 2_600;
-const readyMsMax = 1_500_000;
+const readyMsMax = 3_000_000;
 const gateRecords = 8;
 
 let pipeline: Pipeline;
@@ -52,7 +52,17 @@ afterAll(async () => {
 
 it(`stores, judges and pays by more than ${dualRecordsMax} records in primal form`, async () => {
   const startedAt = Date.now();
-  await until("the adapter is ready", async () => (await stateOf()) === "ready", readyMsMax);
+  let told: string | undefined;
+  await until(
+    "the adapter is ready",
+    async () => {
+      const line = engine.log.at(-1);
+      if (line !== told) console.log(line);
+      told = line;
+      return (await stateOf()) === "ready";
+    },
+    readyMsMax,
+  );
   const { rss } = process.memoryUsage();
   console.log(`ready after ${Math.round((Date.now() - startedAt) / 1_000)} s, ${Math.round(rss / 1e6)} MB`);
   const judged = await database()
@@ -79,7 +89,7 @@ it(`stores, judges and pays by more than ${dualRecordsMax} records in primal for
   const rows = await database().select().from(influence).where(eq(influence.player, "adapter"));
   expect(rows.length).toBeGreaterThan(0);
   expect(new Set(rows.map(({ estimator }) => estimator))).toEqual(new Set(["efim-primal"]));
-}, 3_600_000);
+}, 7_200_000);
 
 function database() {
   return pipeline.world.database.db;
