@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from "node:util";
 import { serve } from "@hono/node-server";
 import { eq, inArray, sum } from "drizzle-orm";
 import { createPublicClient, type Hex, http } from "viem";
@@ -83,6 +84,23 @@ describe("tributary verify", () => {
       expect(text).toContain(name);
     }
     expect(text).not.toContain("✗");
+  });
+
+  it("prints the first links of each name and counts the others; all of them with --all", async () => {
+    await verify.run([claimTx, "--all", ...places()]);
+    const held = () => printed.map(stripVTControlCharacters).filter((line) => line.startsWith("✓"));
+    const all = held();
+    expect(printed.join("\n")).not.toContain("checked in the same way");
+    printed.length = 0;
+    await verify.run([claimTx, ...places()]);
+    const first = held();
+    const nameOf = (line: string) => line.slice(2, 26).trim();
+    const counts = Map.groupBy(first, nameOf);
+    expect(Math.max(...[...counts.values()].map(({ length }) => length))).toBe(3);
+    expect(new Set(first.map(nameOf))).toEqual(new Set(all.map(nameOf)));
+    const told = printed.find((line) => line.includes("checked in the same way"))!;
+    const more = [...told.matchAll(/(\d+) ×/g)].map(([, count]) => Number(count));
+    expect(first.length + more.reduce((a, b) => a + b, 0)).toBe(all.length);
   });
 
   it("takes a Datanet's shares from its creation, whatever its terms became between two epochs", async () => {
