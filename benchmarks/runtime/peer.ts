@@ -8,8 +8,15 @@ export interface PeerAnswer {
   readonly cpuMs: number;
   readonly check: number;
 }
-export interface Peer extends AsyncDisposable {
-  ask(request: Record<string, unknown>): Promise<PeerAnswer>;
+
+/** The same by the clock on the wall, and where it ran. */
+export interface WallAnswer {
+  readonly wallMs: number;
+  readonly check: number;
+  readonly device: "cpu" | "cuda";
+}
+export interface Peer<Answer = PeerAnswer> extends AsyncDisposable {
+  ask(request: Record<string, unknown>): Promise<Answer>;
 }
 
 /** The environment variable that names a Python with torch, transformers and peft. */
@@ -17,11 +24,19 @@ export const pythonVariable = "PYTHON";
 
 /** Start the peer on one thread, or another script that answers in its way; null without a Python. */
 export function startPeer(script = join(import.meta.dirname, "peer.py")): Peer | null {
+  return start(script, { OMP_NUM_THREADS: "1", MKL_NUM_THREADS: "1" });
+}
+
+/** Start the peer on a GPU where its torch has one, else on every core. */
+export function startWallPeer(): Peer<WallAnswer> | null {
+  return start(join(import.meta.dirname, "peer.py"), { CLOCK: "wall" });
+}
+
+function start<Answer>(script: string, environment: Record<string, string>): Peer<Answer> | null {
   const python = process.env[pythonVariable];
   if (!python) return null;
-  const env = { ...process.env, OMP_NUM_THREADS: "1", MKL_NUM_THREADS: "1", HF_HUB_OFFLINE: "1" };
   const child = spawn(python, [script], {
-    env,
+    env: { ...process.env, HF_HUB_OFFLINE: "1", ...environment },
     stdio: ["pipe", "pipe", "ignore"],
   });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();

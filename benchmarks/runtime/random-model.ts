@@ -11,8 +11,15 @@ export const seven = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_p
 
 export const vocabularySize = 4096;
 
-/** 4 layers of 256, and 8 layers of 1024 (107 million weights). */
+/** 2 layers of 64 for devices made of software, 4 layers of 256, and 8 layers of 1024 (107 million weights). */
 export const sizes = {
+  nano: {
+    hidden_size: 64,
+    intermediate_size: 160,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+  },
   tiny: {
     hidden_size: 256,
     intermediate_size: 688,

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gradientGraph } from "#runtime/gradients/gradient-graph";
-import type { Adapter } from "#runtime/index";
-import { floats, integers, openGraph, type Run } from "#runtime/inference/session";
+import type { Adapter, Device } from "#runtime/index";
+import { floats, integers, type OpenGraph, openGraph, type Run } from "#runtime/inference/session";
 import { encode } from "#runtime/onnx/model";
 import { trainGraph, trainSession } from "#runtime/training/train-graph";
 import { adapterTargets } from "#runtime/training/trainer";
@@ -33,7 +33,11 @@ export const peerWorks = {
 } as const;
 
 /** Rows and tokens of one run. */
-export const shapes = { tiny: { rows: 8, tokens: 128 }, mid: { rows: 4, tokens: 128 } } as const;
+export const shapes = {
+  nano: { rows: 2, tokens: 32 },
+  tiny: { rows: 8, tokens: 128 },
+  mid: { rows: 4, tokens: 128 },
+} as const;
 
 /** Median CPU time of one run of each side over `rounds` alternating rounds, the first not counted. */
 export async function measureStep(
@@ -89,13 +93,15 @@ async function alternateSteps(
   return { oursMs: median(ours.slice(1)), peersMs: Object.fromEntries(peersMs) };
 }
 
-async function openStep(
+/** One run of the train or gradient graph over rows of `tokens` tokens, each token a target. */
+export async function openStep(
   work: "train" | "gradients",
   folder: string,
   adapter: Adapter,
   tokenIds: number[],
   tokens: number,
-): Promise<{ run: Run; feeds: Parameters<Run>[0] }> {
+  device: Device = "cpu",
+): Promise<Pick<OpenGraph, "run" | "release"> & { feeds: Parameters<Run>[0] }> {
   const model = await readModelFolder(folder);
   const targets = adapterTargets(model, adapter);
   const graph =
@@ -127,12 +133,12 @@ async function openStep(
     feeds[`${name}.b`] = floats(b, [outSize, rank]);
   }
   const choice = work === "train" ? trainSession : {};
-  const { run } = await openGraph(graph.name, encode(graph), model.path, choice);
-  return { run, feeds };
+  const { run, release } = await openGraph(graph.name, encode(graph), model.path, { ...choice, device });
+  return { run, release, feeds };
 }
 
 /** L2 norm of the first sequence's gradient over all factors. */
-function normOfFirst(outputs: Record<string, Float32Array>, rows: number): number {
+export function normOfFirst(outputs: Record<string, Float32Array>, rows: number): number {
   let sum = 0;
   for (const [name, values] of Object.entries(outputs)) {
     if (!name.startsWith("gradient.")) continue;
