@@ -24,7 +24,7 @@ import {
 import type { Expected } from "../gradient-store/store.ts";
 import type { ProjectionShape } from "../influence/projection.ts";
 import { textSimilarity } from "../influence/text-similarity.ts";
-import type { Pool } from "../pool.ts";
+import { type Pool, PoolTaskError } from "../pool.ts";
 import { type AdapterFiles, type AdapterPlaces, adapterFiles, folderOf, waypointFiles } from "./files.ts";
 import { packedWidth } from "./fisher.ts";
 import {
@@ -241,10 +241,17 @@ async function rebuildIfDamaged(build: () => Promise<void>, folder: string): Pro
   try {
     await build();
   } catch (error) {
-    if (!(error instanceof StoreDamagedError || error instanceof StoreMismatchError)) throw error;
+    if (!isDamage(error)) throw error;
     await rm(folder, { recursive: true, force: true });
     await build();
   }
+}
+
+/** Here, or told by a thread, which solves. */
+function isDamage(error: unknown): boolean {
+  if (error instanceof PoolTaskError)
+    return error.code === "store-damaged" || error.code === "store-mismatch";
+  return error instanceof StoreDamagedError || error instanceof StoreMismatchError;
 }
 
 type Building = {
