@@ -36,6 +36,9 @@ const environment = z
     API_PORT: port(4000),
     /** Time between blocks of the development chain, in seconds. */
     BLOCK_SECONDS: z.coerce.number().min(0.1).max(60).default(2),
+    ESTIMATOR: z.string().optional(),
+    INFLUENCE_METHOD: z.string().optional(),
+    ENGINE_DEVICE: z.string().optional(),
     PATH: z.string().default(""),
     HOME: z.string().default(""),
     TMPDIR: z.string().optional(),
@@ -63,6 +66,15 @@ const environment = z
         settlement: env.SETTLEMENT_METRICS_PORT,
         api: env.API_PORT,
       }),
+      /** How the engine measures: passed on as it is, and checked there. */
+      measuring: Object.freeze(
+        Object.fromEntries(
+          (["ESTIMATOR", "INFLUENCE_METHOD", "ENGINE_DEVICE"] as const).flatMap((name) => {
+            const value = env[name];
+            return value === undefined ? [] : [[name, value] as const];
+          }),
+        ),
+      ),
       /** What every child process gets of our environment; the rest it gets by name. */
       inherited: Object.freeze({
         PATH: env.PATH,

@@ -49,6 +49,7 @@ export function stageServices(stack: Stack): Service[] {
         ENGINE_WORKERS: String(Math.max(1, availableParallelism() - 1)),
         MODEL_FOLDER: config.modelFolder,
         ...adapters,
+        ...config.measuring,
         ENGINE_FOLDER: join(stack.folder, "engine"),
         METRICS_PORT: String(ports.engine),
       }),
