@@ -48,6 +48,19 @@ function relativeError(a: Vector, b: Vector): number {
 }
 
 describe("cholesky", () => {
+  it.each([1, 4, 7])("sum the outer products of %d rows", (count) => {
+    const m = random(count, 5, 3);
+    const sums = covariance(m);
+    for (let i = 0; i < 5; i++)
+      for (let j = 0; j < 5; j++) {
+        const products = Array.from({ length: count }, (_, k) => row(m, k)[i]! * row(m, k)[j]!);
+        expect(row(sums, i)[j]).toBeCloseTo(
+          products.reduce((a, b) => a + b, 0),
+          12,
+        );
+      }
+  });
+
   it("solves what it factored, one right side or many", () => {
     const m = covariance(random(40, 23, 1));
     const lower = factor(m, 0.5);

@@ -74,20 +74,36 @@ export function gram(m: Matrix): Matrix {
   return matrix(rows, rows, values);
 }
 
-/** Mᵀ·M: [columns, columns]; row after row is added, so that records can be appended to the sum. */
+/** Mᵀ·M: [columns, columns]. */
 export function covariance(m: Matrix): Matrix {
-  const sums = matrix(m.columns, m.columns);
-  for (let index = 0; index < m.rows; index++) addOuter(sums, row(m, index));
+  const { columns } = m;
+  const sums = matrix(columns, columns);
+  const rows = Array.from({ length: m.rows }, (_, index) => row(m, index));
+  addOuters(sums, rows);
+  for (let i = 0; i < columns; i++) {
+    for (let j = 0; j < i; j++) sums.values[j * columns + i] = sums.values[i * columns + j]!;
+  }
   return sums;
 }
 
-/** target += x·xᵀ, in place. */
-export function addOuter({ values, columns }: Matrix, x: Vector): void {
-  for (let i = 0; i < columns; i++) {
-    const factor = x[i]!;
-    if (factor === 0) continue;
-    const offset = i * columns;
-    for (let j = 0; j < columns; j++) values[offset + j]! += factor * x[j]!;
+/**
+ * Lower triangle of target += Σ x·xᵀ, in place. Four vectors at a time, the last ones with zeros beside them: a large
+ * target then passes through memory a quarter as often.
+ */
+export function addOuters({ values, columns }: Matrix, vectors: readonly Vector[]): void {
+  const zeros = new Float64Array(columns);
+  for (let from = 0; from < vectors.length; from += 4) {
+    const [a, b, c, d] = [0, 1, 2, 3].map((k) => vectors[from + k] ?? zeros) as [
+      Vector,
+      Vector,
+      Vector,
+      Vector,
+    ];
+    for (let i = 0; i < columns; i++) {
+      const [u, v, w, x] = [a[i]!, b[i]!, c[i]!, d[i]!];
+      const offset = i * columns;
+      for (let j = 0; j <= i; j++) values[offset + j]! += u * a[j]! + v * b[j]! + w * c[j]! + x * d[j]!;
+    }
   }
 }
 
