@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { cp, mkdtemp, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -35,3 +36,16 @@ it("refuses to go on when a file of the model is swapped under it, and minds no 
     await rm(folder, { recursive: true, force: true });
   }
 });
+
+// In a process of its own: a thread that ends while it opens the model takes its process along.
+it("closes as soon as it is open, with all of its threads", () => {
+  const script = `
+    import { openPool } from "./engine/pool.ts";
+    for (let i = 0; i < 6; i++) {
+      await using pool = await openPool({ folder: "runtime/models/quote", workers: 4, adaptableModules: ["q_proj"] });
+    }
+    console.log("closed");`;
+  const args = ["--input-type=module-typescript", "--eval", script];
+  const cwd = resolve(import.meta.dirname, "..");
+  expect(execFileSync(process.execPath, args, { cwd, encoding: "utf8" })).toBe("closed\n");
+}, 60_000);

@@ -70,7 +70,7 @@ export async function openPool({ folder, workers, adaptableModules }: PoolOption
   });
   const run = (task: PoolTask): Promise<TaskResult> => piscina.run(task);
   try {
-    const described = await run({ kind: "describe" });
+    const described = await openThreads(() => run({ kind: "describe" }), threads);
     invariant(described.ok && described.kind === "describe", "a pool describes itself");
     const { artifactHash, profile } = described;
     const assertSameFiles = fileGuard(folder, artifactHash, files);
@@ -101,6 +101,17 @@ export async function openPool({ folder, workers, adaptableModules }: PoolOption
     await piscina.destroy();
     throw error;
   }
+}
+
+/**
+ * What the first thread says once each has opened the model or failed to: a thread must not be ended while it opens one,
+ * for ONNX Runtime then ends the process. The threads are idle, and each takes one of the questions.
+ */
+async function openThreads<T>(describe: () => Promise<T>, threads: number): Promise<T> {
+  const answers = await Promise.allSettled(Array.from({ length: threads }, describe));
+  const failed = answers.find((answer) => answer.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  return (answers[0] as PromiseFulfilledResult<T>).value;
 }
 
 function machine() {
